@@ -1,7 +1,7 @@
 """Checkpoints as the protocol sees them: opaque rows as of some entry, which a node can copy.
 
-Whoever has one needs no entry before it. So a log may lose its beginning (``Log.beginning``), and a
-node that lacks much copies a checkpoint, and only the entries after it (``copying``).
+Whoever has one needs no entry before it: a log may lose its beginning, and a node that lacks much
+copies a checkpoint and only the entries after it.
 """
 
 from typing import Annotated
@@ -15,16 +15,14 @@ RECORDS, INDEX = 0, 1
 """The tables of a checkpoint: the application's state, and what finds its messages."""
 
 INDEXED_OCTETS = 16
-"""Of each message in a row of the index."""
+"""Of each message, in a row of the index."""
 
 StoredKey = Annotated[int, Meta(ge=-1, lt=2**62)]
-"""A key of a stored row."""
 
 Place = tuple[Number, StoredKey, StoredKey]
-"""Table, key and second key of a row, in the order of the rows."""
+"""Table, key and second key; rows are in this order."""
 
 START: Place = (0, -1, -1)
-"""The place before the first row."""
 
 
 class Row(Struct, frozen=True, array_like=True, gc=False):
@@ -37,7 +35,7 @@ class Row(Struct, frozen=True, array_like=True, gc=False):
 
     @property
     def place(self) -> Place:
-        """See ``Place``."""
+        """Its place in the order."""
         return self.table, self.key, self.second
 
 
@@ -45,7 +43,6 @@ class Offered(Struct, frozen=True):
     """A finished checkpoint, and where the log beside it begins.
 
     Attributes:
-        checkpoint: its entry.
         beginning: the entry before the first one of the log.
         head: what the application stores besides its records; begins with a digest of all.
     """
@@ -60,7 +57,6 @@ class Staged(Struct, frozen=True):
 
     Attributes:
         place: of the newest row here.
-        complete: all rows are here.
         end: the last entry of the log here; its beginning at first.
     """
 

@@ -14,7 +14,6 @@ MAX_MEMBERS = 3
 """The rules of membership were checked for chains of one to three."""
 
 MOST = 2**53
-"""The greatest number in a message."""
 
 Number = Annotated[int, Meta(ge=0, le=MOST)]
 
@@ -24,7 +23,6 @@ Name = Annotated[str, Meta(max_length=64)]
 """A position, the id of a node's data, a host or an origin."""
 
 Address = tuple[str, int]
-"""Host and port."""
 
 Life = tuple[str, int]
 """The id of a node's data, and its incarnation."""
@@ -37,7 +35,6 @@ class Role(Enum):
     MIDDLE = "middle"
     TAIL = "tail"
     ONLY = "only"
-    """Head and tail at once: a chain of one."""
 
 
 class Member(Struct, frozen=True):
@@ -47,7 +44,6 @@ class Member(Struct, frozen=True):
         position: unique in a configuration.
         id: of the node's data; an empty disk gets a new one.
         incarnation: grows with every start on the same data.
-        host: for other nodes and clients.
     """
 
     position: Name
@@ -59,7 +55,7 @@ class Member(Struct, frozen=True):
 
     @property
     def life(self) -> tuple[str, int]:
-        """Id and incarnation, which no other life shares."""
+        """Shared with no other life."""
         return self.id, self.incarnation
 
     @property
@@ -79,8 +75,7 @@ class Configuration(Struct, frozen=True):
     Attributes:
         epoch: grows; an epoch has one configuration.
         why: the reason, and who saw it, for operators.
-        identity: a random number, tells two chains apart that, against the rules, have the same
-            epoch.
+        identity: random; tells apart two chains that, against the rules, share an epoch.
     """
 
     epoch: Number = 0
@@ -90,7 +85,7 @@ class Configuration(Struct, frozen=True):
 
     @property
     def flaw(self) -> str:
-        """Why no node can have this; empty if one can."""
+        """Why no node can have this; else empty."""
         if (self.epoch == 0) != (not self.members):
             return "an epoch without members"
         if len({m.position for m in self.members}) < len(self.members):
@@ -115,7 +110,7 @@ class Configuration(Struct, frozen=True):
         return self.members[-1].position
 
     def member(self, position: str) -> Member | None:
-        """The member at ``position``, if any."""
+        """Who is at ``position``, if anybody."""
         return next((member for member in self.members if member.position == position), None)
 
     @property
@@ -124,7 +119,7 @@ class Configuration(Struct, frozen=True):
         return tuple(member.life for member in self.members)
 
     def has(self, life: tuple[str, int]) -> bool:
-        """True if this very life is a member."""
+        """True if this life is a member."""
         node_id, incarnation = life
         for member in self.members:  # asked some ten times for each message about configurations
             if member.id == node_id:
@@ -132,7 +127,7 @@ class Configuration(Struct, frozen=True):
         return False
 
     def has_node(self, node_id: str) -> bool:
-        """True if some life of this node is a member."""
+        """True if some life of it is a member."""
         return any(member.id == node_id for member in self.members)
 
     def role(self, position: str) -> Role | None:
@@ -150,11 +145,11 @@ class Configuration(Struct, frozen=True):
                 return Role.MIDDLE
 
     def predecessor(self, position: str) -> str | None:
-        """The next member towards the head, if any."""
+        """The next one towards the head."""
         return self._neighbour(position, -1)
 
     def successor(self, position: str) -> str | None:
-        """The next member towards the tail, if any."""
+        """The next one towards the tail."""
         return self._neighbour(position, +1)
 
     def _neighbour(self, position: str, step: int) -> str | None:
@@ -165,7 +160,7 @@ class Configuration(Struct, frozen=True):
         return None
 
     def followed_by(self, members: tuple[Member, ...], why: str) -> Self:
-        """The next epoch's configuration, with these members."""
+        """The next epoch's, with these members."""
         return type(self)(self.epoch + 1, members, why)
 
     def is_another(self, epoch: int, identity: int) -> bool:

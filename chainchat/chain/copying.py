@@ -1,13 +1,12 @@
 """How a node outside the chain copies the log from the tail (rule 10).
 
-The learner asks, the tail answers. First they look for their last common entry. The learner cuts
-off what follows at home, and asks for what follows at the tail; a question at the end of the tail's
-log waits until there is more. A long answer comes in parts, so that the tail does its other work in
-between; the learner writes the whole at once.
+The learner finds out the last common entry, and cuts off what follows at home. A question at the
+end of the tail's log waits until there is more. A long answer comes in parts, so that the tail does
+other work in between; the learner writes the whole at once.
 
-A learner that lacks much, or what the tail has removed, is offered a *checkpoint*: it copies that,
-and the tail's log from its beginning, beside its own data, which the whole then replaces at once.
-What was copied outlives a restart, and is gone on with if the tail still has that checkpoint.
+A learner that lacks much, or what the tail has removed, is offered a *checkpoint*. It copies that
+and the tail's log beside its own data, which the whole then replaces at once. A copy goes on after
+a restart if the tail still has that checkpoint.
 """
 
 from collections.abc import Iterator
@@ -68,9 +67,9 @@ class Learner:
     """A node that copies another's log.
 
     Attributes:
-        source: the position copied; None while nothing is copied.
+        source: the position copied, if any.
         frozen: True while the tail votes for the log's last entry: the log must not change.
-        end: the last entry of the source, as far as known.
+        end: the source's last known entry.
         copied_octets: by ``size``.
         began: monotonic seconds.
     """
@@ -93,9 +92,7 @@ class Learner:
         self._asked_at = 0.0
         self._patience = timing.ask_again
         self._parts: list[Entry] = []
-        """The parts of an answer so far."""
         self._replacing = False
-        """True while a checkpoint is copied."""
         self._known_committed = self._told_committed = 0
         """By the source's word, and what ``Take`` was told of it."""
 
@@ -105,7 +102,7 @@ class Learner:
         return self._agreed and self.end.seq - self._held.seq <= self._limits.near_entries
 
     def progress(self, now: float) -> str:
-        """Entries, octets, rate and time left, for people; empty if nothing is copied."""
+        """For people; empty if nothing is copied."""
         if self.source is None:
             return ""
         staged = self._log.staged
@@ -128,7 +125,7 @@ class Learner:
     ) -> Iterator[Send]:
         """Copy from ``source``, in this configuration.
 
-        ``committed``: True if the source's log is committed, as a tail's is.
+        ``committed``: the source's log is committed, as a tail's is.
         """
         if (self.source, self._epoch, self._identity) == (source, epoch, identity):
             return
@@ -169,7 +166,6 @@ class Learner:
 
     @property
     def _held(self) -> EntryId:
-        """The last entry that has come."""
         if self._replacing and self._log.staged is not None:
             return self._log.staged.end
         return self._parts[-1].id if self._parts else self._log.last
@@ -197,7 +193,7 @@ class Learner:
         return here == (sender, message.epoch, message.identity)
 
     def differs(self, sender: str, message: Differs, now: float) -> Iterator[Output]:
-        """The source lacks the entry asked about: try the next that may be common."""
+        """The source lacks that entry: try the next that may be common."""
         if not self._is_answer(sender, message) or self._agreed or self._replacing:
             return
         common, apart = newest_common(self._log, (message.newest, *message.older))
@@ -242,7 +238,7 @@ class Learner:
         yield self._ask(now)
 
     def rows(self, sender: str, message: Rows, now: float) -> Iterator[Output]:
-        """Take in the next rows of the checkpoint."""
+        """Take in rows of the checkpoint."""
         staged = self._log.staged
         if not self._is_answer(sender, message) or not self._replacing or staged is None:
             return
@@ -258,7 +254,6 @@ class Learner:
             yield self._ask(now)
 
     def _stage(self, sender: str, message: Copied, now: float) -> Iterator[Output]:
-        """Take in entries of the log that goes with the checkpoint."""
         staged = self._log.staged
         if staged is None or not staged.complete or message.previous != staged.end:
             return  # an answer to an earlier question
@@ -282,7 +277,7 @@ class Learner:
             yield self._ask(now)
 
     def _require_same(self, entry: Entry, sender: str) -> None:
-        """*kept*: what is committed here is in the other log, too."""
+        """*kept*: the other log has what is committed here."""
         log = self._log
         if log.beginning.seq < entry.seq <= log.committed and log.id_of(entry.seq) != entry.id:
             raise DivergenceError(

@@ -1,7 +1,4 @@
-"""Messages of an epoch that this node has still to adopt.
-
-Their senders would not repeat them. No honest node reaches the bound.
-"""
+"""Messages of an epoch that this node has still to adopt, whose senders would not repeat them."""
 
 from collections.abc import Sequence
 
@@ -17,20 +14,19 @@ from chainchat.chain.messages import (
 )
 
 ChainMessage = Submit | Forward | Ack | Holding | Read | Answer | StateDigest
-"""The messages within an epoch, not about epochs."""
+"""Messages within an epoch."""
 
 MOST_OCTETS = 8_000_000
-"""Kept of one sender's messages, as ``_octets`` counts them."""
+"""Kept of one sender's messages; no honest node reaches this."""
 
 OVERHEAD = 500
-"""Octets of memory for a message or entry, besides its content."""
+"""Octets of memory for a message or entry besides its content."""
 
 
 class EarlyMessages:
-    """The early messages, in the order of their arrival."""
+    """Early messages, in the order of their arrival."""
 
     def __init__(self) -> None:
-        """Keep nothing yet."""
         self._kept: list[tuple[str, ChainMessage]] = []
         self._octets: dict[str, int] = {}
 
@@ -48,12 +44,12 @@ class EarlyMessages:
         self._kept.append((sender, message))
 
     def forget(self, sender: str) -> None:
-        """Drop what ``sender`` said: its next connection starts over."""
+        """Drop them: the sender's next connection starts over."""
         if self._octets.pop(sender, None) is not None:
             self._kept = [(who, message) for who, message in self._kept if who != sender]
 
     def all(self) -> Sequence[tuple[str, ChainMessage]]:
-        """Hand out all messages, and forget them."""
+        """Hand out all, and forget them."""
         kept, self._kept, self._octets = self._kept, [], {}
         return kept
 

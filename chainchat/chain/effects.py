@@ -23,10 +23,9 @@ from chainchat.chain.record import Record
 
 
 class Write(Struct, frozen=True):
-    """Append the next entries to the log; ``Sync`` follows in the same turn.
+    """Append entries to the log, with ``committed``; ``Sync`` follows in the same turn.
 
-    From then on they outlive the process, but not yet a loss of power. ``committed``, written with
-    them: how far the log is known to be committed.
+    Until then they outlive the process, but not a loss of power.
     """
 
     entries: tuple[Entry, ...]
@@ -46,7 +45,7 @@ class Mark(Struct, frozen=True):
 class Cut(Struct, frozen=True):
     """Move everything above ``after`` from the log to a side file.
 
-    ``end``: the last entry of the log that this one copies.
+    ``end``: the other log's last entry.
     """
 
     after: int
@@ -60,20 +59,20 @@ class Stage(Struct, frozen=True):
 
 
 class StageRows(Struct, frozen=True):
-    """Take in the next rows of the checkpoint; ``complete``: the last ones."""
+    """Take in rows of the checkpoint; ``complete``: the last ones."""
 
     rows: tuple[Row, ...]
     complete: bool
 
 
 class StageEntries(Struct, frozen=True):
-    """Take in the next entries of the log that goes with it."""
+    """Take in entries of the log that goes with it."""
 
     entries: tuple[Entry, ...]
 
 
 class Install(Struct, frozen=True):
-    """Check what was copied; let it take the place of the node's data, and begin a new life.
+    """Check what was copied; let it replace the node's data, and begin a new life.
 
     If its digest is wrong, do as for ``Unstage``.
     """
@@ -82,7 +81,7 @@ class Install(Struct, frozen=True):
 
 
 class Unstage(Struct, frozen=True):
-    """Throw away what was copied, and distrust ``source``, which lent it, if one is named."""
+    """Throw away what was copied, and distrust ``source``, which lent it, if named."""
 
     source: str = ""
     reason: str = ""
@@ -129,7 +128,7 @@ class Compare(Struct, frozen=True):
 
 
 class Answered(Struct, frozen=True):
-    """The answer to the question that ``ask`` numbered."""
+    """The answer to a question."""
 
     number: int
     answer: bytes

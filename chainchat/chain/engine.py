@@ -1,8 +1,7 @@
 """One life of one node, whole: every input of the protocol goes in here, every effect comes out.
 
-``Replica`` moves entries down the chain, ``Reads`` answers questions at the tail, ``Membership``
-decides which configuration is in force, ``Learner`` and ``Sponsor`` copy the log to nodes outside
-the chain. The rules that take more than one part are here:
+The rules of one part are in ``replica``, ``reads``, ``membership``, ``copying`` and ``lending``.
+Those that take several parts are here:
 
 - *of this epoch*: a message of the log counts in its own configuration. One of a later epoch is
   kept until this node adopts that epoch; one of an earlier epoch is dropped.
@@ -15,8 +14,8 @@ the chain. The rules that take more than one part are here:
   beginning, once the application needs that no more.
 - *needed*: it removes nothing that a member may lack or a learner is copying.
 
-Messages have two doors: ``note`` for those of the log, which are many, and which the next ``turn``
-handles as one batch; ``receive`` for those about configurations and copying, at once.
+Messages of the log, which are many, go to ``note``, and the next ``turn`` handles them as one
+batch; those about configurations and copying go to ``receive``, at once.
 """
 
 from collections import deque
@@ -68,17 +67,17 @@ from chainchat.chain.replica import Replica
 from chainchat.chain.timing import Timing
 
 MOST_AHEAD = 2**24
-"""Epochs so far above this node's are refused: no chain gets there."""
+"""More epochs above this node's are refused: no chain gets there."""
 
 Immediate = Fetch | FetchRows | Differs | Copied | Offer | Rows | Synced | membership.Received
-"""Messages about configurations and copying, for ``Engine.receive``."""
+"""Messages for ``Engine.receive``."""
 
 TOGETHER = 0.001
-"""Clocks to be compared are read within so many seconds."""
+"""Seconds within which clocks to be compared are read."""
 
 
 class Engine:
-    """The protocol at one node, during one life; ``due`` if the next turn has something to do."""
+    """The protocol at one node; ``due`` if the next turn has something to do."""
 
     def __init__(
         self,
@@ -99,19 +98,16 @@ class Engine:
         first_nonce: int = 0,
         new_identity: Callable[[], int] = lambda: 0,
     ) -> None:
-        """An engine at the beginning of a life.
+        """Begin a life; for ``opening``, ``applied`` and ``time`` see ``Replica``.
 
         Args:
             clock: monotonic seconds.
-            opening: gives the command of an epoch's first entry.
-            applied: sequence number that the application has reached.
-            time: of that entry, UTC milliseconds.
             nothing: a command that changes nothing.
             evaluate: see ``Reads``.
             wall: UTC milliseconds.
             low: True if the disk is nearly full.
             first_nonce: see ``Evidence``.
-            new_identity: chooses the identity of a configuration, at random.
+            new_identity: random, for a configuration.
         """
         self.me = me
         self.due = False
@@ -119,7 +115,6 @@ class Engine:
         self._clock = clock
         self._wall = wall
         self._wall_now = wall()
-        """Read with the monotonic clock, by ``_now``."""
         self._nothing = nothing
         self.replica = Replica(
             me.position,
@@ -159,7 +154,7 @@ class Engine:
         self._complaints: list[Effect] = []
         """Effects of noted messages, for the next turn."""
         self._barriers: deque[tuple[int, int]] = deque()
-        """For each barrier of the reads: the number of its request, and its own."""
+        """The number of a request, and of its barrier."""
         self._copy_full: set[str] = set()
         if record.configuration.members:
             self._go_on_in(record.configuration)
@@ -168,7 +163,7 @@ class Engine:
 
     @property
     def configuration(self) -> Configuration:
-        """The newest configuration known here."""
+        """The newest one known here."""
         return self.membership.configuration
 
     @property
@@ -183,12 +178,12 @@ class Engine:
 
     @property
     def last(self) -> int:
-        """The newest sequence number in the log, a learner's too."""
+        """The log's newest sequence number, a learner's too."""
         return self._log.last.seq
 
     @property
     def held(self) -> Held:
-        """The newest configuration and committed entry, for new connections."""
+        """Told on new connections."""
         return self.membership.held
 
     @property
@@ -223,7 +218,7 @@ class Engine:
         yield from self._deliver(self.membership.linked(position, member, self._now(), its))
 
     def unlinked(self, position: str) -> None:
-        """The connection with ``position`` ended."""
+        """The connection ended."""
         self.replica.unlinked(position)
         self._early.forget(position)
         self.sponsor.forget(position)
@@ -236,12 +231,12 @@ class Engine:
         self.due = True
 
     def copy_full(self, position: str, *, full: bool) -> None:
-        """The same for the connection on which ``position`` copies or lends."""
+        """The same, on the connection for copying."""
         (self._copy_full.add if full else self._copy_full.discard)(position)
         self.due = True
 
     def reached(self, position: str, address: Address, member: Member) -> Iterator[Effect]:
-        """This node dialled ``address``, and ``member``, at ``position``, answered."""
+        """This node dialled ``address``, and ``member`` answered."""
         yield from self._deliver(self.membership.reached(position, address, member, self._now()))
 
     def refused(self, position: str, host: str, port: int) -> Iterator[Effect]:
@@ -249,7 +244,7 @@ class Engine:
         yield from self._deliver(self.membership.refused(position, host, port, self._now()))
 
     def tick(self) -> Iterator[Effect]:
-        """Time has passed; call this every ``Timing.tick`` seconds."""
+        """Call this every ``Timing.tick`` seconds."""
         self.due = True
         yield from self._mark()
         now = self._now()
@@ -326,7 +321,7 @@ class Engine:
     def _is_of_another_chain(
         self, sender: str, message: ChainMessage | Fetch | FetchRows | Synced
     ) -> bool:
-        """True for this epoch's number in another configuration: neither chain serves the other."""
+        """True for another configuration of this epoch: neither chain serves the other."""
         if not self.configuration.is_another(message.epoch, message.identity):
             return False
         text = f"ALARM: epoch {message.epoch} has two configurations: {sender} has another"
@@ -337,7 +332,7 @@ class Engine:
     # --- a turn, in four steps
 
     def turn(self) -> Iterator[Effect]:
-        """Act on the inputs since the last turn that concern the log."""
+        """Act on inputs about the log."""
         self.due = False
         now = self.membership.time(self._now()) if self.replica.needs_time else 0
         effects: Iterator[Effect] = self.replica.turn(now)
@@ -347,18 +342,18 @@ class Engine:
         return effects
 
     def next_time(self) -> int:
-        """The time that an entry would get here now, UTC milliseconds."""
+        """The time of an entry numbered here now, UTC milliseconds."""
         return max(self.replica.time, self.membership.time(self._now()))
 
     def apply(self, go_on: Callable[[], bool]) -> Iterator[Apply]:
-        """Hand out committed entries, in order, while ``go_on()``."""
+        """Hand out committed entries, in order."""
         for apply in self.replica.apply(go_on):
             yield apply
             while self._barriers and self._barriers[0][0] <= self.replica.own.settled:
                 self.reads.passed(self._barriers.popleft()[1])
 
     def answer(self, go_on: Callable[[], bool]) -> Iterator[Effect]:
-        """Ask the tail, answer as the tail and hand out answers, while ``go_on()``."""
+        """Ask the tail, answer as the tail and hand out answers."""
         for effect in self.reads.turn(go_on):
             if isinstance(effect, Barrier):
                 self._barriers.append((self.submit(self._nothing), effect.number))
@@ -366,7 +361,7 @@ class Engine:
                 yield effect
 
     def lend(self, go_on: Callable[[], bool]) -> Iterator[Effect]:
-        """Send learners parts of the log, while ``go_on()``."""
+        """Send learners parts of the log."""
         offers = not self.membership.resuming
         return self.sponsor.turn(
             self._copy_full, self._may_lend, go_on, offers=offers, now=self._clock()
@@ -378,7 +373,7 @@ class Engine:
         return self.sponsor.lends_checkpoint(self._clock())
 
     def removable(self, up_to: int) -> int:
-        """*needed*: how far the log may lose its beginning, up to ``up_to``; 0: not at all now."""
+        """*needed*: how much of the log up to ``up_to`` may go; 0: nothing now."""
         membership = self.membership
         if membership.resuming or membership.record.vote is not None:
             return 0
@@ -391,7 +386,7 @@ class Engine:
     # --- clocks
 
     def _now(self) -> float:
-        """Read both clocks at one moment: up to three times, if time passes in between."""
+        """Read both clocks together: up to three times, if time passes in between."""
         for _ in range(3):
             now = self._clock()
             self._wall_now = self._wall()
@@ -400,13 +395,13 @@ class Engine:
         return now
 
     def odd_clock(self) -> str:
-        """How this machine's clock differs from most members', for people; mostly empty."""
+        """For people: how this machine's clock differs from most; mostly empty."""
         return self.membership.odd_clock(self._now())
 
     # --- following membership
 
     def _deliver(self, effects: Iterator["_Output"]) -> Iterator[Effect]:
-        """Deliver what one part says to another, hand out the rest, then *follow*."""
+        """Deliver messages between parts, hand out effects, then *follow*."""
         for effect in effects:
             match effect:
                 case Seal():
@@ -488,8 +483,8 @@ class Engine:
     def _may_lend(self, learner: Member) -> bool:
         """*who may copy*: from the tail, which knows that its log is committed.
 
-        Before a resume, members that lack the end of the log copy from another member. Learners
-        wait: this disk may lack the end too, and a learner would cut its own log to match.
+        Before a resume, members copy the end of the log from one another. Learners wait: this disk
+        may lack the end too, and a learner would cut its own log to match.
         """
         if self.membership.resuming:
             member = self.configuration.has_node(learner.id)
@@ -506,4 +501,3 @@ class Engine:
 
 
 _Output = membership.Output | copying.Output
-"""An effect, or what one part of the engine says to another."""

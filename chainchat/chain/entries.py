@@ -1,7 +1,7 @@
 """The entries of the log, and the names of logs.
 
-*named by its content*: an entry carries a digest of itself and of all entries before. Two logs that
-share an entry's name are equal up to there.
+*named by its content*: an entry's digest covers itself and all entries before; logs that share an
+entry's name are equal up to there.
 """
 
 from hashlib import blake2b
@@ -43,13 +43,13 @@ class Entry(Struct, frozen=True, array_like=True, gc=False):
     """One entry of the log.
 
     Attributes:
-        seq: the last of the ``span`` sequence numbers that it occupies, one for each message in it.
-        epoch: in which the head numbered the entry.
+        seq: the last of its ``span`` sequence numbers, one for each message in it.
+        epoch: in which the head numbered it.
         origin: the life whose client made the request (``Member.origin``).
         number: of the request at its origin, contiguous from 1.
         time: UTC milliseconds of the head; never falls.
-        command: what to apply; the chain does not look inside.
-        digest: of all these fields and of the previous entry (``digest_after``).
+        command: what to apply; opaque to the chain.
+        digest: of all these fields and of the previous entry.
     """
 
     seq: Number
@@ -63,7 +63,7 @@ class Entry(Struct, frozen=True, array_like=True, gc=False):
 
     @property
     def id(self) -> EntryId:
-        """The entry's name."""
+        """Its name."""
         return EntryId(self.epoch, self.seq, self.digest)
 
     @property
@@ -81,7 +81,7 @@ class Entry(Struct, frozen=True, array_like=True, gc=False):
 
     @property
     def first(self) -> int:
-        """The first sequence number of the entry."""
+        """Its first sequence number."""
         return self.seq - self.span + 1
 
 
@@ -94,7 +94,7 @@ class Submission(Struct, frozen=True, array_like=True, gc=False):
 
 
 Content = tuple[int, int, str, int, int, bytes, int]
-"""An entry without its digest: seq, epoch, origin, number, time, command, span."""
+"""Seq, epoch, origin, number, time, command, span."""
 
 UNDECODABLE = (DecodeError, UnicodeDecodeError, RecursionError)
 """Raised by msgspec for octets that are no message."""

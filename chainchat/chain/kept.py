@@ -1,7 +1,7 @@
 """*kept*: a node never gives up what it knows to be committed.
 
-The end of a learner's log may be cut off, or a checkpoint take its place, but not what is committed
-here: then two chains have confirmed different entries, and an operator has to decide.
+Neither a cut of a learner's log nor a checkpoint may take that away. If one would, two chains have
+confirmed different entries, and an operator has to decide.
 """
 
 from collections.abc import Iterator
@@ -12,10 +12,10 @@ from chainchat.chain.log import DivergenceError, Log
 
 
 def check(log: Log, committed: int, cut: Cut, source: str | None) -> None:
-    """Check that a cut leaves what is committed here; ``source`` has the other log.
+    """Check a cut to match the log of ``source``.
 
     Raises:
-        DivergenceError: it does not.
+        DivergenceError: it would remove what is committed here.
     """
     after, last = cut.after, log.last
     if after < committed:
@@ -34,8 +34,8 @@ def replaced(
     """Copy a checkpoint in place of this log, unless that lacks what was committed.
 
     If this log ends before the other begins, nobody can tell: what was not committed here goes to a
-    side file. But who has been the only member, in the epoch ``alone_in``, may have confirmed what
-    nobody else has.
+    side file. But the only member, in the epoch ``alone_in``, may have confirmed what nobody else
+    has.
 
     Raises:
         DivergenceError: it lacks that, or may do so.

@@ -1,8 +1,6 @@
 """How the tail lends its log to learners: the other side of ``copying`` (rule 10).
 
-A question at the end of the log waits until there is more. A long answer comes in parts, each a
-frame. Who lacks much, or what is removed here, is offered a checkpoint; as long as a learner copies
-one, it is kept, and so is the log.
+Each part of an answer is a frame. While a learner copies a checkpoint, that and the log are kept.
 """
 
 from collections.abc import Callable, Iterator
@@ -19,7 +17,7 @@ from chainchat.chain.messages import Copied, Differs, Fetch, FetchRows, Offer, R
 
 
 class Answering(Struct):
-    """Sent up to an entry, with ``room`` for more octets."""
+    """An answer sent up to an entry, with ``room`` for more octets."""
 
     fetch: Fetch
     sent: EntryId
@@ -27,7 +25,7 @@ class Answering(Struct):
 
 
 class AnsweringRows(Struct):
-    """The same for rows of a checkpoint, sent up to a place."""
+    """The same for rows of a checkpoint."""
 
     fetch: FetchRows
     sent: Place
@@ -39,13 +37,12 @@ class Sponsor:
 
     Attributes:
         sealed: the learner for which this tail takes no entries.
-        busy: True if another turn can send more at once.
+        busy: True if another turn can send more now.
     """
 
     def __init__(
         self, log: Log, limits: Limits = USUAL, committed: Callable[[], int] = lambda: 0
     ) -> None:
-        """``committed``: how far the log is known to be committed."""
         self.sealed: Member | None = None
         self.busy = False
         self._log = log
@@ -58,7 +55,7 @@ class Sponsor:
         self._needs: dict[str, int] = {}
         """By position, the entry after which a learner needs the log."""
         self._lent: dict[str, float] = {}
-        """When learners that copy the checkpoint last asked; monotonic seconds."""
+        """When the checkpoint's learners last asked; monotonic seconds."""
 
     def adopt(self) -> None:
         """Forget all questions: in a new configuration, learners ask again."""
@@ -76,7 +73,7 @@ class Sponsor:
         return frozenset(m for m, seq in self._newest.items() if end - seq <= near)
 
     def lends_checkpoint(self, now: float) -> bool:
-        """True while a learner copies the newest checkpoint: keep it."""
+        """See ``Engine``."""
         patience = self._limits.checkpoint_patience
         return any(now - asked < patience for asked in self._lent.values())
 
@@ -86,7 +83,7 @@ class Sponsor:
         return beginning if self._lent else min(self._needs.values(), default=MOST)
 
     def asked(self, sender: str, fetch: Fetch | FetchRows, now: float = 0.0) -> None:
-        """Take in a learner's question, for the next turn."""
+        """Take in a question, for the next turn."""
         self._answering.pop(sender, None)
         if isinstance(fetch, FetchRows):
             self._lent[sender] = now
@@ -98,7 +95,7 @@ class Sponsor:
             self._waiting[sender] = fetch
 
     def forget(self, position: str) -> None:
-        """Forget a learner whose connection ended."""
+        """A learner's connection ended."""
         for asked in (self._waiting, self._answering, self._needs, self._lent):
             asked.pop(position, None)
         for told in (self._newest, self._told_committed):
@@ -107,7 +104,7 @@ class Sponsor:
 
     @property
     def has_learners(self) -> bool:
-        """True if a learner waits for an answer, or the rest of one."""
+        """True if one waits for an answer, or the rest of one."""
         return bool(self._waiting or self._answering)
 
     def turn(
@@ -124,8 +121,7 @@ class Sponsor:
         Args:
             full: positions with too many unsent octets.
             may_lend: where False, the question waits, and the rest of an answer is dropped.
-            go_on: True while there is time for another part.
-            offers: True if learners may be offered a checkpoint; before a resume, none is.
+            offers: before a resume, no checkpoint is offered.
             now: monotonic seconds.
         """
         self.busy = False
@@ -133,19 +129,8 @@ class Sponsor:
             return
         self._answering = {p: a for p, a in self._answering.items() if may_lend(a.fetch.learner)}
         for asker, fetch in list(self._waiting.items()):
-            if not may_lend(fetch.learner):
-                continue
-            offer = self._offer_for(fetch) if offers and fetch.takes_offers else None
-            if offer is not None:
-                del self._waiting[asker]
-                self._lent[asker] = now
-                yield Send(asker, offer)
-            elif not self._holds(fetch.last):
-                del self._waiting[asker]
-                yield Send(asker, self._difference(fetch))
-            elif self._has_news_for(fetch):
-                del self._waiting[asker]
-                self._answering[asker] = Answering(fetch, fetch.last, self._limits.answer_octets)
+            if may_lend(fetch.learner):
+                yield from self._begin_answer(asker, fetch, offers=offers, now=now)
         while (position := self._next_in_round(full)) is not None:
             yield Send(position, self._next_part(position))
             if position in self._answering:
@@ -154,12 +139,26 @@ class Sponsor:
                 break
         self.busy = self._next_in_round(full) is not None
 
+    def _begin_answer(
+        self, asker: str, fetch: Fetch, *, offers: bool, now: float
+    ) -> Iterator[Send]:
+        offer = self._offer_for(fetch) if offers and fetch.takes_offers else None
+        if offer is not None:
+            del self._waiting[asker]
+            self._lent[asker] = now
+            yield Send(asker, offer)
+        elif not self._holds(fetch.last):
+            del self._waiting[asker]
+            yield Send(asker, self._difference(fetch))
+        elif self._has_news_for(fetch):
+            del self._waiting[asker]
+            self._answering[asker] = Answering(fetch, fetch.last, self._limits.answer_octets)
+
     def _holds(self, entry: EntryId) -> bool:
-        """True if this log goes on after ``entry``."""
         return entry.seq >= self._log.beginning.seq and self._log.id_of(entry.seq) == entry
 
     def _offer_for(self, fetch: Fetch) -> Offer | None:
-        """The checkpoint, for who lacks much of the log, or what this node has of it no more."""
+        """For who lacks much of the log, or what was removed here."""
         log, last = self._log, fetch.last
         common = self._holds(last)
         too_old = not common and newest_not_after(log, last) is None

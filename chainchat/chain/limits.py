@@ -1,4 +1,4 @@
-"""Limits of the protocol: how much a node does, sends or keeps in memory at once."""
+"""How much a node does, sends or keeps in memory at once."""
 
 from msgspec import Struct
 
@@ -13,8 +13,8 @@ class Limits(Struct, frozen=True):
         copied_octets: the same for copied entries, by ``log.size``.
         near_entries: a learner that lacks no more has caught up.
         answer_octets: of entries in one answer to a learner, by ``log.size``.
-        checkpoint_worth: a learner that lacks more sequence numbers is offered a checkpoint.
-        checkpoint_patience: seconds for which a checkpoint is kept for a learner that says nothing.
+        checkpoint_worth: who lacks more sequence numbers is offered a checkpoint.
+        checkpoint_patience: seconds for which it is kept for a silent learner.
     """
 
     apply_octets: int = 32_000

@@ -38,7 +38,6 @@ ENTRY_OVERHEAD = 123
 """Octets of an encoded entry besides its command, at most."""
 
 MAX_COMMAND = FRAME_ENTRIES - ENTRY_OVERHEAD
-"""Octets."""
 
 _seq = attrgetter("seq")
 
@@ -52,49 +51,43 @@ class Log(Protocol):
 
     @property
     def last(self) -> EntryId:
-        """The newest entry written, ``EntryId()`` if none."""
+        """The newest entry written, or ``EntryId()``."""
 
     @property
     def beginning(self) -> EntryId:
-        """The entry before the log's first; ``EntryId()`` while nothing is removed."""
+        """The entry before the log's first, or ``EntryId()``."""
 
     @property
     def committed(self) -> int:
-        """How far the disk says that the log is committed."""
+        """How far the log is committed, by the disk's word."""
 
     @property
     def staged(self) -> Staged | None:
-        """How far a copy of a checkpoint has come; None while none is copied."""
+        """How far a copy of a checkpoint has come."""
 
     def offered(self) -> Offered | None:
-        """The newest finished checkpoint, if there is one."""
+        """The newest finished checkpoint."""
 
     def rows(self, after: Place, octets: int) -> tuple[list[Row], bool]:
-        """The rows of that checkpoint after a place that fit in ``octets``, but at least one.
-
-        And True if no more follow.
-        """
+        """The checkpoint's rows after a place that fit, at least one; True if no more follow."""
 
     def id_of(self, seq: int) -> EntryId | None:
-        """Name the entry that occupies ``seq``; ``EntryId()`` for 0.
-
-        None if the log does not reach ``seq``, or begins after it.
-        """
+        """Name the entry that occupies ``seq``, if held; ``EntryId()`` for 0."""
 
     def end_before(self, seq: int) -> int:
-        """The newest end of an entry up to ``seq``, but not before the beginning; or 0."""
+        """The newest end of an entry up to ``seq``, not before the beginning; or 0."""
 
     def read(self, after: int, up_to: int, octets: int) -> Sequence[Entry]:
-        """The entries from ``after + 1`` to ``up_to`` that fit in ``octets``, but at least one."""
+        """Entries from ``after + 1`` to ``up_to`` that fit, at least one."""
 
 
 def place_of(seq: int, entries: Sequence[Entry]) -> int:
-    """The index of the first of ``entries`` that reaches ``seq``."""
+    """The index of the first that reaches ``seq``."""
     return bisect_left(entries, seq, key=_seq)
 
 
 def size(entry: Entry) -> int:
-    """An upper bound of the encoded length in octets."""
+    """At least the encoded length in octets."""
     return len(entry.command) + ENTRY_OVERHEAD
 
 
@@ -102,7 +95,7 @@ Carried = TypeVar("Carried", Entry, Submission)
 
 
 def fitting(carried: Sequence[Carried], octets: int) -> Sequence[Carried]:
-    """The longest beginning that fits in ``octets``, but at least one item."""
+    """The longest beginning that fits, at least one item."""
     room = octets
     for count, one in enumerate(carried):
         room -= len(one.command) + ENTRY_OVERHEAD  # ``size``; every entry passes here
@@ -115,7 +108,7 @@ def fitting(carried: Sequence[Carried], octets: int) -> Sequence[Carried]:
 
 
 def newest_not_after(log: Log, limit: EntryId) -> EntryId | None:
-    """The newest entry with a seq and an epoch no greater than those of ``limit``, by bisection.
+    """The newest entry whose seq and epoch do not exceed those of ``limit``, by bisection.
 
     None if it is before the beginning.
     """
@@ -142,10 +135,10 @@ def older_than(log: Log, newest: EntryId) -> tuple[EntryId, ...]:
 
 
 def newest_common(log: Log, theirs: Iterable[EntryId]) -> tuple[EntryId, EntryId | None]:
-    """The place where another log, with ``theirs`` (newest first), parts from this one.
+    """Where another log, with ``theirs`` (newest first), parts from this one.
 
     Returns:
-        The newest of ``theirs`` that this log holds; and the oldest that it lacks, or None.
+        The newest of ``theirs`` that this log holds, and the oldest that it lacks.
     """
     apart = None
     for entry in theirs:

@@ -1,8 +1,7 @@
 """The messages between nodes: frozen, typed records.
 
 Messages of the chain carry ``epoch`` and ``identity`` of their sender's configuration; a receiver
-in another one does not act on them. The class name is the kind of a message (on the wire: the AMP
-command).
+in another one does not act on them. A class name is the AMP command on the wire.
 """
 
 from typing import Annotated, get_args
@@ -30,12 +29,10 @@ class Submit(Struct, frozen=True):
 
 
 class Forward(Struct, frozen=True):
-    """Predecessor to successor: the next entries, which the predecessor has written.
+    """Predecessor to successor: the next entries, perhaps none, which the predecessor has written.
 
     Attributes:
         previous: the entry before, which the successor must hold.
-        entries: contiguous; may be empty.
-        committed: up to where, as the predecessor knows.
         synced: up to where the disks of the predecessor and all before it have the log. None from a
             node of protocol 6, which forwards only that.
     """
@@ -60,7 +57,7 @@ class Ack(Struct, frozen=True):
 
 
 class Holding(Struct, frozen=True):
-    """Successor to predecessor: the last entry of my log; send what follows."""
+    """Successor to predecessor: my log ends with ``last``; send what follows."""
 
     epoch: Number
     last: EntryId
@@ -68,7 +65,7 @@ class Holding(Struct, frozen=True):
 
 
 class Read(Struct, frozen=True):
-    """Any node to the tail: answer this query from the committed state."""
+    """Any node to the tail: answer from the committed state."""
 
     epoch: Number
     number: Number
@@ -97,9 +94,7 @@ class StateDigest(Struct, frozen=True):
 class Vote(Struct, frozen=True):
     """A node's promise for the next epoch, on disk before it is sent.
 
-    Attributes:
-        configuration: the proposed one.
-        ballot: (incarnation, counter), one for each attempt.
+    ``ballot``: (incarnation, counter), one for each attempt.
     """
 
     configuration: Configuration
@@ -108,7 +103,7 @@ class Vote(Struct, frozen=True):
 
 
 class ClockReading(Struct, frozen=True, array_like=True):
-    """A node's clocks when it sends a message; 0 for a clock that the node lacks.
+    """The sender's clocks; 0 for one that it lacks.
 
     Attributes:
         monotonic: seconds of the clock that timeouts follow.
@@ -120,7 +115,7 @@ class ClockReading(Struct, frozen=True, array_like=True):
 
 
 class Held(Struct, frozen=True):
-    """The newest configuration and committed entry of a node, told on a new connection."""
+    """The newest configuration and committed entry, told on a new connection."""
 
     epoch: Number = 0
     identity: Number = 0
@@ -141,14 +136,11 @@ class Pong(Struct, frozen=True):
     """The answer to a Ping: all that a peer needs to decide.
 
     Attributes:
-        configuration: the newest known there.
         confirms: the node is active, and neither excludes the pinger nor has tried to.
-        last: its last entry.
-        caught_up: it is a learner that holds all but the newest entries.
-        progress: of a learner, for people.
+        caught_up: a learner lacks only the newest entries.
         low: its disk is nearly full.
         answers: the life that sent the Ping.
-        committed: the newest entry known there to be committed.
+        committed: its newest entry known to be committed.
         voted: the epoch of the vote on its disk, or 0.
     """
 
@@ -169,7 +161,7 @@ class Pong(Struct, frozen=True):
 class Propose(Struct, frozen=True):
     """Proposer to voter: will you vote for this configuration, made on this base?
 
-    ``last`` is the proposer's last entry, which every member must hold before a resume.
+    ``last``: the proposer's, which every member must hold before a resume.
     """
 
     base: Configuration
@@ -198,7 +190,7 @@ class Abort(Struct, frozen=True):
 
 
 class Declined(Struct, frozen=True):
-    """Tail to head: the learner of this proposal cannot join now.
+    """Tail to head: this learner cannot join now.
 
     ``sealed``: seconds for which the tail took no entries.
     """
@@ -212,9 +204,8 @@ class Fetch(Struct, frozen=True):
     """Learner to tail: send what follows my last entry, if you hold that.
 
     Attributes:
-        staged: the entries go with a copied checkpoint: offer another one only if the log begins
-            later now.
-        takes_offers: the learner knows what an Offer is. Older releases leave this out.
+        staged: goes with a copied checkpoint: offer another one only if the log begins later now.
+        takes_offers: the learner knows Offers; older releases leave this out.
     """
 
     epoch: Number
@@ -235,14 +226,12 @@ class Differs(Struct, frozen=True):
 
 
 class Copied(Struct, frozen=True):
-    """Tail to learner: entries on the tail's disk.
+    """Tail to learner: entries on the tail's disk, perhaps none.
 
     Attributes:
         previous: the entry before, which the learner holds.
-        entries: contiguous; may be empty.
-        end: the tail's last entry.
         sealed: the tail takes no entries until the learner has these on disk.
-        more: another part of the same answer follows.
+        more: this answer has another part.
         committed: up to where they are; no more may be applied. None from a node of protocol 6,
             which lends only that.
     """
@@ -270,7 +259,7 @@ class Offer(Struct, frozen=True):
     """Tail to learner: copy this checkpoint, and my log from its beginning.
 
     Attributes:
-        beginning: the entry before the first one of the tail's log.
+        beginning: the entry before the log's first.
         head: begins with a digest of all rows, which the learner checks.
         common: the tail holds the entry that the learner has named.
     """
@@ -298,9 +287,7 @@ class Rows(Struct, frozen=True):
 
     Attributes:
         after: the place that the learner asked about.
-        complete: these are the last.
-        more: another part of the same answer follows.
-        gone: the tail has this checkpoint no more.
+        gone: the tail has the checkpoint no more.
     """
 
     epoch: Number
@@ -348,7 +335,7 @@ class BadMessageError(ValueError):
 
 
 def speaker(message: Message) -> Member | None:
-    """The life that a message claims as its sender, if it names one."""
+    """The life that a message names as its sender."""
     match message:
         case Submit() | Forward() | Ack():  # nearly every message
             return None
@@ -385,14 +372,13 @@ def _flaw(message: Message) -> str:
 
 
 def _flaw_of_offer(beginning: EntryId, checkpoint: EntryId) -> str:
-    """Check that the log leads to the checkpoint's entry."""
     if beginning.seq < checkpoint.seq or beginning == checkpoint:
         return ""
     return f"a checkpoint as of {checkpoint}, with a log that begins after {beginning}"
 
 
 def _flaw_of_rows(after: Place, rows: tuple[Row, ...]) -> str:
-    """Check that rows are in order, each at a place of its own."""
+    """Rows must be in order, each at a place of its own."""
     for row in rows:
         record = row.table == RECORDS and row.key >= 0 and row.second == 0
         run = row.table == INDEX and len(row.data) % INDEXED_OCTETS == 0
@@ -403,7 +389,7 @@ def _flaw_of_rows(after: Place, rows: tuple[Row, ...]) -> str:
 
 
 def _flaw_of_entries(previous: EntryId, entries: tuple[Entry, ...], epoch: int) -> str:
-    """Check that entries follow ``previous`` and each other, and that epochs never fall."""
+    """Entries must follow ``previous`` and each other, and epochs never fall."""
     end, newest, digest = previous.seq, previous.epoch, previous.digest
     for entry in entries:
         if entry.seq - entry.span != end or not newest <= entry.epoch <= epoch:
@@ -424,7 +410,7 @@ def decode(kind: str, body: bytes) -> Message:
     """Read a message.
 
     Raises:
-        BadMessageError: an unknown kind, a body that does not fit, or what no node says.
+        BadMessageError: a kind, body or content that no node sends.
     """
     decoder = _decoders.get(kind)
     if decoder is None:

@@ -22,7 +22,6 @@ class OwnLog:
         clock: Callable[[], float],
         low: Callable[[], bool],
     ) -> None:
-        """``low``: True if the disk is nearly full."""
         self._log = log
         self._learner = learner
         self._sponsor = sponsor

@@ -1,6 +1,6 @@
 """Reads, answered by the tail from its committed state (paper, section 2).
 
-Like a replica, ``Reads`` notes inputs and acts in its next ``turn``, after the replica's.
+Inputs count in the next ``turn``, after the replica's.
 
 An answer is never older than its question:
 
@@ -12,8 +12,7 @@ An answer is never older than its question:
 - *not again*: a question whose price its asker chooses is put to one tail only: it may be what the
   tail died of.
 
-A node has only so many questions on their way, so greedy clients of one node keep nobody waiting at
-another.
+Questions on their way are bounded, so one node's greedy clients keep nobody waiting at another.
 """
 
 from collections import deque
@@ -26,7 +25,7 @@ from chainchat.chain.effects import Answered, Distrust, GivenUp, Send
 from chainchat.chain.messages import Answer, BadMessageError, Read
 
 ON_THEIR_WAY = 64
-"""Questions that one node has at the tail; the others wait."""
+"""Questions of one node at the tail; its others wait."""
 
 MOST_QUEUED = 1_024
 """More than all nodes have on their way."""
@@ -42,12 +41,7 @@ Output = Send | Answered | GivenUp | Distrust | Barrier
 
 
 class _Question(Struct):
-    """A client's question.
-
-    Attributes:
-        again: see ``Reads.ask``.
-        tail: the life that was asked; None while the question waits here.
-    """
+    """A client's question; ``tail``: the life that was asked."""
 
     query: bytes
     again: bool
@@ -84,7 +78,7 @@ class Reads:
         committed: Callable[[], int],
         applied: Callable[[], int],
     ) -> None:
-        """No questions yet.
+        """Begin without questions.
 
         Args:
             evaluate: answers a query from the applied state, in bounded time; raises
@@ -103,12 +97,9 @@ class Reads:
         self.active = False
         self._numbered = 0
         self._questions: dict[int, _Question] = {}
-        """Without an answer, in order."""
         self._unasked: deque[int] = deque()
-        """Those that the tail was not asked yet."""
         self._on_their_way: set[int] = set()
         self._queue: deque[_Asked] = deque()
-        """Tail: to answer."""
         self._arrived: deque[Answered | GivenUp] = deque()
         self._full: set[str] = set()
 
@@ -117,7 +108,7 @@ class Reads:
     def ask(self, query: bytes, *, again: bool = True) -> int:
         """Take in a question; returns its number.
 
-        ``again``: ask the next tail if this one is gone before it answers.
+        ``again``: ask the next tail if this one goes without answering.
         """
         self._numbered += 1
         self._questions[self._numbered] = _Question(query, again)
@@ -155,7 +146,7 @@ class Reads:
         self._full.discard(position)
 
     def full(self, position: str, *, full: bool) -> None:
-        """Note if too much waits for ``position``: then its questions wait too."""
+        """Note if too much waits: then its questions wait too."""
         (self._full.add if full else self._full.discard)(position)
 
     def receive(self, sender: str, message: Read | Answer) -> None:
@@ -207,7 +198,7 @@ class Reads:
         return None
 
     def turn(self, go_on: Callable[[], bool]) -> Iterator[Output]:
-        """Act on the inputs since the last turn, while ``go_on()``."""
+        """Act on the inputs."""
         if self.active:
             yield from self._ask_tail(go_on)
             yield from self._reply(go_on)
@@ -235,7 +226,7 @@ class Reads:
                 return
 
     def _reply(self, go_on: Callable[[], bool]) -> Iterator[Output]:
-        """Tail: answer questions in order.
+        """Tail: answer in order.
 
         *lease*: checked *after* reading the state. Without it, all questions wait for one barrier.
         """
@@ -266,7 +257,7 @@ class Reads:
             yield Answered(number, answer)
 
     def passed(self, barrier: int) -> None:
-        """The barrier's entry is applied: answer first the questions that waited for it."""
+        """Its entry is applied: answer first the questions that waited for it."""
         for asked in reversed(self._behind.pop(barrier, [])):
             asked.proven = True
             self._queue.appendleft(asked)

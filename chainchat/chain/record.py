@@ -1,4 +1,4 @@
-"""The record of membership on a node's disk, and the status of the present life."""
+"""The record of membership on a node's disk, and the present life's status."""
 
 from collections.abc import Iterable
 from enum import Enum
@@ -11,14 +11,13 @@ from chainchat.chain.messages import Vote
 
 
 class Status(Enum):
-    """The standing of the present life in the newest configuration known here."""
+    """The present life's standing in the newest configuration known here."""
 
     FOUNDING = "founding"
     """No configuration yet."""
     ACTIVE = "active"
-    """This life is a member."""
     WEDGED = "wedged"
-    """An earlier life of this node is a member: the chain has to be resumed."""
+    """An earlier life is a member: the chain has to be resumed."""
     LEARNER = "learner"
     """No life of this node is a member."""
 
@@ -28,11 +27,8 @@ class Record(Struct, frozen=True):
 
     Attributes:
         id: of the data; chosen once for an empty disk.
-        incarnation: of the present life.
-        founding: positions in order, empty before the founding.
-        vote: for the next epoch, if any.
-        alone_in: the epoch in which this node was the only member, if others have gone on without
-            it all the same; 0 if not. Then there may be two histories.
+        alone_in: the epoch in which this was the only member, if others have gone on without it all
+            the same (there may be two histories); or 0.
     """
 
     id: str
@@ -43,7 +39,7 @@ class Record(Struct, frozen=True):
     alone_in: int = 0
 
     def followed_by(self, configuration: Configuration) -> "Record":
-        """With the next configuration, whoever has decided it, and without a vote."""
+        """With the next configuration, and without a vote."""
         held, alone_in = self.configuration, self.alone_in
         if configuration.has_node(self.id):
             alone_in = 0
@@ -52,7 +48,7 @@ class Record(Struct, frozen=True):
         return replace(self, configuration=configuration, vote=None, alone_in=alone_in)
 
     def status(self, life: Life) -> Status:
-        """The status of ``life``, this node's present one."""
+        """The status of this node's present life."""
         if not self.configuration.members:
             return Status.FOUNDING
         if self.configuration.has(life):
@@ -63,12 +59,13 @@ class Record(Struct, frozen=True):
 def was_set_back(node_id: str, held: Configuration, decided: Configuration, *, voted: bool) -> bool:
     """*not set back*: True if a disk lacks what it must have written before a decision.
 
-    A member of ``decided`` that was a member before had its vote on disk before anybody heard of
-    that (*all vote*). Two needed no vote: a learner that became the tail; and the proposer, if the
-    other member may have completed it. Before the founding, nothing can be missing.
+    A member of ``decided`` that was one before had its vote on disk before anybody heard of that
+    (*all vote*). Two needed none: a learner that became the tail; and the proposer, if the other
+    member may have completed it. Before the founding, nothing can be missing.
 
-    ``held`` is the newest configuration on the disk of ``node_id``; ``voted``, if it holds a vote
-    for ``decided``.
+    Args:
+        held: the newest configuration on the disk.
+        voted: it holds a vote for ``decided``.
     """
     if not held.members or held.epoch >= decided.epoch or not decided.has_node(node_id) or voted:
         return False
@@ -83,7 +80,6 @@ def forced_alone(
     """The record of a node that an operator tells to go on alone (rule 15).
 
     Args:
-        me: the life that begins.
         epoch: far above any that the others can have.
         fenced: positions that are off, by the operator's word.
 

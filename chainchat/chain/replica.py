@@ -1,25 +1,25 @@
 """One member's part in the chain: number, persist, forward, acknowledge, apply.
 
-A replica notes its inputs (``submit``, ``receive``, ``linked``, ``adopt``) and acts on them in its
-next ``turn``, a generator of effects: all that arrives between two turns is one batch. ``apply``
-then applies what is committed, in slices: during a long replay, the node must answer pings.
+A replica acts on its inputs in its next ``turn``, a generator of effects: all that arrives between
+two turns is one batch. ``apply`` then applies in slices: during a long replay, the node must answer
+pings.
 
 **Write, forward, sync, then tell.** What stands after ``yield Write(...)`` in this file happens
 when the entries are written, and what stands after ``yield Sync()``, when they are on the disk. So
-the disks of all members sync an entry at the same time, and not one after the other.
+all disks sync an entry at the same time, and not one after the other.
 
 Invariants; a comment with the name marks where each is kept:
 
-- *contiguous*: the log holds 1, 2, 3 …; a replica takes exactly the next entry. An entry of
-  several sequence numbers is taken, skipped, forwarded and applied as a whole.
+- *contiguous*: the log holds 1, 2, 3 …; a replica takes exactly the next entry. One of several
+  sequence numbers is taken, skipped, forwarded and applied as a whole.
 - *prefix*: in a configuration, a successor's log is a prefix of its predecessor's (paper, "Update
   Propagation Invariant").
 - *written*: a node forwards only what this life has written, even if the disk has not synced it.
 - *synced*: a node applies an entry, or tells anybody of it, only when every member's disk has
   synced it. Each Forward gives the sender's word, up to where its disk and all before it have: the
   least of its own disk and its predecessor's word. The tail commits the least of its own disk and
-  that word. A word counts in one epoch, on one connection. And a tail commits nothing before it
-  holds an entry of this epoch.
+  that word. A word counts in one epoch, on one connection. A tail commits nothing before it holds
+  an entry of this epoch.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -44,9 +44,7 @@ class Replica:
     """The replication state of one life of one node; the marks are those of ``log``.
 
     Attributes:
-        own: the requests of this origin.
-        configuration: the one in force here.
-        active: True while this node takes part in the configuration; otherwise it has no turns.
+        active: True while this node takes part; otherwise it has no turns.
         opened: an entry of this epoch is applied; then so is all that was committed before.
         time: UTC milliseconds of the newest entry taken.
     """
@@ -65,10 +63,9 @@ class Replica:
         """A replica on an existing log.
 
         Args:
-            origin: this life, as ``Member.origin``.
             opening: gives the command of an epoch's first entry.
             applied: sequence number of the application's checkpoint.
-            time: of that entry, which the log may have lost with all before it; UTC milliseconds.
+            time: of that entry, which the log may have lost; UTC milliseconds.
         """
         self.configuration = Configuration()
         self.active = False
@@ -89,13 +86,13 @@ class Replica:
         self._recent: list[Entry] = []
         """The newest entries, still to be forwarded or applied."""
         self._copied = 0
-        """Octets that ``copy`` added to ``_recent`` since everything was applied."""
+        """Octets that ``copy`` added to ``_recent``."""
         if log.last.seq > log.beginning.seq:
             [newest] = log.read(log.last.seq - 1, log.last.seq, 1)
             self.time = max(time, newest.time)
 
         self._requests: list[tuple[str, Submission]] = []
-        """Head: requests without a sequence number, with their origins."""
+        """Head: not numbered yet, with their origins."""
         self._taken: list[Entry] = []
         """The last of ``_recent``, not written yet."""
         self._ahead: EntryId | None = None
@@ -103,11 +100,11 @@ class Replica:
         self._forwarded: EntryId | None = None
         """The last entry sent to the successor; None until it says what it holds."""
         self._synced_before = 0
-        """The predecessor's word: what its disk and all before it have synced."""
+        """The predecessor's word."""
         self._told_synced = 0
-        """The word that this node gave its successor."""
+        """This node's word to its successor."""
         self._acknowledged = -1
-        """Acknowledged to the predecessor; -1 on a new connection."""
+        """What the predecessor was told; -1 on a new connection."""
         self._tell_holding = False
         self._full: set[str] = set()
         self._unreachable: set[str] = set()
@@ -173,11 +170,11 @@ class Replica:
             self.own.offer_again()
 
     def unlinked(self, position: str) -> None:
-        """Send nothing until ``position`` is linked again."""
+        """Send nothing until linked again."""
         self._unreachable.add(position)
 
     def full(self, position: str, *, full: bool) -> None:
-        """Note if too much waits for ``position``: then entries and requests wait too."""
+        """Note if too much waits: then entries and requests wait too."""
         (self._full.add if full else self._full.discard)(position)
 
     def receive(self, sender: str, message: Submit | Forward | Ack | Holding) -> None:
@@ -197,7 +194,7 @@ class Replica:
                 pass  # late, from an earlier shape of the chain
 
     def _take(self, forward: Forward) -> None:
-        """*contiguous*: take exactly the next entries, skip those held, refuse everything else."""
+        """*contiguous*: take the next entries, skip those held, refuse everything else."""
         held, entries = self.last.seq, forward.entries
         if forward.previous.seq > held or self._id_of(forward.previous.seq) != forward.previous:
             self._tell_holding = True
@@ -221,7 +218,7 @@ class Replica:
     def _go_on_after(self, last: EntryId, successor: str) -> None:
         """*prefix*: go on after the successor's last entry, which must be one of this log's.
 
-        In the middle of a resumed chain, that entry may still be on its way from the head.
+        In the middle of a resumed chain, it may still be on its way from the head.
         """
         self._ahead = None
         if last.seq > self.last.seq and not self._is_head:
@@ -239,7 +236,7 @@ class Replica:
 
     @property
     def held_by_all(self) -> int:
-        """The entry up to which no member can lack anything of this log."""
+        """Up to here, no member lacks anything of this log."""
         if self._successor is None:
             return self.applied
         return min(self.applied, self._forwarded.seq) if self._forwarded is not None else 0
@@ -247,10 +244,10 @@ class Replica:
     # --- outside the chain
 
     def copy(self, entries: tuple[Entry, ...], *, committed: int) -> Iterator[Effect]:
-        """Append entries of another node's log; those up to ``committed`` may be applied.
+        """Append entries of another log; those up to ``committed`` may be applied.
 
-        They follow what is on disk: entries that a locked member took and did not write are
-        dropped, as the copied ones may include them.
+        Entries that a locked member took and did not write are dropped: the copied ones, which
+        follow what is on disk, may include them.
         """
         assert not self.active
         self._drop_taken()
@@ -286,7 +283,7 @@ class Replica:
         return bool(self.own.unoffered) and self.active and self._is_head
 
     def turn(self, now: int) -> Iterator[Effect]:
-        """Act on the inputs since the last turn.
+        """Act on the inputs.
 
         ``now``: UTC milliseconds, used only if ``needs_time``.
         """
@@ -366,7 +363,7 @@ class Replica:
             assert self._forwarded.seq <= self.written
 
     def _tell_synced(self) -> Iterator[Effect]:
-        """Give the successor this node's word, if no entries have carried it."""
+        """Give the successor this node's word, unless entries have carried it."""
         if self.word > self._told_synced and (sent := self._sent) is not None:
             yield self._forward_of(sent, ())
 
@@ -384,13 +381,13 @@ class Replica:
         return None if blocked else self._forwarded
 
     def _commit(self, seq: int) -> None:
-        """Every member's disk has the log up to ``seq``, this one too, if ``seq`` is not above."""
+        """Every disk has the log up to ``seq``; this one too, if ``seq`` is not above."""
         end = min(seq, self.synced)
         if end > self.committed:
             self.committed = max(self.committed, self._end_before(end))
 
     def _end_before(self, seq: int) -> int:
-        """The newest end of an entry up to ``seq``, which is in the log; marks are such ends.
+        """The newest end of an entry up to ``seq``; marks are such ends.
 
         What a peer names may be none.
         """
@@ -403,11 +400,11 @@ class Replica:
 
     @property
     def _what_can_be_applied_soon(self) -> int:
-        """Up to what all disks have, or less at a tail that applies slowly."""
+        """A tail that applies slowly commits less."""
         return min(self.word, self.applied + self._limits.unapplied)
 
     def _acknowledge(self, predecessor: str) -> Iterator[Effect]:
-        """Tell the predecessor where this log ends, if in doubt, and what is committed."""
+        """Say where this log ends, if in doubt, and what is committed."""
         if predecessor in self._unreachable:
             return
         epoch, identity = self.configuration.epoch, self.configuration.identity
@@ -419,7 +416,7 @@ class Replica:
             yield Send(predecessor, Ack(epoch, self.committed, identity))
 
     def apply(self, go_on: Callable[[], bool]) -> Iterator[Apply]:
-        """Hand out committed entries, in order, while ``go_on()``."""
+        """Hand out committed entries, in order."""
         while self.applied < self.committed:
             entries = self._entries(self.applied, self.committed, self._limits.apply_octets)
             self.applied = entries[-1].seq
@@ -444,7 +441,6 @@ class Replica:
     # --- the log, newest part in memory
 
     def _entries(self, after: int, up_to: int, octets: int) -> Sequence[Entry]:
-        """Those from ``after + 1`` to ``up_to`` that fit, at least one."""
         recent = self._recent
         before = recent[0].seq - recent[0].span if recent else after + 1
         if before <= after:
@@ -454,7 +450,7 @@ class Replica:
         return self._log.read(after, up_to, octets)
 
     def _id_of(self, seq: int) -> EntryId | None:
-        """The name of the entry that occupies ``seq``, if held."""
+        """The entry that occupies ``seq``, if held."""
         if seq >= self.last.seq:
             return self.last if seq == self.last.seq else None
         if self._recent and self._recent[0].seq - self._recent[0].span < seq:

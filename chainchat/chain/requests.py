@@ -10,13 +10,12 @@ from chainchat.chain.messages import Submit
 
 
 class OwnRequests:
-    """Requests of this origin, in order.
+    """The requests of this origin (a ``Member.origin``), in order.
 
     Attributes:
-        origin: this life, as ``Member.origin``.
-        pending: sequence numbers requested and not applied yet.
+        pending: sequence numbers not applied yet.
         octets: of their commands.
-        unoffered: the last of them, not sent to this head yet.
+        unoffered: the last of them, not sent to this head.
     """
 
     def __init__(self, origin: str) -> None:
@@ -47,7 +46,7 @@ class OwnRequests:
         self.unoffered = list(self._kept)
 
     def offer(self) -> list[Submission]:
-        """What this head, which is this node, has not been offered."""
+        """What this node, as head, has not been offered."""
         offered, self.unoffered = self._still_pending(), []
         return offered
 

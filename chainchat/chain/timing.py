@@ -9,16 +9,16 @@ FRESH = 0.75
 """How long a confirmation counts; leaves 14 % for clocks that drift apart."""
 
 JOIN_PATIENCE = 1.0
-"""How long the head waits for a join to complete."""
+"""How long a join may take."""
 
 FIRST_SEAL, LONGEST_SEAL = 1 / PINGS_PER_SUSPICION, 1 / 2
 """How long a tail takes no entries to let a learner in: at first, at most."""
 
 JOIN_PAUSE = 1 / 4
-"""How long the head proposes no learner after the tail declined one."""
+"""Until the head proposes a learner after the tail declined one."""
 
 JOIN_PAUSE_PER_SEAL = 4.0
-"""By how much longer for each second that writes have waited."""
+"""Longer by this for each second that writes have waited."""
 
 ASK_AGAIN, LONGEST_PATIENCE = 0.5, 4.0
 """How long a learner waits before it asks again: at first, at most.
@@ -28,11 +28,7 @@ The wait doubles while there is more to copy: on a narrow link, asking too soon 
 
 
 class Timing:
-    """The times of one chain, in seconds.
-
-    Attributes:
-        pause: longer between two inputs means that this node was paused.
-    """
+    """Times in seconds; a longer ``pause`` between two inputs means that this node was paused."""
 
     def __init__(self, suspect_after: float) -> None:
         self.suspect_after = suspect_after

@@ -1,8 +1,10 @@
 """The budget of a turn: how much of what can wait is done before the reactor goes on.
 
 The node answers no ping during a turn, so whatever grows with what clients do is done in *slices*:
-one piece of work at least, then more while the slice has time left. The chain's own work has no
-slice: ``pending`` bounds how much of it clients can cause.
+at least one piece of work, then more while there is time. The chain's own work has no slice:
+``pending`` bounds how much of it clients can cause.
+
+SECONDS are a slice of one turn, a SHARE is a part of all time (``share``).
 """
 
 from collections.abc import Callable
@@ -12,54 +14,48 @@ from msgspec import Struct
 from chainchat.node.tally import Tally
 
 HEAR_SECONDS = 0.002
-"""For what clients who are logged in say and ask."""
+"""For what logged-in clients say and ask."""
 
 PATIENT_SECONDS = 0.001
 """For newcomers, pages of answers, and sessions that read on from the log."""
 
 PATIENT_SHARE = 0.25
-"""Part of a node's time for such work, see ``share``."""
 
 ACCEPT_SHARE = 0.05
-"""Part of a node's time for accepting connections."""
 
 HANDSHAKE_SHARE = 0.25
-"""Part of a node's time, at each port, for agreeing on TLS with those who come."""
+"""At each port, for agreeing on TLS."""
 
 APPLY_SECONDS = 0.003
-"""For applying committed entries."""
 
 READ_SECONDS = 0.002
-"""For the questions that the tail answers."""
+"""For questions that the tail answers."""
 
 READ_SHARE = 0.25
-"""Part of a node's time for them."""
 
 PAGE_SECONDS = READ_SECONDS / 2
 """For one page of an answer."""
 
 LEND_SECONDS = 0.003
-"""For lending the log to learners."""
 
 TELL_SECONDS = 0.008
-"""For writing replies, messages and notices to clients."""
+"""For writing to clients."""
 
 LONG_TURN_SECONDS = 0.05
 """A longer turn, the disk's sync aside, is logged."""
 
 
 LONG_SYNC_SECONDS = 0.5
-"""Longer writes of one turn to the disk are logged: ``suspect_after`` is mostly some seconds."""
+"""Longer writes of one turn are logged: ``suspect_after`` is mostly some seconds."""
 
 
 class CheckpointPace(Struct, frozen=True):
     """How often checkpoints are written, and how fast.
 
     Attributes:
-        checkpoint_entries: a checkpoint begins at each multiple, so at the same entries on every
-            node.
-        records_at_once: records in one transaction, which takes milliseconds.
-        checkpoint_seconds: the slice of a turn for writing a checkpoint.
+        checkpoint_entries: they begin at each multiple, so at the same entries on every node.
+        records_at_once: in one transaction, which takes milliseconds.
+        checkpoint_seconds: a turn's slice for writing.
     """
 
     checkpoint_entries: int = 20_000
@@ -70,35 +66,34 @@ class CheckpointPace(Struct, frozen=True):
 USUAL_PACE = CheckpointPace()
 
 WorkClock = Callable[[], float]
-"""Seconds of work: monotonic time, or the cost of simulated work."""
+"""Seconds of monotonic time, or the cost of simulated work."""
 
 
 class Slice:
-    """A share of one turn, for one kind of work."""
+    """Part of a turn for one kind of work."""
 
     __slots__ = ("_began", "_clock", "_end")
 
     def __init__(self, clock: WorkClock, seconds: float) -> None:
-        """A slice of ``seconds`` of work, from now on."""
         self._clock = clock
         self._began = clock()
         self._end = self._began + seconds
 
     def left(self) -> bool:
-        """True while there is time for one more piece of work."""
+        """True while there is time for another piece of work."""
         return self._clock() < self._end
 
     def spent(self) -> float:
-        """Seconds since the slice began."""
+        """Seconds since it began."""
         return self._clock() - self._began
 
 
 class TurnClock:
-    """How long turns take, and which part of them takes longest; the reactor's time is a part too.
+    """How long turns take, and which part takes longest; the reactor's time is a part too.
 
     Attributes:
-        longest: seconds of the longest turn, without the disk's sync.
-        long_turns: how many lasted longer than LONG_TURN_SECONDS.
+        longest: in seconds, without the disk's sync.
+        long_turns: those above LONG_TURN_SECONDS.
     """
 
     SOCKETS, SYNC = "sockets and timers", "sync"
@@ -106,14 +101,13 @@ class TurnClock:
     def __init__(
         self, clock: WorkClock, tell: Callable[[str], None], tally: Tally | None = None
     ) -> None:
-        """``tell`` takes a line for the operator, ``tally`` counts turns and syncs."""
         self._tally = tally or Tally()
         self.longest = 0.0
         self.long_turns = 0
         self._clock = clock
         self._tell = tell
         self._marks: list[tuple[str, float]] = []
-        """The parts of this turn, each with its end; the first ends when it begins."""
+        """This turn's parts and their ends; the first ends when it begins."""
         self._ended = 0.0
         self._follows = False
         self._syncing = 0.0
@@ -136,7 +130,7 @@ class TurnClock:
         self._marks.append((self.SYNC, now))
 
     def end(self, *, follows: bool) -> None:
-        """The turn is over; ``follows``: another comes as soon as it can."""
+        """The turn is over; ``follows``: the next comes at once."""
         began = self._ended if self._follows else self._marks[0][1]
         self._follows, self._ended = follows, self._marks[-1][1]
         total = self._ended - began - self._syncing

@@ -25,11 +25,7 @@ DiskEffect = (
 
 
 class DiskWork:
-    """What the engine wants done with the storage.
-
-    Attributes:
-        has_written: the storage may need care.
-    """
+    """What the engine wants done with the storage, which may need care once it ``has_written``."""
 
     def __init__(
         self,
@@ -41,7 +37,6 @@ class DiskWork:
         tally: Tally,
         tell: Callable[..., None],
     ) -> None:
-        """``tell`` takes a line for the operator, and its ``event``."""
         self.has_written = False
         self._storage = storage
         self._state_machine = state_machine
@@ -83,14 +78,14 @@ class DiskWork:
                 self._unstage(effect.source, effect.reason)
 
     def _cut(self, after: int) -> None:
-        """Move what the chain does not have out of the log, never silently."""
+        """Move what the chain lacks out of the log, never silently."""
         last = self._storage.last.seq
         path = self._storage.cut(after)
         lost = f"{last - after} entries after {after} are not in the chain's log"
         self._tell(f"{lost}; they are now in {path}", event="cut", alarm=True)
 
     def install(self, source: str) -> bool:
-        """Let a copied checkpoint take the place of the data; False if it is not as it should be.
+        """Replace the data by a copied checkpoint; False if that is flawed.
 
         Raises:
             StorageError: the disk failed.

@@ -13,27 +13,26 @@ NOBODY = -1
 """The sender of no message."""
 
 NO_MORE = 1 << 62
-"""An id above that of any message."""
+"""Above any id."""
 
 MAX_READ = 1_000
-"""Messages read from the log at once."""
+"""Messages read at once."""
 
 KNOWN_GAPS = 256
-"""Accounts for which a gap is remembered."""
 
 
 class History:
     """Reads messages for one reader at a time, as ``chat.queries.Messages`` and for delivery."""
 
     def __init__(self, storage: Storage, beginning: Callable[[], int] = int) -> None:
-        """``beginning``: the id of the first message that was not removed."""
+        """``beginning``: the oldest id that was not removed."""
         self._storage = storage
         self._beginning = beginning
         self._gaps: dict[int, tuple[int, int]] = {}
         """By account, two ids between which no message is pushed to it."""
 
     def missed(self, account: int, after: int, count: int) -> list[ChatMessage]:
-        """The oldest messages above ``after`` that are pushed to the account: all but its own."""
+        """The oldest messages above ``after`` pushed to the account: all but its own."""
         after = max(after, self._gone)
         ids = self._storage.ids_after(account, after, min(count, MAX_READ), unless_sender=account)
         return list(self._messages(account, after, ids))
@@ -51,21 +50,18 @@ class History:
 
     @property
     def _gone(self) -> int:
-        """The id up to which no message is shown: those that this node's log still has neither."""
+        """Up to here none is shown, though this node's log may still have some."""
         return max(self._beginning() - 1, self._storage.beginning.seq)
 
     def before_newest(self, account: int, count: int) -> tuple[int, int]:
-        """The id after which the account's newest ``count`` messages begin; how many there are."""
+        """The id after which the newest ``count`` begin, and how many there are."""
         limit, gone = min(count, MAX_READ), self._gone
         ids = self._storage.ids_before(account, NO_MORE, limit, unless_sender=NOBODY)
         kept = ids[: bisect_left(ids, -gone, key=neg)]
         return (kept[-1] - 1 if kept else gone), len(kept)
 
     def previous(self, account: int, before: int) -> int:
-        """Id of the newest message below ``before`` pushed to the account; 0 without one.
-
-        0 also if that was removed.
-        """
+        """The newest id below ``before`` pushed to the account; 0 if none or removed."""
         previous, end = self._gaps.get(account, (0, 0))
         if not previous < before <= end:
             ids = self._storage.ids_before(account, before, 1, unless_sender=account)
@@ -73,14 +69,14 @@ class History:
         return previous if previous > self._gone else 0
 
     def _note_gap(self, account: int, previous: int, end: int) -> None:
-        """Nothing between ``previous`` and ``end`` is pushed to the account: do not look again."""
+        """Nothing in between is pushed to the account: do not look again."""
         self._gaps.pop(account, None)
         if len(self._gaps) >= KNOWN_GAPS:
             del self._gaps[next(iter(self._gaps))]
         self._gaps[account] = previous, end
 
     def _messages(self, account: int, after: int, ids: Sequence[int]) -> Iterator[ChatMessage]:
-        """Those with these ids, all above ``after``; each names the one before it."""
+        """The messages with these ids; each names the one before it."""
         if not ids:
             return
         previous = self.previous(account, after + 1)

@@ -1,4 +1,4 @@
-"""Interfaces: the needs of a node from the world and from its sessions."""
+"""What a node needs of the world and of its sessions."""
 
 from collections.abc import Callable
 from typing import Protocol
@@ -11,13 +11,13 @@ class Timer(Protocol):
     """A call to come: Twisted's ``IDelayedCall``."""
 
     def active(self) -> bool:
-        """True until the call came or was cancelled."""
+        """True until it came or was cancelled."""
 
     def cancel(self) -> None:
         """Cancel the call."""
 
     def reset(self, delay: float) -> None:
-        """Let the call come ``delay`` seconds from now."""
+        """Come ``delay`` seconds from now."""
 
 
 class Clock(Protocol):
@@ -29,30 +29,30 @@ class Clock(Protocol):
     def callLater(  # noqa: N802 - Twisted's name
         self, delay: float, function: Callable[..., object], *args: object
     ) -> Timer:
-        """Call ``function`` after ``delay`` seconds."""
+        """Call after ``delay`` seconds."""
 
 
 class Network(Protocol):
     """The connections to other nodes."""
 
     def send(self, to: str, message: Message) -> None:
-        """Send, if connected; messages may get lost, but those that arrive keep their order."""
+        """Messages may get lost, but those that arrive keep their order."""
 
     def distrust(self, position: str, reason: str) -> None:
-        """End the connection with ``position``, which sent what no node sends."""
+        """End this connection: no node sends this."""
 
 
 class Audience(Protocol):
     """The sessions at this node."""
 
     def hear(self) -> bool:
-        """Begin a turn: carry out some of what clients say and ask; True if there was any."""
+        """Begin a turn: carry out some of what clients say and ask; True if any."""
 
     def happened(self, outcome: Outcome) -> None:
-        """Take the outcome of the next entry of the log."""
+        """Take the outcome of the log's next entry."""
 
     def flush(self) -> bool:
-        """End a turn: write as much as there is time for; True if there was any."""
+        """End a turn: write as much as there is time for; True if any."""
 
     def readiness_changed(self) -> None:
         """``Node.readiness`` has changed."""

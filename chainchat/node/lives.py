@@ -14,8 +14,7 @@ def begin_life(storage: Storage, new_id: Callable[[], str], step: int = 1) -> Re
     """Count a new incarnation, durably, before this life says or hears anything.
 
     Args:
-        new_id: makes the id of an empty disk.
-        step: how far to count; a random step keeps the lives begun from a backup apart.
+        step: random steps keep lives begun from one backup apart.
 
     Raises:
         StorageError: the stored record is corrupt.

@@ -1,10 +1,8 @@
 """One node: takes turns, and carries out the effects of the engine.
 
-It has no sockets: it reaches the world through ``interfaces``, so the simulator runs this very
-class.
-
-One turn serves everything that arrived in one iteration of the reactor: one log transaction, one
-Forward, one Ack, one write to each client. What grows with what clients do is done in slices.
+It reaches the world through ``interfaces``, so the simulator runs this class. One turn serves all
+that arrived in one iteration of the reactor: one log transaction, one Forward, one Ack, one write
+to each client.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -53,13 +51,13 @@ log = Logger()
 
 
 class _Phase(Enum):
-    """What a node is doing; a turn first hears, then acts."""
+    """A turn first hears, then acts."""
 
     REST, HEAR, ACT = range(3)
 
 
 class Node:
-    """A node; ``state`` is the chat as of the newest entry applied, ``history`` its messages."""
+    """``state`` is the chat as of the newest entry applied, ``history`` its messages."""
 
     def __init__(
         self,
@@ -85,17 +83,14 @@ class Node:
         warnings: Callable[[], tuple[str, ...]] = tuple,
         tally: Tally | None = None,
     ) -> None:
-        """A node that has not started.
+        """Make a node that has not started; for the rest see ``Engine``.
 
         Args:
             record: of ``me``, from ``begin_life``.
-            wall: UTC milliseconds.
-            excluded: ends this life, after the chain went on without it, and begins another.
-            new_identity: of a configuration, at random.
-            bounds: of the chat's state; the same on all nodes.
-            first_nonce: see ``Evidence``.
-            warnings: what else operators should see in ``/chain``.
-            tally: the counts to go on from; None: nothing.
+            excluded: begins another life, after the chain went on without this one.
+            bounds: the same on all nodes.
+            warnings: for operators, in ``/chain``.
+            tally: the counts to go on from.
         """
         self.me = me
         self.tally = tally or Tally()
@@ -181,29 +176,29 @@ class Node:
 
     @property
     def configuration(self) -> Configuration:
-        """The newest configuration known here."""
+        """The newest one known here."""
         return self._engine.configuration
 
     def member(self, position: str) -> Member | None:
-        """The member at ``position``, if any."""
+        """Who is at ``position``."""
         return self.configuration.member(position)
 
     @property
     def pending(self) -> int:
-        """Sequence numbers requested here and not applied yet."""
+        """Requested sequence numbers not applied yet."""
         return self._engine.replica.own.pending
 
     @property
     def congested(self) -> bool:
-        """True from when too many requests are on their way until enough are answered."""
+        """See ``Pending``."""
         return self._pending.congested
 
     def room_for(self, on_their_way: int, *, patient: bool = False) -> int:
-        """See ``Pending.room_for``."""
+        """See ``Pending``."""
         return self._pending.room_for(on_their_way, patient=patient)
 
     def submit(self, command: AnyCommand, replied: Replied | None = None) -> None:
-        """Send a command through the chain; ``replied`` takes its results when it is applied."""
+        """Send through the chain; ``replied`` takes its results."""
         self._noted(self._submit, command, replied)
 
     def _submit(self, command: AnyCommand, replied: Replied | None) -> None:
@@ -211,12 +206,12 @@ class Node:
         self._pending.submitted(number, replied)
 
     def ask(self, query: Query, answered: Callable[[Page], None]) -> None:
-        """Ask the tail; ``answered`` takes the answer."""
+        """Ask the tail."""
         self._noted(self._questions.ask, self._engine, query, answered)
 
     @property
     def status(self) -> NodeStatus:
-        """The chain as it looks from here, now."""
+        """As the chain looks from here, now."""
         return self._watch.status(self.readiness, self._wall())
 
     @property
@@ -226,16 +221,16 @@ class Node:
 
     @property
     def checkpointed(self) -> int:
-        """The entry of the newest checkpoint: a start applies those after it."""
+        """A start applies the entries after it."""
         return self._state_machine.checkpointed
 
     @property
     def unseen(self) -> Unseen | None:
-        """What keeps old messages from going, if this is the head."""
+        """See ``Retention``."""
         return self._retention.unseen
 
     def view(self) -> ChainView:
-        """The status as ``/chain`` shows it."""
+        """The status, for ``/chain``."""
         return self.status.view
 
     # --- for the network
@@ -259,30 +254,27 @@ class Node:
 
     @property
     def held(self) -> Held:
-        """The newest configuration and committed entry, for new connections."""
+        """Told on new connections."""
         return self._engine.held
 
     @property
     def has_removed(self) -> bool:
-        """True if the log asks for messages to be removed: older releases cannot follow it."""
+        """True if the log removes messages: older releases cannot follow it."""
         return self.state.removed.before > 0
 
     def linked(
         self, position: str, member: Member, its: Held | None = None, *, older: bool = False
     ) -> None:
-        """A new connection, whose other end says that it is ``member``, and what it holds.
-
-        ``older``: see ``Replica.linked``.
-        """
+        """See ``Engine``."""
         self._act_on(lambda: self._engine.linked(position, member, its, older=older))
 
     def unlinked(self, position: str) -> None:
-        """The connection with ``position`` ended."""
+        """The connection ended."""
         self._noted(self._engine.unlinked, position)
         self._noted(self._watch.unlinked, position)
 
     def reached(self, position: str, host: str, port: int, member: Member) -> None:
-        """This node dialled host and port, and ``member``, at ``position``, answered."""
+        """``member`` answered where this node dialled."""
         self._act_on(lambda: self._engine.reached(position, (host, port), member))
 
     def refused(self, position: str, host: str, port: int) -> None:
@@ -290,11 +282,11 @@ class Node:
         self._act_on(lambda: self._engine.refused(position, host, port))
 
     def full(self, position: str, *, full: bool) -> None:
-        """Note if too many octets wait to be sent to ``position``."""
+        """Note if too many octets wait for ``position``."""
         self._noted(partial(self._engine.full, full=full), position)
 
     def copy_full(self, position: str, *, full: bool) -> None:
-        """The same for the connection on which ``position`` copies or lends."""
+        """The same, on the connection for copying."""
         self._noted(partial(self._engine.copy_full, full=full), position)
 
     def receive(self, sender: str, message: Message) -> None:
@@ -320,7 +312,7 @@ class Node:
         return self._phase is not _Phase.REST
 
     def wake(self) -> None:
-        """Have a turn as soon as the reactor has looked at its sockets and timers."""
+        """Have a turn once the reactor has looked at sockets and timers."""
         if self._turn_call is None and not self._stopped:
             self._turn_call = self._clock.callLater(0, self._turn)
 
@@ -331,11 +323,10 @@ class Node:
         self._phase = _Phase.REST
 
     def slice(self, seconds: float) -> Slice:
-        """A slice of this turn."""
+        """Part of this turn."""
         return Slice(self._work, seconds)
 
     def _carry_out_turn(self) -> None:
-        """The phases of a turn: hear clients, run the engine, apply and answer, tell clients."""
         clock, engine = self.turn_clock, self._engine
         clock.begin()
         if self.audience is not None and self.audience.hear():
@@ -401,7 +392,6 @@ class Node:
             self._state_machine.begin_checkpoint()
 
     def _look_after_storage(self) -> None:
-        """Write a part of a checkpoint, remove old entries, shorten the write-ahead log."""
         clock, disk, machine = self.turn_clock, self._disk, self._state_machine
         if machine.checkpointing:
             self._write_checkpoint()
@@ -424,7 +414,7 @@ class Node:
     def _guarded(self, action: Callable[..., None], *arguments: object) -> None:
         """Carry out one input; after any error in it, this node must not go on.
 
-        No input is carried out within another: what follows waits for the next turn.
+        Inputs are never nested: what follows waits for the next turn.
         """
         if self._stopped:
             return
@@ -439,7 +429,7 @@ class Node:
             self._carrying_out = False
 
     def _noted(self, note: Callable[..., None], *arguments: object) -> None:
-        """Take in an input that the next turn acts on; may come from within another."""
+        """Take in an input for the next turn; may be nested."""
         if self._carrying_out:
             note(*arguments)
         else:
@@ -448,7 +438,7 @@ class Node:
             self.wake()
 
     def _act_on(self, reaction: Callable[[], Iterable[effects.Effect]], sender: str = "") -> None:
-        """Carry out what follows from one input; ``sender``: of the message, if it was one."""
+        """``sender``: of the message, if it was one."""
         self._guarded(self._carry_out, reaction, sender)
 
     def _carry_out(self, reaction: Callable[[], Iterable[effects.Effect]], sender: str) -> None:

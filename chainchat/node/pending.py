@@ -1,4 +1,4 @@
-"""The requests of a node's clients on their way through the chain, and how many there may be."""
+"""The requests of a node's clients on their way through the chain, and their bounds."""
 
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -9,7 +9,6 @@ from chainchat.chain.requests import OwnRequests
 from chainchat.chat.outcomes import Result
 
 Replied = Callable[[Sequence[Result]], None]
-"""Takes the results of a request."""
 
 
 class PendingLimits(Struct, frozen=True):
@@ -19,10 +18,10 @@ class PendingLimits(Struct, frozen=True):
         requests: of one node's clients; no more than are remembered of a program
             (``Bounds.sends``). Above, sessions with their share stop reading from their sockets.
         octets: the same in octets.
-        patient: with so many requests, those of people who say much at once wait.
+        patient: above, people who say much at once wait.
         share: requests of one session that are taken even then: the greedy keep nobody out.
-        most: with so many requests, nobody's are taken.
-        again: the part of the requests that are left when congestion ends.
+        most: above, nobody's are taken.
+        again: the part that is left when congestion ends.
     """
 
     requests: int = 1_024
@@ -43,22 +42,21 @@ class Pending:
         congested: True from when too many are on their way until enough are answered.
         untimed: something was submitted since ``note_time``.
         awaited: a patient client found no room, and there is none yet.
-        answered_turns: of each turn whose requests were answered: when it began.
+        answered_turns: when turns whose requests were answered began.
     """
 
     def __init__(self, requests: OwnRequests, limits: PendingLimits = USUAL_PENDING) -> None:
-        """``requests``: those on their way."""
         self.congested = self.untimed = self.awaited = False
         self._requests = requests
         self._limits = limits
         self._repliers: dict[int, Replied] = {}
         self._newest = 0
         self._waiting: deque[tuple[int, float]] = deque()
-        """For each turn with unanswered requests: the number of its newest, and when."""
+        """By turn: its newest unanswered request, and when."""
         self.answered_turns: list[float] = []
 
     def room_for(self, on_their_way: int, *, patient: bool = False) -> int:
-        """How many more requests a session with ``on_their_way`` may submit.
+        """How many more a session with ``on_their_way`` may submit.
 
         ``patient``: of somebody who says much at once, and can wait.
         """
@@ -70,7 +68,7 @@ class Pending:
         return share if self.congested else max(share, limits.requests - pending)
 
     def submitted(self, number: int, replied: Replied | None) -> None:
-        """Note a request; ``replied`` takes its results."""
+        """Note a request."""
         self._newest, self.untimed = number, True
         requests, limits = self._requests, self._limits
         if requests.pending > limits.requests or requests.octets > limits.octets:
@@ -79,7 +77,7 @@ class Pending:
             self._repliers[number] = replied
 
     def note_time(self, now: float) -> None:
-        """A turn begins: requests submitted since the last one wait from now on."""
+        """A turn begins: what was submitted since the last waits from now on."""
         self.untimed = False
         self._waiting.append((self._newest, now))
 
@@ -92,7 +90,7 @@ class Pending:
             replied(results)
 
     def has_room_again(self) -> bool:
-        """End the congestion, or the wait of the patient, if there is room; True if so."""
+        """End the congestion, or the wait of the patient, if there is room."""
         own, limits = self._requests, self._limits
         waited = self.congested, self.awaited
         requests, octets = own.pending / limits.requests, own.octets / limits.octets
@@ -102,9 +100,9 @@ class Pending:
 
     @property
     def idle(self) -> bool:
-        """True if nothing waits for an answer."""
+        """True if nothing waits."""
         return not self._waiting
 
     def waits_since(self, moment: float) -> bool:
-        """True if a request from before ``moment`` is not answered."""
+        """True if a request from before ``moment`` waits."""
         return bool(self._waiting) and self._waiting[0][1] < moment

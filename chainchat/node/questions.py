@@ -1,6 +1,6 @@
-"""Questions to the tail: those that the clients here ask, and those that a tail answers.
+"""Questions to the tail: those of the clients here, and those that a tail answers.
 
-Answering gets a share of all time, since what it takes is for the asker to choose.
+Answering gets a share of all time, since its price is for the asker to choose.
 """
 
 from collections.abc import Callable
@@ -28,12 +28,12 @@ class Questions:
         wake: Callable[[], None],
         distrust: Callable[[str], None],
     ) -> None:
-        """No questions yet.
+        """Begin without questions.
 
         Args:
             new_slice: gives so many seconds of this turn.
             wake: has a turn, in which answering goes on.
-            distrust: ends the connection with the tail, for this reason.
+            distrust: ends the connection with the tail.
         """
         self._state_machine = state_machine
         self._new_slice = new_slice
@@ -42,7 +42,7 @@ class Questions:
         self._askers: dict[int, Callable[[Page], None]] = {}
 
     def ask(self, engine: Engine, query: Query, answered: Callable[[Page], None]) -> None:
-        """Ask the tail; ``answered`` takes the answer."""
+        """See ``Node``."""
         again = not queries.asker_chooses_price(query)
         self._askers[engine.ask(queries.encode(query), again=again)] = answered
 

@@ -1,7 +1,6 @@
 """The report of a node: everything that operators see of it from outside.
 
-``chainchatctl status``, ``/status.json`` and the page of ``chainchat.web`` show it. It holds no
-message and no account's name, but for one that the control socket adds.
+It holds no message and no account's name, but for one that the control socket adds.
 """
 
 import datetime
@@ -26,12 +25,11 @@ class Peer(Struct, frozen=True):
     """Another node, as this one sees it.
 
     Attributes:
-        role: ``head``, ``middle`` or ``tail``; outside the chain ``learner``, ``left out`` or
+        role: ``head``, ``middle``, ``tail``; outside the chain ``learner``, ``left out``,
             ``spare``.
-        away: it should take part, and this node does not hear it.
-        silent: seconds since a ping from there; None if there never was one.
-        low: its disk is nearly full.
-        progress: of a learner, or why it is not let in, for people.
+        away: it should take part, and is not heard.
+        silent: seconds since a ping from there, if ever.
+        progress: of a learner, or why it is not let in.
     """
 
     position: str
@@ -44,14 +42,13 @@ class Peer(Struct, frozen=True):
 
 
 class Disk(Struct, frozen=True):
-    """The disk of a node, in octets.
+    """A node's disk, in octets; see ``Space``.
 
     Attributes:
         free: None if the system cannot tell.
         stop: with less, nothing new is taken; 0: never.
-        left: seconds until it is low, at the present rate; None if it does not fill.
-        files: what the node's data take, by kind.
-        note: how little is free, for people; mostly empty.
+        left: seconds until then at the present rate, if it fills.
+        files: by kind of data.
     """
 
     free: int | None
@@ -62,7 +59,7 @@ class Disk(Struct, frozen=True):
 
 
 class Certificate(Struct, frozen=True):
-    """A certificate: whose it is, when it expires, and the seconds until then."""
+    """``left``: seconds until it expires."""
 
     whose: str
     expires: str
@@ -74,8 +71,7 @@ class KeptUnread(Struct, frozen=True):
 
     Attributes:
         after: it has seen none after this id.
-        since: when the first of those was said.
-        seconds: the same, until now.
+        since: when the first of those was said, ``seconds`` ago.
         account: its name; empty but over the control socket.
     """
 
@@ -86,15 +82,12 @@ class KeptUnread(Struct, frozen=True):
 
 
 class ReportedChange(Struct, frozen=True):
-    """A change of configuration.
+    """A change of configuration; see ``CompletedChange``.
 
     Attributes:
         time: when this node knew its outcome.
-        kind: ``found``, ``resume``, ``shrink``, ``join`` or ``other``.
-        members: positions in chain order, from then on.
+        members: in chain order, from then on.
         why: its reason, and who saw it.
-        outcome: how long writes stood still, for people.
-        paused: the same in seconds; None if this node cannot tell.
     """
 
     time: str
@@ -107,40 +100,26 @@ class ReportedChange(Struct, frozen=True):
 
 
 class Report(Struct, frozen=True):
-    """A node, and the chain as it looks from there.
+    """A node, and the chain as it looks from there; see also ``NodeStatus`` and ``Readiness``.
 
     Attributes:
-        incarnation: of its present life.
-        epoch: of the newest configuration that it knows.
-        members: positions in chain order.
-        founding: positions that the chain began with, as chain.ini has them: it gets no longer.
+        epoch: of its newest configuration.
+        founding: from chain.ini; the chain gets no longer.
         role: ``head``, ``middle``, ``tail``, ``only``, or why it has none.
-        serving: True if it takes clients: it is a member, and not drained.
-        drained: True if ``chainchatctl drain`` keeps clients out.
-        confirms: True if the chain confirms what is said.
-        reason: what is wrong, for people; empty if nothing is.
-        since: since when these three are as they are.
-        waiting_for: positions that keep the chain from answering.
-        away: positions that this node does not hear.
-        low: positions whose disks are nearly full.
+        serving: it takes clients: a member, and not drained.
+        drained: ``chainchatctl drain`` keeps clients out.
+        reason: what is wrong, for people; or empty.
+        since: when the node's readiness last changed.
+        away: positions not heard.
         first: the oldest number in the log here.
         removed: messages below this id were removed; 0: none were.
-        kept_unread: what keeps the next ones from it, at the head; None if nothing does.
-        last: the newest number in the log here.
+        kept_unread: what keeps more from going, at the head.
         synced: the newest on the disk here.
-        committed: the newest that is on every member's disk.
-        applied: the newest that the state here contains.
-        checkpoint: the newest that a checkpoint here contains.
-        in_flight: numbers in the log here that are not known to be committed.
-        clock_behind: seconds that this machine's clock is behind the newest message.
-        writes_paused: seconds since writes stand still.
-        learners: how far each other learner has come, by position.
-        progress: of this node's own learning, for people; mostly empty.
-        missing: entries that it still has to copy.
-        connections: of clients, logged in or not.
-        peers: the other nodes, those of the chain first.
-        changes: of configuration, the newest first.
-        warnings: what else an operator should know.
+        committed: the newest on every member's disk.
+        applied: the newest in the state here.
+        checkpoint: the newest in a checkpoint here.
+        peers: those of the chain first.
+        changes: of configuration, newest first.
         shown: the lines of ``/chain``.
     """
 
@@ -191,15 +170,11 @@ class Sources(Struct, frozen=True):
     """Where a report comes from.
 
     Attributes:
-        started: when the process began, UTC milliseconds.
-        founding: see ``Report``.
-        stop: octets of free disk below which nothing new is taken; 0: off.
-        clients: how many sessions there are.
-        connections: of clients, logged in or not.
-        links: positions that are linked, with the lane.
-        expires: when certificates expire, by whose they are.
+        started: the process, UTC milliseconds.
+        stop: octets, see ``Disk``.
+        links: linked positions and lanes.
+        expires: by whose certificate it is.
         wall: UTC milliseconds.
-        drained: no client is let in.
     """
 
     chain: str

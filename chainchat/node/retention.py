@@ -1,8 +1,8 @@
-"""Retention: which messages go, and how the room that they took becomes free.
+"""Retention: which messages go, and how their room becomes free.
 
-The head submits a ``Forget`` command: from then on nobody is shown those messages. Then each node
-removes their entries from its own log, in slices, as soon as a checkpoint covers them and no other
-node can need them (``Engine.removable``).
+From the head's ``Forget`` command on, nobody is shown those messages. Then each node removes their
+entries from its own log, in slices, as soon as a checkpoint covers them and no other node can need
+them (``Engine.removable``).
 """
 
 from collections.abc import Callable
@@ -23,12 +23,11 @@ class Keep(Struct, frozen=True):
     """What operators want to keep.
 
     Attributes:
-        days: how old messages get; 0: as old as they like.
-        octets: how much is stored, about; 0: as much as there is room for.
-        unread: True to keep what an account has not seen, however old it is.
+        days: how old messages get; 0: no limit.
+        octets: how much is stored, about; 0: no limit.
+        unread: keep what an account has not seen, however old.
         look_seconds: between two looks.
-        at_least: sequence numbers that go at once, unless the last ones went ``at_last`` ago.
-        at_last: seconds.
+        at_least: sequence numbers that go together, unless some last went ``at_last`` seconds ago.
     """
 
     days: int = 0
@@ -46,7 +45,7 @@ class Unseen(Struct, frozen=True):
     """Old messages that stay, because an account has not seen them.
 
     Attributes:
-        account: its number; of several, the one that has seen least.
+        account: of several, the one that has seen least.
         after: it has seen none after this id.
         since: when the first of those was said, UTC milliseconds.
     """
@@ -69,7 +68,6 @@ class Retention:
         submit: Callable[[commands.AnyCommand], None],
         tell: Callable[[str], None],
     ) -> None:
-        """``submit`` takes a command for the chain, ``tell`` a line for the log."""
         self._keep = keep
         self._engine = engine
         self._machine = machine
@@ -77,23 +75,21 @@ class Retention:
         self._submit = submit
         self._tell = tell
         self._unseen: Unseen | None = None
-        """As of the last look."""
         self._told_of = 0
-        """The account that operators were told of last."""
         self._next_look = self._next_unread = 0.0
         self._went = 0.0
-        """When messages went last, as far as this life knows."""
+        """When messages last went, if known."""
         self._removed_up_to = 0
         """No whole row of the log is left up to here."""
 
     # --- the head: what is to go
 
     def look(self, now: float, time: Callable[[], int]) -> None:
-        """Have the chain forget what is to go, if this is the head.
+        """Head: have the chain forget what is to go.
 
         Args:
             now: monotonic seconds.
-            time: the time that the next entry would have, UTC milliseconds.
+            time: of the next entry, UTC milliseconds.
         """
         if not (self._keep.days or self._keep.octets) or now < self._next_look:
             return
@@ -106,7 +102,7 @@ class Retention:
 
     @property
     def unseen(self) -> Unseen | None:
-        """What keeps old messages from going, if this is the head."""
+        """What keeps old messages from going, at the head."""
         unseen = self._unseen
         if unseen is None:
             return None
@@ -127,7 +123,7 @@ class Retention:
         self._submit(commands.Forget(before, not self._keep.unread, days))
 
     def _somebody_has_to_see(self, enough: int) -> bool:
-        """True if an account keeps so many messages from going, which operators are told."""
+        """True if an account keeps so many, which operators are told."""
         state = self._machine.state
         behind = state.furthest_behind()
         if behind is None or behind.seen + 1 - max(state.removed.before, 1) >= enough:
@@ -143,7 +139,7 @@ class Retention:
         return True
 
     def _by_age(self, time: int) -> int:
-        """The id of the first message that is young enough, of those that are applied."""
+        """The first id that is young enough, of those applied."""
         if not self._keep.days:
             return 0
         oldest, storage = time - self._keep.days * DAY, self._storage
@@ -155,9 +151,9 @@ class Retention:
         return min(low, self._machine.state.applied) + 1
 
     def _by_size(self) -> int:
-        """The id of the first message that stays if the oldest make room.
+        """The first id that stays if the oldest make room.
 
-        As long as earlier ones are still being removed, nobody knows how much more has to go.
+        While earlier ones are still being removed, nobody knows how much more has to go.
         """
         if not self._keep.octets or self.busy:
             return 0
@@ -173,7 +169,7 @@ class Retention:
         return self._removed_up_to < self._machine.needless
 
     def make_room(self) -> bool:
-        """Remove a slice of what nobody needs; True if another turn can remove more."""
+        """Remove a slice of what nobody needs; True if more can go."""
         machine = self._machine
         if self._removed_up_to < machine.needless:
             up_to = self._engine.removable(machine.needless)

@@ -6,36 +6,34 @@ from chainchat.node.budget import Slice
 from chainchat.node.interfaces import Clock, Timer
 
 SHORTEST_REST = 1e-4
-"""Seconds; a clock that rounds might not move in less."""
+"""Seconds; a rounding clock might not move in less."""
 
 
 class Share:
-    """Work of one kind, which takes at most a part of the node's time.
+    """Work of one kind, which takes at most a ``part`` (0 to 1) of the node's time.
 
-    After each slice the work rests so long that the slice was that part of the time.
+    After each slice the work rests so long that the slice was that part.
     """
 
     def __init__(self, clock: Clock, wake: Callable[[], None], part: float) -> None:
-        """``wake`` asks for a turn, ``part`` is from 0 to 1."""
         self._clock = clock
         self._wake = wake
         self._rest = 1 / part - 1
-        """Seconds for each second of work."""
+        """Seconds per second of work."""
         self._from = 0.0
-        """The time at which the work goes on."""
         self._timer: Timer | None = None
 
     @property
     def is_due(self) -> bool:
-        """True if the work need not rest now."""
+        """True if it need not rest."""
         return self._clock.seconds() >= self._from
 
     def took(self, work: Slice) -> None:
-        """A slice of the work was done."""
+        """A slice was done."""
         self._from = self._clock.seconds() + work.spent() * self._rest
 
     def wake_when_due(self) -> None:
-        """Ask for a turn when the work may go on."""
+        """Ask for a turn when work may go on."""
         if self.is_due:
             self._wake()
         elif self._timer is None or not self._timer.active():

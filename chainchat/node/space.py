@@ -12,7 +12,7 @@ from pathlib import Path
 from chainchat.storage.interface import StorageError
 
 WARNED_AT = 10
-"""Times ``stop``: with less free disk, operators are warned."""
+"""Times ``stop``: with less free, operators are warned."""
 
 
 SAMPLE_SECONDS = 60.0
@@ -23,11 +23,11 @@ LEAST_SAMPLES = 6
 """Fewer say nothing."""
 
 SHOWN_SECONDS = 30 * 86_400.0
-"""If it takes longer until a disk is full, nobody is told."""
+"""If a disk takes longer to fill, nobody is told."""
 
 
 def free_octets(folder: Path) -> int:
-    """Octets free on the file system of a folder, for users who are not root.
+    """Octets free for users who are not root.
 
     Raises:
         StorageError: the system cannot tell.
@@ -40,11 +40,11 @@ def free_octets(folder: Path) -> int:
 
 
 class Filling:
-    """How fast a disk fills, whoever fills it."""
+    """How fast a disk fills."""
 
     def __init__(self) -> None:
         self._samples: deque[tuple[float, int]] = deque(maxlen=SAMPLES)
-        """Monotonic seconds, and octets that were free."""
+        """Monotonic seconds, and free octets."""
 
     def note(self, free: int, now: float) -> None:
         """Note what is free ``now``."""
@@ -52,7 +52,7 @@ class Filling:
             self._samples.append((now, free))
 
     def seconds_to(self, bound: int) -> float | None:
-        """When only ``bound`` octets will be free, at this rate; None if it does not come to it."""
+        """Seconds until only ``bound`` octets are free, if it comes to that."""
         if len(self._samples) < LEAST_SAMPLES:
             return None
         (began, before), (now, free) = self._samples[0], self._samples[-1]
@@ -66,9 +66,9 @@ class Space:
     """The room on a node's disk when last measured.
 
     Attributes:
-        left: seconds until it is low, at the present rate; None if it does not fill.
+        left: seconds until it is low at the present rate, if it fills.
         low: nothing new is to be taken.
-        note: how much is free, for people; empty while there is plenty.
+        note: for people; empty while there is plenty.
     """
 
     def __init__(self, free: Callable[[], int], stop: int) -> None:
@@ -83,8 +83,6 @@ class Space:
 
     def look(self, now: float) -> str:
         """Measure; returns a line for the log, mostly empty.
-
-        ``now``: monotonic seconds.
 
         Raises:
             StorageError: the disk is not there.
@@ -111,11 +109,10 @@ class Space:
 
 
 PLENTY = Space(lambda: 0, stop=0)
-"""A disk that is never low."""
 
 
 def _room_again(bound: int) -> int:
-    """A tenth more than a bound that was crossed, so that nothing flaps."""
+    """A tenth above a bound, so that nothing flaps."""
     return bound + bound // 10
 
 

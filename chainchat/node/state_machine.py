@@ -1,4 +1,4 @@
-"""The effect of the log on this node: the chat's state, the message index, checkpoints."""
+"""What the log does to this node: the chat's state, the message index, checkpoints."""
 
 from collections.abc import Callable, Iterator
 from itertools import groupby, islice
@@ -23,7 +23,7 @@ _RECIPIENT = attrgetter("recipient")
 
 
 class StateMismatchError(Exception):
-    """Two nodes have different states, or applied different entries: a bug."""
+    """Nodes have different states, or applied different entries: a bug."""
 
 
 class StateAsOf(NamedTuple):
@@ -37,8 +37,7 @@ class StateAsOf(NamedTuple):
 class StateMachine:
     """The result of applying the log up to some entry.
 
-    Attributes:
-        checkpointed: the entry of the newest finished checkpoint.
+    ``checkpointed``: the entry of the newest finished checkpoint.
     """
 
     def __init__(
@@ -47,10 +46,10 @@ class StateMachine:
         pace: CheckpointPace = USUAL_PACE,
         bounds: Bounds = USUAL_BOUNDS,
     ) -> None:
-        """The state of the newest checkpoint.
+        """Begin with the newest checkpoint.
 
         Raises:
-            StorageError: the checkpoint is corrupt.
+            StorageError: it is corrupt.
         """
         storage.abandon_checkpoint()
         self.state = _restored(storage, bounds)
@@ -64,7 +63,7 @@ class StateMachine:
         self._heard: StateAsOf | None = None
 
     def apply(self, entry: Entry) -> Outcome:
-        """Apply the next entry; its messages are in the history when this returns.
+        """Apply the next entry; then its messages are in the history.
 
         An entry that holds no command has no effect: the head numbers requests without looking
         inside, and none may stop all nodes, at every start.
@@ -91,7 +90,7 @@ class StateMachine:
 
     @property
     def needless(self) -> int:
-        """The entry up to which neither this state nor a start on this disk needs the log."""
+        """Up to here, neither this state nor a start on this disk needs the log."""
         return min(self.state.removed.before - 1, self.checkpointed)
 
     def _multiple_after(self, seq: int) -> int:
@@ -99,23 +98,21 @@ class StateMachine:
         return (seq // entries + 1) * entries
 
     def begin_checkpoint(self) -> None:
-        """Begin a checkpoint of the present state, at next to no cost."""
+        """Begin one of the present state, at next to no cost."""
         self._snapshot = self.state.snapshot()
         self._due_at = self._multiple_after(self._snapshot.seq)
         self._storage.begin_checkpoint(self._snapshot.seq)
 
     @property
     def checkpointing(self) -> bool:
-        """True from the beginning of a checkpoint to its end."""
+        """True while one is being written."""
         return self._snapshot is not None
 
     def write_checkpoint(self, left: Callable[[], bool]) -> StateAsOf | None:
-        """Write a part of the begun checkpoint, and more while there is time left.
-
-        Returns the state's digest at the end.
+        """Write a part, and more while there is time; returns the digest at the end.
 
         Raises:
-            StateMismatchError: a neighbour has sent another digest.
+            StateMismatchError: a neighbour's differs.
         """
         snapshot = self._snapshot
         if snapshot is None:
@@ -139,7 +136,7 @@ class StateMachine:
         return self._own
 
     def staged_flaw(self) -> str:
-        """Why a copied checkpoint cannot be believed; empty if its digest fits."""
+        """Why a copied checkpoint cannot be believed; else empty."""
         staged = self._storage.staged
         assert staged is not None
         head, seq = staged.offered.head, staged.offered.checkpoint.seq
@@ -197,7 +194,7 @@ def _restored(storage: Storage, bounds: Bounds) -> ChatState:
 
 
 def _indexed(outcome: Outcome) -> Iterator[Indexed]:
-    """Index entries for one sender's messages: for everybody, or for sender and recipient."""
+    """Index entries: for everybody, or for sender and recipient."""
     sender = outcome.said[0].sender_account
     if isinstance(outcome.results, AllAccepted):
         yield Indexed(EVERY_READER, outcome.results.ids, sender)

@@ -1,7 +1,4 @@
-"""The status of a node, for clients and operators.
-
-From ``NodeStatus``, ``/chain``, CHAIN, the notices of waiting and the log's lines are drawn.
-"""
+"""The status of a node, shown in ``/chain``, CHAIN, notices of waiting and lines of the log."""
 
 from collections.abc import Mapping, Sequence
 
@@ -19,18 +16,18 @@ REPLAYED_AT_LEAST = 20_000
 """A replay of fewer sequence numbers is not told."""
 
 DRAINED = "this node is drained, and takes no clients"
-"""Why an operator's command keeps clients out; the chain goes on with such a node."""
+"""An operator keeps clients out; the chain goes on with such a node."""
 
 
 class Readiness(Struct, frozen=True):
-    """The ability of a node to serve its clients now.
+    """A node's ability to serve its clients now.
 
     Attributes:
         serving: True for a member; other nodes have no sessions.
         waiting_for: positions that keep the chain from answering.
         reason: for people, empty if nothing is wrong.
         confirms: the chain confirms messages all the same.
-        low: positions of members whose disks are nearly full: nothing new is taken.
+        low: members with nearly full disks: nothing new is taken.
     """
 
     serving: bool
@@ -41,7 +38,7 @@ class Readiness(Struct, frozen=True):
 
 
 class Marks(Struct, frozen=True):
-    """The marks of a log besides ``committed``; see ``chain.log``."""
+    """Besides ``committed``; see ``chain.log``."""
 
     last: int = 0
     synced: int = 0
@@ -49,27 +46,25 @@ class Marks(Struct, frozen=True):
 
 
 class NodeStatus(Struct, frozen=True):
-    """The chain as seen from one node, at one moment.
+    """The chain as seen from one node, at one moment; texts are mostly empty.
 
     Attributes:
-        node: this node's position.
-        configuration: the newest known.
         standing: this node's role, or why it has none: ``founding``, ``wedged``, ``learner``;
             ``active`` for a member that holds a vote.
         committed: up to where every member's disk has the log.
-        in_flight: sequence numbers in the log here that are not known to be committed.
-        silent: positions of the chain that this node does not hear.
-        clock_behind: seconds that this machine's clock is behind the newest message.
-        odd_clock: how this clock differs from most others, for people; mostly empty.
-        disk: how little is free, for people; mostly empty.
-        disk_left: seconds until it is low, at the present rate; None if it does not fill.
-        progress: of this learner, for people; mostly empty.
-        learners: by position, the progress of other learners, or why they are not let in.
+        in_flight: sequence numbers here not known to be committed.
+        silent: positions of the chain not heard.
+        clock_behind: seconds behind the newest message.
+        odd_clock: how it differs from most others.
+        disk: how little is free.
+        disk_left: seconds until it is low at the present rate, if it fills.
+        progress: of this learner.
+        learners: by position, the progress of others, or why they are not let in.
         writes_paused: seconds since writes stand still.
-        change: the newest change of configuration whose outcome is known.
-        warnings: what else an operator should know, such as certificates that expire soon.
-        missing: entries that this learner still has to copy, as far as known.
-        silences: by position, seconds since this node last heard a ping from there.
+        change: the newest whose outcome is known.
+        warnings: for operators, such as certificates that expire soon.
+        missing: entries that this learner still has to copy.
+        silences: by position, seconds since its last ping.
     """
 
     node: str
@@ -94,17 +89,17 @@ class NodeStatus(Struct, frozen=True):
 
     @property
     def line(self) -> str:
-        """The log's line for a new readiness: who serves, or what the chain waits for."""
+        """For the log: who serves, or what the chain waits for."""
         return self.readiness.reason or f"serving in {self.configuration}"
 
     @property
     def change_line(self) -> str:
-        """The log's line for a change of configuration."""
+        """For the log."""
         return str(self.change)
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """All that people should know besides epoch and members, a line each."""
+        """What else people should know, a line each."""
         flight, behind = self.in_flight, self.clock_behind
         notes = (
             f"in flight here: {flight} entries" if flight > 0 else "",
@@ -120,7 +115,7 @@ class NodeStatus(Struct, frozen=True):
 
     @property
     def view(self) -> ChainView:
-        """The status as ``/chain`` and CHAIN show it."""
+        """For ``/chain`` and CHAIN."""
         return ChainView(
             epoch=self.configuration.epoch,
             members=self.configuration.positions,
@@ -174,18 +169,18 @@ def status(
 
 
 class Replay:
-    """The progress, in tenths, of a node that has much of its log to apply."""
+    """Progress, in tenths, of a node with much of its log to apply."""
 
     def __init__(self) -> None:
         self._began: tuple[int, float] | None = None
-        """The newest applied entry when the replay began, and the time then."""
+        """The newest entry applied then, and the time."""
         self._tenths = -1
         self._progress = ""
 
     def look(self, applied: int, last: int, now: float) -> str:
-        """The progress, for people; empty if there is not much to apply.
+        """For people; empty if there is not much to apply.
 
-        ``applied`` and ``last`` are sequence numbers, ``now`` is monotonic.
+        ``applied`` and ``last`` are sequence numbers, ``now`` is monotonic seconds.
         """
         if last - applied < REPLAYED_AT_LEAST:
             self._began = None
@@ -202,7 +197,7 @@ class Replay:
 
 
 def readiness(membership: Membership, now: float, *, overdue: bool, replay: str = "") -> Readiness:
-    """Judge a node; ``overdue``: a request waits too long, ``replay``: its progress."""
+    """Judge a node; ``overdue``: a request waits too long."""
     silent = membership.silent(now)
     names = ", ".join(silent)
     match membership.status:
@@ -234,7 +229,7 @@ def readiness(membership: Membership, now: float, *, overdue: bool, replay: str 
 
 
 def nearly_full(positions: Sequence[str]) -> str:
-    """Why nothing new is taken, for people: the disks of these members are low."""
+    """Why nothing new is taken: the disks of these members are low."""
     *others, last = positions
     disks = (
         f"the disks of {', '.join(others)} and {last} are" if others else f"the disk of {last} is"

@@ -1,6 +1,6 @@
 """What a node has counted since its process began, for operators.
 
-Counted once for a turn, a batch or a change, never for each message; read when asked for.
+Counted once for a turn, a batch or a change, never for each message.
 """
 
 from bisect import bisect_left
@@ -22,11 +22,9 @@ BATCH_ENTRIES = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000)
 
 
 class Distribution:
-    """How often a value was at most each of some bounds.
+    """How often a value was at most each of some growing bounds.
 
-    Attributes:
-        bounds: in growing order.
-        counts: values up to each bound and above the one before; the last: above all bounds.
+    ``counts``: values above the bound before; the last: above all bounds.
     """
 
     __slots__ = ("bounds", "counts", "total")
@@ -48,7 +46,7 @@ class Distribution:
 
 
 class NotedChange(Struct, frozen=True):
-    """A change of configuration, and when its outcome was known, in UTC milliseconds."""
+    """``time``: when its outcome was known, UTC milliseconds."""
 
     time: int
     change: CompletedChange
@@ -58,14 +56,14 @@ class Tally:
     """The counts of one process, whose node may begin several lives.
 
     Attributes:
-        turns: seconds of each turn, without the disk's sync.
+        turns: seconds, without the disk's sync.
         syncs: seconds of each write to the log, with its sync.
         batches: entries of each write to the log.
-        commits: seconds from a turn with requests of this node's clients until they are applied.
+        commits: seconds from a turn with this node's requests until they are applied.
         pauses: seconds for which writes stood still at a change of configuration.
-        kinds: changes of configuration, by kind.
-        changes: the newest of them, the newest last.
-        refused: requests of clients, by code.
+        kinds: of changes of configuration.
+        changes: the newest last.
+        refused: requests, by code.
     """
 
     def __init__(self) -> None:
@@ -80,7 +78,7 @@ class Tally:
         self.changes: deque[NotedChange] = deque(maxlen=CHANGES)
 
     def changed(self, change: CompletedChange, now: int) -> None:
-        """Count a change of configuration; ``now``: UTC milliseconds."""
+        """Count a change; ``now``: UTC milliseconds."""
         self.kinds[change.kind] += 1
         self.changes.append(NotedChange(now, change))
         if change.paused is not None:

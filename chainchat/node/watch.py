@@ -11,18 +11,17 @@ from chainchat.node.tally import Tally
 from chainchat.node.write_pause import CompletedChange, WritePause
 
 PROGRESS_SECONDS = 1.0
-"""How often a learner logs its progress."""
 
 
 class Tell(Protocol):
     """Writes a line to the log."""
 
     def __call__(self, text: str, *, event: str, alarm: bool = False) -> None:
-        """``event``: the word for lines of this kind; ``alarm`` if something is wrong."""
+        """``event``: the kind of line; ``alarm`` if something is wrong."""
 
 
 class Watch:
-    """Looks at one life of a node after each input and each tick."""
+    """Looks at one life of a node after each input and tick."""
 
     def __init__(
         self,
@@ -36,10 +35,6 @@ class Watch:
         tally: Tally,
         wall: Callable[[], int],
     ) -> None:
-        """``snapshot`` gives the status of which lines about the chain are drawn.
-
-        ``warnings`` gives what else is to be seen in it; ``tally`` counts the changes.
-        """
         self._engine = engine
         self._clock = clock
         self._space = space
@@ -50,7 +45,7 @@ class Watch:
         self._tally = tally
         self._wall = wall
         self._followed = engine.configuration
-        """The configuration in force after the last input."""
+        """In force after the last input."""
         self._write_pause = WritePause(engine.me, clock, self._changed)
         self._replay = Replay()
         self._progress_told = 0.0
@@ -70,13 +65,13 @@ class Watch:
         )
 
     def readiness(self, *, overdue: bool) -> Readiness:
-        """The node's readiness; ``overdue``: a request has waited too long."""
+        """Judge the node; ``overdue``: a request has waited too long."""
         engine, now = self._engine, self._clock.seconds()
         replay = self._replay.look(engine.replica.applied, engine.replica.synced, now)
         return readiness(engine.membership, now, overdue=overdue, replay=replay)
 
     def look_at_configuration(self) -> None:
-        """After an input: note a change of configuration, and that writes may stand still."""
+        """If an input has changed it, writes may stand still."""
         if not self._engine.active:
             self._write_pause.begins()
         configuration = self._engine.configuration
@@ -90,12 +85,12 @@ class Watch:
         self._tell(self._snapshot().change_line, event="epoch")
 
     def unlinked(self, position: str) -> None:
-        """The connection ended: if ``position`` is a member, writes may stand still."""
+        """A member's connection ended: writes may stand still."""
         if position in self._engine.configuration.positions:
             self._write_pause.begins()
 
     def applied(self, epoch: int) -> None:
-        """An entry is applied: if it is of the newest epoch, writes go on."""
+        """If the entry is of the newest epoch, writes go on."""
         if self._write_pause.may_end and epoch == self._engine.configuration.epoch:
             self._write_pause.ends()
 
@@ -116,7 +111,7 @@ class Watch:
             self._tell(change, event="disk", alarm=self._space.note != "")
 
     def tell_progress(self) -> None:
-        """Once in a while, tell how far a learner has come."""
+        """Once in a while, tell a learner's progress."""
         now, learner = self._clock.seconds(), self._engine.learner
         copying = learner.source is not None and learner.end.seq and not learner.caught_up
         if copying and now - self._progress_told > PROGRESS_SECONDS:

@@ -10,11 +10,11 @@ from chainchat.node.interfaces import Clock
 
 
 class CompletedChange(Struct, frozen=True):
-    """One configuration followed by another.
+    """A configuration followed by another.
 
     Attributes:
         outcome: how long writes stood still, for people.
-        paused: in seconds; None if this node cannot tell.
+        paused: in seconds, if this node can tell.
     """
 
     old: Configuration
@@ -24,7 +24,7 @@ class CompletedChange(Struct, frozen=True):
 
     @property
     def kind(self) -> str:
-        """``found``, ``resume``, ``shrink`` or ``join``; ``other`` for several at once."""
+        """``found``, ``resume``, ``shrink``, ``join``; ``other`` for several at once."""
         kind = change(self.old, self.new)
         return "other" if kind is None else kind.value
 
@@ -38,7 +38,7 @@ class WritePause:
     def __init__(
         self, me: Member, clock: Clock, changed: Callable[[CompletedChange], None]
     ) -> None:
-        """Writes go on; ``changed`` takes each change when its outcome is known."""
+        """``changed`` takes each change when its outcome is known."""
         self._me = me
         self._clock = clock
         self._changed = changed
@@ -49,23 +49,19 @@ class WritePause:
         """Old and new, until the new one confirms an entry."""
 
     def begins(self) -> None:
-        """Writes may stand still from now on, until the chain confirms an entry."""
+        """Writes may stand still until the chain confirms an entry."""
         if self._since is None:
             self._since = self._clock.seconds()
 
     def tick(self, committed: int, *, idle: bool) -> None:
-        """Note if waiting requests made progress since the last tick; ``idle``: nothing waits."""
+        """Note if waiting requests have made progress; ``idle``: none wait."""
         if committed != self._moved[0] or idle:
             self._moved = committed, self._clock.seconds()
         elif self._since is None:
             self._since = self._moved[1]
 
     def changed(self, old: Configuration, new: Configuration) -> None:
-        """Note that the configuration changed.
-
-        The line is told when the new one confirms its first entry, or at once if this node is no
-        member.
-        """
+        """Tell this when the new one confirms an entry, or at once if this node is no member."""
         if self._change is not None:
             self._told("it confirmed nothing; writes have stood still for {:.3f} s", self.seconds)
         self._change = old, new
@@ -89,7 +85,7 @@ class WritePause:
 
     @property
     def seconds(self) -> float:
-        """For how long writes have stood still by now."""
+        """The pause so far."""
         now = self._clock.seconds()
         return 0.0 if self._since is None else now - self._since
 

@@ -1,10 +1,10 @@
 """Admission to the chain port: which connections become links.
 
-Anybody can claim to be any node, so a claim alone never ends a link that works:
+A claim alone never ends a link that works: anybody can claim to be any node.
 
 - *A position that this side dials* is linked only on connections that this side made. Its claim on
-  another one is a hint to dial, and from another address refused. A node that nobody dials *knocks*
-  like that, ever more rarely, to learn why.
+  another one is a hint to dial, and from another address refused. A node that nobody dials
+  *knocks* so, ever more rarely, to learn why.
 - *A position that dials this side*, and is linked (``claims``): a claim from the same address
   starts a trial, which the new connection wins if the old one ends or stays silent. A claim from
   another address wins if the position belongs there, by the configuration or else by ``chain.ini``,
@@ -42,14 +42,13 @@ class Admission:
         dialling: Dialling,
         has_space_for: Callable[[str], bool],
     ) -> None:
-        """``has_space_for``: True for a known position, and for a few unknown ones."""
         self._owner = owner
         self._directory = directory
         self._table = table
         self._dialling = dialling
         self._has_space_for = has_space_for
         self._strangers: dict[Link, None] = {}
-        """Incoming connections that are not linked yet, oldest first."""
+        """Not linked yet, oldest first."""
         self._trials = Trials(owner.clock)
 
     def stop(self) -> None:
@@ -58,7 +57,7 @@ class Admission:
         self._trials.stop()
 
     def opened(self, link: Link) -> None:
-        """Note a new connection; close the oldest stranger of too many, the untrusted first."""
+        """Close the oldest stranger of too many, the untrusted first."""
         self._strangers[link] = None
         if len(self._strangers) > self._owner.tunables.most_strangers:
             oldest = next(iter(self._strangers))
@@ -67,7 +66,7 @@ class Admission:
             oldest.close()
 
     def introduced(self, link: Link) -> None:
-        """Count the connection as a stranger no more."""
+        """It is no stranger now."""
         self._strangers.pop(link, None)
 
     def lost(self, link: Link) -> None:

@@ -1,8 +1,8 @@
 """AMP's wire format: boxes written and read, a whole read of the socket at a time.
 
-A box is a run of pairs, key and value, each behind its length in two octets; an empty key ends the
-box. Nearly every box between nodes is a *frame*: a command named like the message, with the one
-argument ``body`` and no answer. AMP's own reader takes eight times as long for one.
+A box is a run of pairs, key and value, each behind its length in two octets; an empty key ends it.
+Nearly every box between nodes is a *frame*: a command named like the message, with the one argument
+``body`` and no answer. AMP's own reader takes eight times as long for one.
 
 Source: the documentation of ``twisted.protocols.amp``.
 """
@@ -20,14 +20,13 @@ LONGEST_KEY = 255
 """Octets."""
 
 MOST_OCTETS = 262_144
-"""Octets of a box: no node sends a longer one."""
+"""Of a box: no node sends more."""
 
 END = b"\0\0"
 
 Frame = tuple[str, bytes]
 
 _LENGTH = Struct("!H")
-"""The length of a key or of a value."""
 
 
 def _beginning(kind: str) -> bytes:
@@ -38,9 +37,9 @@ def _beginning(kind: str) -> bytes:
 _BEGINNINGS = {kind: _beginning(kind) for kind in KINDS}
 _KINDS = {beginning: kind for kind, beginning in _BEGINNINGS.items()}
 _NAME_LENGTH = _LENGTH.size + len(COMMAND) + 1
-"""Offset in a frame of the second octet of the length of the message's name."""
+"""Offset in a frame of the second octet of the name's length."""
 _NAMELESS = len(_beginning("")) + _LENGTH.size
-"""Octets of a frame before its body, without the message's name."""
+"""Octets of a frame before its body, without the name."""
 
 
 class NotAMPError(Exception):
@@ -48,20 +47,19 @@ class NotAMPError(Exception):
 
 
 def boxed(kind: str, body: bytes) -> bytes:
-    """The frame of one message.
+    """A message's frame.
 
     Raises:
-        struct.error: the body is longer than AMP allows, 65,535 octets.
+        struct.error: the body exceeds AMP's 65,535 octets.
     """
     return b"".join((_BEGINNINGS[kind], _LENGTH.pack(len(body)), body, END))
 
 
 class BoxReader:
-    """Finds the boxes in the octets of one connection, however these come."""
+    """Finds boxes in a connection's octets, however these come."""
 
     def __init__(self) -> None:
         self._rest = b""
-        """The beginning of a frame or a pair."""
         self._box = AmpBox()
         self._octets = 0
         """Of the pairs in ``_box``."""
@@ -94,7 +92,7 @@ class BoxReader:
         self._rest = data[start:]
 
     def _read_pair(self, data: bytes, start: int) -> int:
-        """Read a pair or the end; where the next begins, or ``start`` if it is cut off."""
+        """Returns where the next begins, or ``start`` if this is cut off."""
         key = start + _LENGTH.size
         if key > len(data):
             return start

@@ -1,4 +1,4 @@
-"""The judgement between two processes that claim the same position."""
+"""The judgement between two processes that claim one position."""
 
 from enum import Enum
 
@@ -6,12 +6,11 @@ from chainchat.chain.configuration import Address, Member
 
 
 class Verdict(Enum):
-    """The judgement on a process that claims a position held by another one."""
+    """The judgement on a claim to a position that is held."""
 
     WELCOME = "welcome"
     """The claimant replaces the holder."""
     REFUSED = "refused"
-    """The holder stays."""
     TRIAL = "trial"
     """The holder stays if it shows a sign of life from now on, else the claimant replaces it."""
 
@@ -19,12 +18,12 @@ class Verdict(Enum):
 def judge(claimant: Member, holder: Member, rightful: Address | None, *, heard: bool) -> Verdict:
     """Judge a claim.
 
-    No two processes listen at one address: if two claim the same, one of them ended without a word,
-    or lies. Only a sign of life from the holder, or none, tells which.
+    No two processes listen at one address: if two claim it, one ended without a word, or lies. Only
+    a sign of life from the holder, or none, tells which.
 
     Args:
-        rightful: the member's address in the configuration, or else in ``chain.ini``, if known.
-        heard: something came from the holder in the last ``suspect_after`` seconds.
+        rightful: the configuration's address, or else that of ``chain.ini``.
+        heard: something came from the holder within ``suspect_after`` seconds.
     """
     if claimant.address == holder.address:
         return Verdict.TRIAL

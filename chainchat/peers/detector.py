@@ -22,10 +22,10 @@ Target = tuple[str, str, int]
 """Position, host, port."""
 
 FIRST_PAUSE, LAST_PAUSE = 0.001, 0.2
-"""Seconds between two attempts: at first, and at most; each pause is twice the one before."""
+"""Seconds between two attempts; each pause is twice the one before."""
 
 CONNECT_SECONDS = 2
-"""Seconds that an attempt may take."""
+"""For one attempt."""
 
 
 class Probe(Protocol):
@@ -55,9 +55,7 @@ class Detector:
     ) -> None:
         """Watch nobody yet.
 
-        Args:
-            refused: called with position, host and port of a refusal.
-            matters: True while that node there is of interest.
+        ``matters``: True while that node there is of interest.
         """
         self._reactor = reactor
         self._refused = refused
@@ -66,13 +64,13 @@ class Detector:
         self._timers: dict[Target, Timer] = {}
 
     def watch(self, position: str, host: str, port: int) -> None:
-        """Try the port of a node, again and again."""
+        """Try this port again and again."""
         target = position, host, port
         if target not in self._attempts and target not in self._timers:
             self._try(target, FIRST_PAUSE)
 
     def ignore(self, position: str) -> None:
-        """Stop watching a position."""
+        """Stop watching it."""
         for target in [*self._attempts, *self._timers]:
             if target[0] == position:
                 self._give_up(target)

@@ -23,7 +23,7 @@ class Dialling:
 
     Attributes:
         looks: linked positions whose addresses are dialled, to see who answers there.
-        membership_lanes: those whose membership lane is still to be opened.
+        membership_lanes: those still to be opened.
     """
 
     def __init__(self, reactor: Reactor, owner: Owner, directory: Directory, table: Table) -> None:
@@ -43,7 +43,7 @@ class Dialling:
         """By position and lane."""
         self._timers: dict[str, Timer] = {}
         self._rare: dict[str, float] = {}
-        """The next pause for a position that refuses this node, or that dials it."""
+        """Next pauses for positions that refuse or dial this node."""
 
     def start(self) -> None:
         """Begin a life: dial everybody, and knock at who dials this node."""

@@ -7,22 +7,22 @@ from chainchat.config import NodeSettings
 from chainchat.network.addresses import place
 
 COPIED = "has a copy of the data of "
-"""The beginning of an objection that is an alarm at both ends."""
+"""Begins an alarm at both ends."""
 
 
 class Directory:
     """Positions and addresses.
 
     Attributes:
-        configured: where ``chain.ini`` has the other positions.
-        dialled: where to dial each other position; an unknown one, where it says it is.
-        announced: what each other node said of itself when it was last linked.
+        configured: in ``chain.ini``.
+        dialled: where to dial each; an unknown position, where it says it is.
+        announced: what each said when last linked.
     """
 
     def __init__(
         self, me: str, nodes: Mapping[str, NodeSettings], member: Callable[[str], Member | None]
     ) -> None:
-        """Know only ``nodes``; ``member`` gives the newest configuration's at a position."""
+        """``member`` gives the newest configuration's."""
         self.configured = {p: (n.host, n.chain_port) for p, n in nodes.items() if p != me}
         self.dialled = dict(self.configured)
         self.announced: dict[str, Member] = {}
@@ -35,27 +35,27 @@ class Directory:
         self.dialled.setdefault(member.position, member.address)
 
     def forget(self, position: str) -> None:
-        """Forget an unknown position."""
+        """Forget a position that nobody knows."""
         self.dialled.pop(position, None)
         self.announced.pop(position, None)
 
     def rightful(self, position: str) -> Address | None:
-        """Where the configuration, or else ``chain.ini``, has a position; None if unknown."""
+        """By the configuration, or else ``chain.ini``."""
         member = self._member(position)
         return self.configured.get(position) if member is None else member.address
 
     def is_rightful(self, member: Member) -> bool:
-        """True if ``member`` is where its position should be."""
+        """True if it is where its position should be."""
         return member.address == self.rightful(member.position)
 
     def places(self, position: str) -> set[Address]:
-        """The addresses at which a refusal proves a death: linked last, and configured."""
+        """Where a refusal proves a death: linked last, and configured."""
         known = self.announced.get(position), self._member(position)
         places = {member.address for member in known if member is not None}
         return places or {self.dialled[position]}
 
     def copied_from(self, member: Member, linked: Iterable[Member]) -> str:
-        """Why ``member`` must have a copy of another node's data; empty if it need not."""
+        """Why ``member`` must have a copy of another node's data; else empty."""
         members = (self._member(position) for position in [*self.dialled, self._me])
         for other in (*members, *linked):
             if other is None or other.id != member.id:

@@ -1,4 +1,4 @@
-"""Endpoints: how this node connects to an address of another one, by IPv4 or IPv6."""
+"""How this node connects to another's address, by IPv4 or IPv6."""
 
 from typing import Any
 
@@ -10,13 +10,13 @@ from chainchat.peers.interfaces import Reactor
 def endpoint_of(
     reactor: Reactor, host: str, port: int, timeout: float
 ) -> TCP4ClientEndpoint | TCP6ClientEndpoint:
-    """What connects to ``host``, an address, within ``timeout`` seconds."""
+    """For an address; ``timeout`` in seconds."""
     kind = TCP6ClientEndpoint if ":" in host else TCP4ClientEndpoint
     return kind(reactor, host, port, timeout)
 
 
 def is_to_itself(transport: Any) -> bool:
-    """True for a connection to its own end: nobody listens there, and it has taken the port.
+    """True for a connection to its own end, which nobody listens at.
 
     A system that gives the dialled port to the dialling side makes such a connection (RFC 9293,
     section 3.5: simultaneous open). While it is open, the node of that port cannot start.

@@ -10,14 +10,14 @@ from chainchat.network.addresses import is_loopback, objection_to
 from chainchat.peers.directory import COPIED
 
 PROTOCOL_VERSION = 7
-"""The protocol between nodes that this release speaks. By version, what came:
+"""The newest that this release speaks. By version, what came:
 
 7. Old messages are removed, and learners are offered a checkpoint (if their Fetch takes one).
    Entries are forwarded before they are synced, and Forward says what is.
 """
 
 OLDEST_VERSION = 6
-"""The oldest protocol that this release speaks.
+"""The oldest that it speaks.
 
 Neighbouring releases must apply every entry alike, so what is new in a version is said only to a
 node that speaks it.
@@ -27,24 +27,24 @@ SYNCED_VERSION = 7
 """From here on, entries are forwarded before they are synced."""
 
 REMOVING_VERSION = 7
-"""The oldest protocol in a chain that removes old messages: an older node would keep them."""
+"""The oldest in a chain that removes old messages: an older node would keep them."""
 
 LONGEST_SETTING = 32
-"""Letters of a setting of another node that are shown."""
+"""Letters shown."""
 
 
 class Introduction(Struct, frozen=True):
     """What a node says of itself on a new connection.
 
     Attributes:
-        version: the newest protocol that the node speaks.
+        version: the newest protocol that it speaks.
         founding: positions in founding order.
         suspect_after: seconds; the same everywhere, like the next two.
         refusal_is_death: a refused connection proves a death.
-        tls: the nodes speak TLS with each other.
-        member: this life of the node.
-        held: the log of the node at this moment.
-        oldest: the oldest version that the node speaks; 0: only ``version``.
+        tls: nodes speak TLS.
+        member: this life.
+        held: its log at this moment.
+        oldest: the oldest protocol that it speaks; 0: only ``version``.
         settings: what had better be the same everywhere, as chain.ini names it.
     """
 
@@ -60,7 +60,7 @@ class Introduction(Struct, frozen=True):
     settings: dict[str, str] = {}
 
     def objection(self, other: "Introduction") -> str:
-        """Why ``other`` cannot be in a chain with this node; empty if it can."""
+        """Why the two cannot be in one chain; else empty."""
         if not self._speaks_with(other):
             return f"speaks protocol version {other.spoken}, not {self.spoken}"
         for what, mine, its in (
@@ -93,13 +93,13 @@ class Introduction(Struct, frozen=True):
 
     @property
     def spoken(self) -> str:
-        """The versions of the protocol, for people: ``7``, or ``6 to 7``."""
+        """For people: ``7``, or ``6 to 7``."""
         oldest = self.oldest or self.version
         return str(self.version) if oldest == self.version else f"{oldest} to {self.version}"
 
     @property
     def is_older(self) -> bool:
-        """True of a node that knows nothing of ``Forward.synced``."""
+        """True if it knows no ``Forward.synced``."""
         return self.version < SYNCED_VERSION
 
     def _speaks_with(self, other: "Introduction") -> bool:
@@ -149,7 +149,7 @@ class RefusedHelloError(Exception):
 
 
 class DialsItselfError(Exception):
-    """Refuses a node that this one dials itself: a hint to dial now."""
+    """Refuses a node that this one dials: a hint to dial now."""
 
 
 class NotLinkedError(Exception):
@@ -157,7 +157,7 @@ class NotLinkedError(Exception):
 
 
 class Hello(amp.Command):
-    """The first command on a connection, answered with the receiver's own introduction.
+    """The first command, answered with the receiver's own introduction.
 
     On a chain lane, the answer has the key that opens the membership lane.
     """
@@ -176,7 +176,7 @@ class Hello(amp.Command):
 
 
 class Refused(amp.Command):
-    """The last command on a connection, without an answer: why the sender refuses it."""
+    """The last command, without an answer: why the sender refuses the other end."""
 
     arguments = [(b"reason", amp.String())]
     requiresAnswer = False  # noqa: N815 - Twisted's name

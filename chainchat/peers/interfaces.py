@@ -1,4 +1,4 @@
-"""What the chain port needs of the reactor and of the node."""
+"""What the chain port needs of reactor and node."""
 
 from typing import Protocol
 
@@ -26,7 +26,7 @@ class Receiver(Protocol):
 
     @property
     def held(self) -> Held:
-        """The newest configuration and committed entry, for new connections."""
+        """Told on new connections."""
 
     @property
     def has_removed(self) -> bool:
@@ -42,16 +42,16 @@ class Receiver(Protocol):
         """``member`` answered where this side dialled."""
 
     def refused(self, position: str, host: str, port: int) -> None:
-        """Nobody listens any more at an address of ``position``."""
+        """Nobody listens there any more."""
 
     def member(self, position: str) -> Member | None:
-        """The member at ``position`` in the newest configuration."""
+        """The newest configuration's member there."""
 
     def receive(self, sender: str, message: Message) -> None:
-        """Take in a message from ``sender``."""
+        """Take in a message."""
 
     def full(self, position: str, *, full: bool) -> None:
-        """Note whether too much is unsent to ``position``."""
+        """Note whether too much is unsent."""
 
     def copy_full(self, position: str, *, full: bool) -> None:
-        """Note whether too much is unsent on the copy lane."""
+        """Note the same of the copy lane."""

@@ -22,7 +22,7 @@ CHAIN, MEMBERSHIP, COPY, LOOK = "chain", "membership", "copy", "look"
 """A LOOK carries only the Hellos: the dialled node shows who it is."""
 
 LANES = {lane.encode(): lane for lane in (CHAIN, MEMBERSHIP, COPY, LOOK)}
-"""Every lane by its name on the wire."""
+"""By the name on the wire."""
 
 _ABOUT_CONFIGURATIONS = (Ping, Pong, Propose, Voted, Decided, Abort, Declined)
 _COPYING = (Fetch, Differs, Copied, Synced)
@@ -30,7 +30,7 @@ _LANES: dict[type[Message], str] = {
     **dict.fromkeys(_ABOUT_CONFIGURATIONS, MEMBERSHIP),
     **dict.fromkeys(_COPYING, COPY),
 }
-"""By type, for messages that are not the chain's own."""
+"""Of messages that are not the chain's own."""
 
 
 def lane_of(message: Message) -> str:
@@ -41,7 +41,7 @@ def lane_of(message: Message) -> str:
 def carries(lane: str, message: Message) -> bool:
     """True if a message may come on this lane.
 
-    A claim to another lane than the chain's is not judged as strictly, so nothing of the chain may
+    A claim to another lane than the chain's is judged less strictly, so nothing of the chain may
     come there. What is about configurations comes on the chain lane until it has one of its own.
     """
     return lane_of(message) == lane or (lane_of(message) == MEMBERSHIP and lane == CHAIN)

@@ -37,13 +37,12 @@ LONGEST_SHOWN = 32
 """Letters of a stranger's word in the log."""
 
 LONGEST_REASON = 300
-"""Letters of another node's reason in the log."""
+"""Letters of a node's reason in the log."""
 
 ALARM = "ALARM: "
-"""The beginning of a log line that an operator must see."""
+"""Begins a log line that an operator must see."""
 
 KEY_OCTETS = 16
-"""Length of a link's key."""
 
 log = Logger()
 
@@ -56,13 +55,13 @@ class Owner(typing.Protocol):
 
     @property
     def introduction(self) -> Introduction:
-        """What this node says of itself on a new connection."""
+        """What this node says of itself."""
 
     def opened(self, link: "Link") -> None:
         """A new connection, from whomever."""
 
     def objection(self, peer: Introduction, link: "Link") -> str:
-        """Why a node that introduces itself so cannot be linked; empty if it can."""
+        """Why this peer cannot be linked; else empty."""
 
     def secured(self, factory: "LinkFactory", *, dials: bool) -> IProtocolFactory:
         """The factory, with TLS below it if the chain has TLS."""
@@ -85,7 +84,7 @@ class Owner(typing.Protocol):
         """A connection ended."""
 
     def complain(self, address: str, what: str, kind: str, *, alarm: bool = False) -> None:
-        """Log a complaint about ``address``, unless this ``kind`` was logged recently."""
+        """Log about ``address``, unless this ``kind`` was logged recently."""
 
 
 @implementer(amp.IBoxSender, IHandshakeListener)
@@ -93,13 +92,13 @@ class Link(Protocol, amp.CommandLocator):
     """One connection with another node.
 
     Attributes:
-        dialled: the position that this side dialled; None if the other side dialled.
-        place: the address that this side dialled.
-        lane: one of ``lanes``; empty until the dialling side says which.
+        dialled: the position that this side dialled, if it did.
+        place: the address dialled.
+        lane: of ``lanes``; empty until the dialling side says which.
         key: shared by a chain lane and its membership lane.
         peer: the other end's Hello.
         heard: when something last came, monotonic seconds.
-        refused: one side has refused the other in words.
+        refused: one side has said why it refuses the other.
         trusted: the other end has shown a trusted certificate.
         displaces: the link that this one replaces.
     """
@@ -123,7 +122,7 @@ class Link(Protocol, amp.CommandLocator):
         self._boxes = BoxReader()
         self._commands = amp.BoxDispatcher(self)
         self._asked: bytes | None = None
-        """The tag of this side's Hello until it is answered."""
+        """The tag of an unanswered Hello."""
         self._deadline: Timer | None = None
 
     @property
@@ -167,7 +166,7 @@ class Link(Protocol, amp.CommandLocator):
         pass
 
     def records_came(self, octets: int) -> None:
-        """Another node, which has shown its certificate, may send what it likes."""
+        """A node that has shown its certificate may send what it likes."""
 
     def close(self) -> None:
         """End the connection at once: nothing more is heard on it."""
@@ -262,7 +261,7 @@ class Link(Protocol, amp.CommandLocator):
             self._owner.introduced(self)
 
     def _check(self, introduction: bytes) -> None:
-        """Raises RefusedHelloError if the two nodes do not belong together."""
+        """Raises RefusedHelloError if the nodes do not belong together."""
         try:
             peer = msgpack.decode(introduction, type=Introduction)
         except UNDECODABLE:
@@ -378,7 +377,7 @@ class Link(Protocol, amp.CommandLocator):
     # --- what no node says
 
     def distrust(self, reason: str) -> None:
-        """Close: the other end sent what no node sends. Dial it rarely."""
+        """Close: no node sends this. Dial it rarely."""
         self.refused = True
         alarm, text = reason.startswith(ALARM), reason.removeprefix(ALARM)
         self._stranger(f"sent what no node sends: {text}", "sent what cannot be", alarm=alarm)
@@ -400,7 +399,7 @@ class Link(Protocol, amp.CommandLocator):
 
 
 def _limit_silence(handle: socket.socket, suspect_after: float, suspicions: int) -> None:
-    """Let the system end a connection whose other end acknowledges nothing."""
+    """Let the system end a connection that acknowledges nothing."""
     options = {
         "TCP_USER_TIMEOUT": int(suspicions * suspect_after * 1_000),
         "TCP_KEEPIDLE": math.ceil(suspect_after),

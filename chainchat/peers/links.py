@@ -1,4 +1,4 @@
-"""The links: AMP connections with the other nodes, up to three lanes for each pair.
+"""The links: AMP connections with other nodes, up to three lanes for each pair.
 
 The earlier node in the founding order (a spare dials everybody) keeps the *chain* lane open, and
 opens the *membership* lane; without it, its messages go on the chain lane. A node opens the *copy*
@@ -35,7 +35,7 @@ from chainchat.peers.tunables import USUAL, Tunables
 from chainchat.tls.chain import ChainTLS
 
 MOST_COMPLAINTS = 256
-"""Complaints logged in one minute, about all hosts together."""
+"""Logged in one minute, about all hosts together."""
 
 log = Logger()
 
@@ -56,7 +56,6 @@ class Links:
         Args:
             me: what this node says of itself.
             nodes: by position, from ``chain.ini``.
-            tls: for all connections; None for plain ones.
         """
         self.clock: Clock = reactor
         self.tunables = tunables
@@ -67,9 +66,8 @@ class Links:
         self._complaints: Complaints[tuple[str, str]] = Complaints(
             self.clock.seconds, MOST_COMPLAINTS
         )
-        """By host and kind."""
         self._differences: dict[str, tuple[str, ...]] = {}
-        """The settings that linked positions have otherwise."""
+        """By linked position."""
         self._detector = Detector(reactor, self._refused, self._may_be_at)
         self._table = Table()
         self._directory = Directory(me.member.position, nodes, self._member)
@@ -85,7 +83,7 @@ class Links:
 
     @property
     def differences(self) -> tuple[str, ...]:
-        """The settings that linked nodes have otherwise, for an operator."""
+        """Settings that linked nodes have otherwise, for an operator."""
         return tuple(text for told in self._differences.values() for text in told)
 
     @property
@@ -97,7 +95,7 @@ class Links:
         return replace(me, held=node.held, oldest=oldest)
 
     def factory(self) -> IProtocolFactory:
-        """The factory for the listening port."""
+        """For the listening port."""
         return self.secured(LinkFactory(self), dials=False)
 
     def secured(self, factory: LinkFactory, *, dials: bool) -> IProtocolFactory:
@@ -106,7 +104,7 @@ class Links:
         return cast(IProtocolFactory, factory)
 
     def dial_again(self) -> None:
-        """Dial whoever is not linked, without a pause: what kept them apart may be mended."""
+        """Dial whoever is not linked: what kept them apart may be mended."""
         if self._receiver is not None:
             for position in list(self._directory.dialled):
                 self._dialling.dial_now(position)
@@ -114,9 +112,7 @@ class Links:
     def start(self, me: Introduction, receiver: Receiver, members: Iterable[Member] = ()) -> None:
         """Begin a life: dial everybody.
 
-        Args:
-            me: what this life says of itself.
-            members: of the newest configuration.
+        ``members``: of the newest configuration.
         """
         self._me = me
         self._receiver = receiver
@@ -261,7 +257,7 @@ class Links:
         self._watch(position)
 
     def _looked_at(self, link: Link) -> None:
-        """*source*: tell the node who answered where this side dialled."""
+        """*source*: tell the node who answered."""
         if self._receiver is None or link.dialled is None or link.place is None:
             return
         member, (host, port) = link.member, link.place

@@ -1,4 +1,4 @@
-"""Attempts repeated for a position until one succeeds."""
+"""Attempts repeated until one succeeds."""
 
 from collections.abc import Callable
 
@@ -6,16 +6,16 @@ from chainchat.node.interfaces import Clock, Timer
 
 
 class Retries:
-    """Repeats attempts, with pauses that double each time."""
+    """Repeats attempts, by position, with pauses that double."""
 
     def __init__(
         self, clock: Clock, attempt: Callable[[str], bool], *, first: float, last: float
     ) -> None:
-        """Nothing to try yet.
+        """Try nothing yet.
 
         Args:
             attempt: returns False if nothing is left to try.
-            first, last: the shortest and the longest pause, in seconds.
+            first, last: the shortest and longest pause, in seconds.
         """
         self._clock = clock
         self._attempt = attempt
@@ -36,7 +36,7 @@ class Retries:
         self._timers[position] = self._clock.callLater(self._last, self.begin, position)
 
     def end(self, position: str) -> None:
-        """Try no more for a position."""
+        """Try this no more."""
         timer = self._timers.pop(position, None)
         if timer is not None and timer.active():
             timer.cancel()

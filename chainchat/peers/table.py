@@ -8,11 +8,7 @@ from chainchat.peers.link import Link
 
 
 class Table:
-    """All connections in one life of this node.
-
-    Attributes:
-        linked: those that count, by position and lane.
-    """
+    """All connections in one life; ``linked`` are those that count, by position and lane."""
 
     def __init__(self) -> None:
         self.linked: dict[tuple[str, str], Link] = {}
@@ -23,26 +19,26 @@ class Table:
         return self.linked.get((position, CHAIN))
 
     def member(self, position: str) -> Member | None:
-        """The node linked at a position."""
+        """The node linked there."""
         link = self.chain(position)
         return None if link is None else link.member
 
     def members(self) -> Iterator[Member]:
-        """Yield all linked nodes."""
+        """All linked nodes."""
         for (_, lane), link in self.linked.items():
             if lane == CHAIN:
                 yield link.member
 
     def counts(self, link: Link) -> bool:
-        """True if this connection is the link of its position and lane."""
+        """True if this is the link of its position and lane."""
         return link.peer is not None and self.linked.get((link.member.position, link.lane)) is link
 
     def is_dialled(self, position: str, lane: str) -> bool:
-        """True if this side dialled such a connection."""
+        """True if this side dialled it."""
         return any((link.dialled, link.lane) == (position, lane) for link in self.every)
 
     def is_beside(self, link: Link) -> bool:
-        """True if a membership lane belongs to the chain lane of its position."""
+        """True if a membership lane belongs to its position's chain lane."""
         chain = self.chain(link.member.position)
         if chain is None:
             return False
@@ -50,7 +46,7 @@ class Table:
         return its == known and bool(link.key) and chain.member == link.member
 
     def close(self, position: str, lane: str) -> None:
-        """Close and remove the link of a position and lane."""
+        """Close and remove a link."""
         link = self.linked.pop((position, lane), None)
         if link is not None:
             link.close()

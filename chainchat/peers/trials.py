@@ -7,7 +7,7 @@ from chainchat.node.interfaces import Clock, Timer
 from chainchat.peers.link import Link
 
 LOOKS = 5
-"""Looks of a trial; a pause of this node may let the first come too early."""
+"""A pause of this node may let the first come too early."""
 
 
 class Trial(Struct, eq=False):

@@ -1,4 +1,4 @@
-"""The tunables of the chain port: pauses, patience and bounds."""
+"""The chain port's pauses, patience and bounds."""
 
 from msgspec import Struct
 
@@ -8,15 +8,15 @@ class Tunables(Struct, frozen=True, kw_only=True):
 
     Attributes:
         hello: for a new connection to say who it is.
-        connect: for an attempt to connect; one packet may be lost.
+        connect: for an attempt; one packet may be lost.
         first_redial, last_redial: before a node is dialled again.
         first_rare, last_rare: the same of a node that refused this one, or dials it.
-        last_look: before the address of a linked position is dialled again, at most.
+        last_look: before a linked position's address is dialled again, at most.
         trial: fraction of ``suspect_after`` for which a link may be silent while another claims its
             place.
         silent_suspicions: multiple of ``suspect_after`` after which a connection that acknowledges
             nothing is replaced: TCP retries rarely.
-        most_strangers: incoming connections that are not linked yet.
+        most_strangers: incoming connections not linked yet.
         most_unknown: linked positions that neither ``chain.ini`` nor the configuration names.
     """
 

@@ -1,7 +1,4 @@
-"""Admission to the client port: bounds on all connections, on one address, and on open files.
-
-Clients never get the files that the node needs for itself.
-"""
+"""Admission to the client port: bounds on all connections, on one address, and on open files."""
 
 from collections.abc import Callable
 from math import ceil
@@ -13,29 +10,29 @@ from chainchat.logs.complaints import Complaints
 from chainchat.sessions.limits import Limits
 
 ACCEPTS_PER_TURN = 4
-"""Connections accepted before the reactor goes on with other work."""
+"""Connections accepted before the reactor goes on."""
 
 FORGIVING_SECONDS = 30.0
-"""Seconds for which an address has no limit after a start or a change of epoch.
+"""For so long an address has no limit after a start or a change of epoch.
 
 The clients of a dead node come at once, a whole office behind one address.
 """
 
 OWN_FILES = 58
-"""Files that a node has open besides connections, and some to spare.
+"""Open besides connections, with some to spare.
 
 Standard files, log, reactor, two ports, the control socket with eight who ask there, the lock, the
 database with its companions, twice, SQLite's passing files, /proc.
 """
 
 FILES_PER_POSITION = 9
-"""Per other node: three lanes, each with an old one closing; a dial, a look, a probe."""
+"""Three lanes, each with an old one closing; a dial, a look, a probe."""
 
 MOST_AGREEING = 2 * ACCEPTS_PER_TURN
-"""Refused connections that may agree on TLS at the same time, to be told why."""
+"""Refused connections that may agree on TLS, to be told why."""
 
 MOST_FAREWELLS = 24
-"""Refused connections that were told why, and may read it before they are closed."""
+"""Refused connections that were told why, and may read it."""
 
 log = Logger()
 
@@ -50,7 +47,7 @@ class Admission:
 
     Attributes:
         admitted: how many there are.
-        refused: how many were refused since the start, by reason.
+        refused: since the start, by reason.
     """
 
     def __init__(
@@ -60,7 +57,7 @@ class Admission:
 
         Args:
             clock: monotonic seconds.
-            epoch: of the configuration that the node knows.
+            epoch: the newest known.
         """
         self.admitted = 0
         self.refused: dict[Code, int] = {}
@@ -70,11 +67,11 @@ class Admission:
         self._known_epoch = epoch()
         self._forgiving_until = clock() + FORGIVING_SECONDS
         self._of: dict[str, int] = {}
-        """Connections of each address that is not exempt."""
+        """By address, unless exempt."""
         self._complaints: Complaints[Code] = Complaints(clock, len(Code))
 
     def admit(self, host: str) -> str | None:
-        """Admit a connection from ``host``.
+        """Admit a connection.
 
         Returns:
             For whom it counts; call ``leave`` with it at the end.
@@ -106,7 +103,6 @@ class Admission:
             )
 
     def _refuse_if_greedy(self, owner: str) -> None:
-        """Refuse an address that has too many connections, or comes too often; else count it."""
         limits = self._limits.current
         has = self._of.get(owner, 0)
         if has >= limits.per_address:
@@ -130,7 +126,7 @@ class Admission:
         connected.take(owner, rate)
 
     def leave(self, owner: str | None) -> None:
-        """Note that a connection ended for which ``admit`` returned ``owner``."""
+        """A connection ended; ``owner``: from ``admit``."""
         self.admitted -= 1
         if owner is not None:
             self._of[owner] -= 1
@@ -138,7 +134,7 @@ class Admission:
                 del self._of[owner]
 
     def notice_epoch(self) -> None:
-        """Lift the limit per address for a while in a new epoch."""
+        """In a new epoch, lift the limit per address for a while."""
         epoch = self._epoch()
         if epoch != self._known_epoch:
             self._known_epoch = epoch

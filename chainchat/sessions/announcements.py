@@ -8,17 +8,15 @@ from chainchat.node.interfaces import Clock, Timer
 from chainchat.sessions.interfaces import Attendee
 
 NOTICE_PAUSE = 1.0
-"""Seconds between two announcements."""
 
 NAMED_AT_ONCE = 5
-"""Names in an announcement; more are counted."""
+"""More names are counted."""
 
 
 class Announcements:
     """Names still to be announced, and the sessions to be told."""
 
     def __init__(self, clock: Clock, wake: Callable[[], None]) -> None:
-        """Nothing to announce yet; ``wake`` asks for a turn of the node."""
         self._clock = clock
         self._wake = wake
         self._comings: dict[str, int] = {}
@@ -27,7 +25,7 @@ class Announcements:
         self._came: list[str] = []
         self._went: list[str] = []
         self._hearers: deque[Attendee] = deque()
-        """Sessions that are still to be told of ``_came`` and ``_went``."""
+        """Still to be told of ``_came`` and ``_went``."""
 
     def joined(self, name: str) -> None:
         """Somebody logged in."""
@@ -48,7 +46,7 @@ class Announcements:
         return bool(self._hearers) or (bool(self._comings) and self._pause is None)
 
     def tell(self, present: Iterable[Attendee], share: Slice) -> None:
-        """Tell some of the sessions; begin the next announcement when it is due."""
+        """Tell some sessions; begin the next announcement when it is due."""
         if self.waiting and not self._hearers:
             self._begin(present)
         while self._hearers:
@@ -62,7 +60,7 @@ class Announcements:
             self._wake()
 
     def _begin(self, present: Iterable[Attendee]) -> None:
-        """Begin an announcement, without those who came and went."""
+        """Begin the next, without those who came and went."""
         comings, self._comings = self._comings, {}
         self._came = [name for name, times in comings.items() if times > 0]
         self._went = [name for name, times in comings.items() if times < 0]

@@ -1,7 +1,7 @@
 """Token buckets, one for each of many keys, in bounded memory.
 
-A bucket is one number, as in ``pace``. The older of the table's two generations is dropped when
-everything in it is full again.
+A bucket is one number, as in ``pace``. The older of two generations is dropped when everything in
+it is full again.
 """
 
 from collections.abc import Callable
@@ -10,13 +10,13 @@ from typing import Generic, TypeVar
 from chainchat.sessions.pace import Rate
 
 LONGEST_DEBT = 5.0
-"""Seconds that pass until a bucket has a token again, at most, however many were taken."""
+"""Seconds until a bucket has a token again, at most, however many were taken."""
 
 Key = TypeVar("Key", int, str)
 
 
 class Buckets(Generic[Key]):
-    """The buckets of one kind. All are full at first."""
+    """The buckets of one kind, full at first."""
 
     def __init__(self, clock: Callable[[], float], most: int = 65_536) -> None:
         """Begin with full buckets.
@@ -28,12 +28,11 @@ class Buckets(Generic[Key]):
         self._clock = clock
         self._most = most
         self._newer: dict[Key, float] = {}
-        """By key: when everything will be paid for."""
+        """When everything will be paid for."""
         self._older: dict[Key, float] = {}
         self._next_generation = 0.0
 
     def __len__(self) -> int:
-        """How many buckets are remembered."""
         return len(self._newer) + len(self._older)
 
     def left(self, key: Key, rate: Rate) -> int:
@@ -42,7 +41,7 @@ class Buckets(Generic[Key]):
         return int(rate.at_once if paid_until is None else rate.left(paid_until, self._clock()))
 
     def wait(self, key: Key, rate: Rate, tokens: float = 1) -> float:
-        """Seconds until a bucket has so many tokens."""
+        """Seconds until so many tokens are there."""
         return rate.wait(self._paid_until(key) or 0.0, self._clock(), tokens)
 
     def take(self, key: Key, rate: Rate, tokens: float = 1) -> None:

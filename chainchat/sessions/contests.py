@@ -10,17 +10,16 @@ from chainchat.node.interfaces import Clock, Timer
 from chainchat.sessions.interfaces import Connection
 
 PROBE_SECONDS = 9.0
-"""For the holder's machine to acknowledge a probe."""
+"""For the machine's acknowledgement."""
 
 HELD_SECONDS = 0.5
-"""How long a refused login waits to hear."""
 
 Heard = Callable[[int | None], None]
-"""Takes the seconds for which a connection was silent; None if unknown."""
+"""Takes the seconds of a connection's silence, if known."""
 
 
 class Contests:
-    """The refused logins of one node that wait."""
+    """Refused logins that wait up to HELD_SECONDS to hear."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -50,7 +49,7 @@ class Contests:
 
 
 class Probe:
-    """Drops a connection whose machine is dead, and so frees the name that it holds."""
+    """Drops a connection whose machine is dead, which frees its name."""
 
     def __init__(self, connection: Connection, clock: Clock) -> None:
         self._connection = connection
@@ -58,7 +57,7 @@ class Probe:
         self._timer: Timer | None = None
 
     def begin(self) -> int:
-        """Probe; the seconds for which the machine was silent, -1 if unknown: then do nothing."""
+        """Return the seconds of its machine's silence; -1 if unknown: then do nothing."""
         silent = self._connection.silent()
         if silent is None:
             return -1
@@ -77,6 +76,6 @@ class Probe:
             self._connection.probe(probing=False)
 
     def stop(self) -> None:
-        """Probe no more: the connection is gone."""
+        """The connection is gone."""
         if self._timer is not None and self._timer.active():
             self._timer.cancel()

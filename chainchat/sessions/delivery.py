@@ -12,7 +12,6 @@ from chainchat.node.history import History
 from chainchat.sessions.interfaces import Attendee
 
 CATCH_UP_MESSAGES = 100
-"""Messages in a page of the log."""
 
 DAY = 86_400_000
 """Milliseconds."""
@@ -23,8 +22,8 @@ class Delivery:
 
     Attributes:
         live: everything up to the newest applied entry was pushed.
-        previous: id of the newest message pushed, or pushable before the first.
-        day: UTC day of the last message shown.
+        previous: the newest id pushed, or pushable before the first.
+        day: the last UTC day shown.
     """
 
     __slots__ = (  # there can be thousands
@@ -37,7 +36,7 @@ class Delivery:
     )
 
     def __init__(self, recipient: Attendee, history: History, after: int) -> None:
-        """Deliver the messages of ``history`` after the id ``after``."""
+        """Deliver what follows the id ``after``."""
         self.recipient = recipient
         self.live = False
         self.previous = history.previous(recipient.account, after + 1)
@@ -61,7 +60,7 @@ class Delivery:
 
 
 def render(delivery: Delivery, messages: Iterable[ChatMessage | Said]) -> tuple[bytes, int]:
-    """Messages as octets in the mode of a delivery, and the day of the last one."""
+    """Messages as octets in a delivery's mode, and the last one's day."""
     mode, viewer = delivery.recipient.mode, delivery.recipient.name
     day, previous = delivery.day, delivery.previous
     lines = []

@@ -12,31 +12,26 @@ from chainchat.sessions.interfaces import Attendee
 from chainchat.sessions.sessions import Sessions
 
 ANSWER_SECONDS = 1.0
-"""Time to answer what a client has said already."""
+"""For answers to what a client has said already."""
 
 LOOK_SECONDS = 0.05
-"""How often the node looks whether a client is answered."""
+"""Between two looks whether a client is answered."""
 
 REASON = "this node is drained, to be stopped"
 
 
 class Drain:
-    """True or on its way: a node is drained.
-
-    Attributes:
-        drained: True from ``begin`` to ``end``: no client is let in.
-    """
+    """Empties a node; ``drained`` from ``begin`` to ``end``: no client is let in."""
 
     def __init__(self, clock: Clock, sessions: Callable[[], Sessions]) -> None:
-        """``sessions``: those of the node's present life."""
+        """``sessions``: of the present life."""
         self.drained = False
         self._clock = clock
         self._sessions = sessions
         self._calls: dict[Attendee | None, Timer] = {}
         self._leaving: set[Attendee] = set()
-        """Those who wait for their last answers."""
         self._until = 0.0
-        """When whoever does not read what they are told counts as gone."""
+        """Then whoever does not read counts as gone."""
         self._emptied: list[Deferred[bool]] = []
 
     def begin(self, seconds: float) -> Deferred[bool]:

@@ -19,15 +19,10 @@ from chainchat.sessions.replies import Reply
 from chainchat.sessions.sessions import Sessions
 
 LOGIN_SECONDS = 60.0
-"""Time that a connection has for its login."""
 
 
 class Entrance:
-    """Carries out one client's requests about accounts.
-
-    Attributes:
-        program: the client ID, empty for a person.
-    """
+    """One client's entrance; ``program`` is its ID, empty for a person."""
 
     __slots__ = (  # there can be thousands
         "_client",
@@ -65,7 +60,7 @@ class Entrance:
         self._guard = server_info.guard
         self._node = sessions.node
         self._passwords: Passwords | None = None
-        """Made when they are needed, like the next: most clients have none."""
+        """Like the next, made when needed: most clients have none."""
         self._procedures: Procedures | None = None
         self.program = ""
         self._deadline: Timer | None = None
@@ -90,7 +85,7 @@ class Entrance:
         """Begin a request that is about accounts.
 
         Raises:
-            RefusedError: the node refuses the request itself.
+            RefusedError: the node itself refuses it.
         """
         match request:
             case requests.Login() | requests.Resume():
@@ -125,7 +120,7 @@ class Entrance:
 
     @property
     def passwords(self) -> Passwords:
-        """What this client has typed and proved of passwords."""
+        """What this client has typed and proved."""
         if self._passwords is None:
             info, node = self._server_info, self._node
             self._passwords = Passwords(self._client, self._connection, info, lambda: node.state)
@@ -147,7 +142,7 @@ class Entrance:
         self._procedures.answer(line)
 
     def was_typed(self, line: Line) -> bool:
-        """True if this line was typed here as a password."""
+        """True if it was typed here as a password."""
         return self._procedures is not None and self._procedures.was_typed(line)
 
     def audit(self, command: AnyCommand, result: Result) -> None:
@@ -156,7 +151,7 @@ class Entrance:
         audit.carried_out(command, result, client.name, self._connection.address)
 
     def stop(self) -> None:
-        """Go on with nothing: the connection is gone."""
+        """The connection is gone."""
         self._met_deadline()
         if self._procedures is not None:
             self._procedures.stop()
@@ -172,7 +167,7 @@ class Entrance:
         self._procedures.begin(tag, procedure)
 
     def _order(self, tag: str, command: AnyCommand, done: str) -> None:
-        """Submit a command about an account; ``done`` tells a person what it has done."""
+        """``done`` tells a person what the command has done."""
 
         def answer(results: Sequence[Result]) -> Sequence[str]:
             [result] = results
@@ -208,7 +203,7 @@ class Entrance:
         self.enter(self._replies.reserve(holds_later=True), tag, request, checked)
 
     def _needs_password(self, account: Account | None) -> bool:
-        """True if nobody logs in to ``account`` (None: there is none) without a password.
+        """True if nobody logs in to ``account``, if there is one, without a password.
 
         Where accounts are not made by logging in, nobody is told which exist.
         """
@@ -225,21 +220,11 @@ class Entrance:
         self, reply: Reply, tag: str, request: requests.Login | requests.Resume, checked: int
     ) -> None:
         """Log in; ``checked``: see ``commands``."""
-        client, name, program = self._client, request.name, self.program
+        client, name = self._client, request.name
         quiet = isinstance(request, requests.Login) and request.quiet
         session = client.id = self._sessions.new_session(announced=not quiet)
-        token = self._server_info.new_token() if program else ""
-        counted = False
-        command: AnyCommand
-        if isinstance(request, requests.Login):
-            counted, refuse_new = self._count_if_new(name)
-            command = commands.Login(
-                session, name, program, _hashed(token), checked, refuse_new, refuse_alike=True
-            )
-        else:
-            command = commands.Resume(
-                session, name, program, _hashed(request.token), _hashed(token)
-            )
+        token = self._server_info.new_token() if self.program else ""
+        counted, command = self._command_for(request, session, token, checked)
 
         def refuse(text: str) -> None:
             self._replies.complete(reply, text)
@@ -266,12 +251,24 @@ class Entrance:
 
         self._handler.submit_for(reply, command, done)
 
+    def _command_for(
+        self, request: requests.Login | requests.Resume, session: str, token: str, checked: int
+    ) -> tuple[bool, AnyCommand]:
+        """The command that logs in, after True if its account was counted as new."""
+        name, program = request.name, self.program
+        if isinstance(request, requests.Resume):
+            hashed = _hashed(request.token)
+            return False, commands.Resume(session, name, program, hashed, _hashed(token))
+        counted, refuse_new = self._count_if_new(name)
+        return counted, commands.Login(
+            session, name, program, _hashed(token), checked, refuse_new, refuse_alike=True
+        )
+
     def _count_if_new(self, name: str) -> tuple[bool, int]:
         """Judge a login that makes an account, as far as this node knows.
 
         Returns:
-            True if the account counts for the client's address; the code of the refusal, 0 for
-                none.
+            True if it counts for the client's address; the code of a refusal, or 0.
         """
         state = self._node.state
         if not self._guard.open_to_all:
@@ -284,14 +281,14 @@ class Entrance:
         return code is None, code or 0
 
     def _held(self, tag: str, refused: Refused, silent: int | None) -> str:
-        """The refusal of a name in use; ``silent``: seconds of its holder's silence, if known."""
+        """``silent``: seconds of the holder's silence, if known."""
         text = name_held(refused.about, silent)
         return self._client.mode.refused(tag, refused.code, text)
 
     def _logged_in(
         self, tag: str, request: requests.Login | requests.Resume, token: str, high: int
     ) -> list[str]:
-        """Attach the session to its account; returns the reply."""
+        """Attach the session; returns the reply."""
         self._met_deadline()
         client = self._client
         account = self._node.state.account_of(client.id)

@@ -11,14 +11,14 @@ from chainchat.chat.requests import EVERYBODY
 from chainchat.sessions.read_marks import STOPPED_SECONDS
 
 LISTED = 20
-"""Unanswered requests that are listed; the rest are counted."""
+"""So many unanswered requests are listed, the rest counted."""
 
 SILENT_SECONDS = 5
-"""A connection heard within this time is not called silent."""
+"""A connection heard since then is not called silent."""
 
 
 def explanation(code: Code, about: str) -> str:
-    """The meaning of a refusal by the chain or its tail, and what to do."""
+    """What a refusal by the chain or its tail means, and what to do."""
     match code:
         case Code.NAME_IN_USE:
             return f"the name {about} is in use; log in with another, or try again later"
@@ -75,7 +75,7 @@ def explanation(code: Code, about: str) -> str:
 
 
 def how_to_log_in(*, everybody: bool, encrypted: bool) -> list[str]:
-    """What a newcomer is told, and cannot rely on; ``everybody`` may make accounts."""
+    """For newcomers, who cannot rely on it; ``everybody`` may make accounts."""
     how = "a new name makes a new account" if everybody else "accounts are made by invitation"
     first = f"Type your name to log in; {how}. Times are UTC. /help tells more."
     off = [] if encrypted else ["nothing is encrypted here"]
@@ -89,17 +89,17 @@ STOPPED = (
     f"your terminal took nothing for {STOPPED_SECONDS:.0f} s, so your session has ended: log in "
     "again, and what you missed is shown (Ctrl-S stops a terminal, Ctrl-Q goes on)"
 )
-"""The last line of somebody who has stopped their terminal."""
+"""To somebody who has stopped their terminal, at the end."""
 
 TOOK_NOTHING = (
     "your last connection here ended because nothing was taken from it any more: if you stopped "
     "your terminal (Ctrl-S), Ctrl-Q goes on"
 )
-"""What somebody is told who comes back."""
+"""To the same when they come back."""
 
 
 def name_held(name: str, silent: int | None) -> str:
-    """The refusal of a name; ``silent``: seconds of silence of its connection, None if unknown."""
+    """The refusal of a name; ``silent``: seconds of its connection's silence, if known."""
     taken = f"the name {name} is in use"
     if silent is None:
         text = f"{taken}; if its machine is gone it is free in 10 s: try again then"
@@ -117,7 +117,7 @@ def name_held(name: str, silent: int | None) -> str:
 
 
 def described(command: AnyCommand) -> list[str]:
-    """Unconfirmed requests, in the words of the client."""
+    """Unconfirmed requests, in the client's words."""
     match command:
         case commands.Say():
             return [f"said: {_addressed(saying)}" for saying in command.sayings]
@@ -153,7 +153,7 @@ def _addressed(saying: commands.Saying) -> str:
 
 
 def why_ended(reason: str, name: str, by: str) -> tuple[str, str, dict[str, str]] | None:
-    """The notice for whoever's session an entry ended: code, text, values; None without one.
+    """The notice for whoever's session an entry ended, if any: code, text, values.
 
     Args:
         reason: see ``outcomes.Left``.

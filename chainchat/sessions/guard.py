@@ -1,6 +1,7 @@
 """A node's rules for accounts, and its patience with guesses.
 
-One for all lives of a node. The rules travel in the commands that it submits (``chat.commands``).
+One guard serves all lives of a node. The rules travel in the commands that it submits
+(``chat.commands``).
 """
 
 import secrets
@@ -19,13 +20,13 @@ from chainchat.sessions.hashing import Hashing
 from chainchat.sessions.throttle import Throttle
 
 SECRET_OCTETS = 32
-"""Of the secret that the salts of unknown names are made from."""
+"""For the salts of unknown names."""
 
 FAILURE_SECONDS = 1.0
-"""How long a wrong password waits for its answer."""
+"""A wrong password's answer waits so long."""
 
 MOST_FAILURES = 3
-"""Wrong passwords on one connection, which the last of them closes."""
+"""The last of so many wrong passwords closes the connection."""
 
 
 class Guard:
@@ -35,7 +36,7 @@ class Guard:
         rules: replaceable at any time.
         tls: ``HOST:PORT`` where this node speaks TLS with clients; empty if nowhere.
         positions: of ``chain.ini``; nobody new is named like one.
-        random: makes this many random octets.
+        random: makes so many octets.
     """
 
     def __init__(
@@ -61,11 +62,11 @@ class Guard:
         return self.rules.new is NewAccounts.OPEN
 
     def reserves(self, name: str) -> bool:
-        """True if no new account may have this name, which looks like the server's own."""
+        """True if the name looks like the server's own: no new account gets it."""
         return is_servers_word(name, self.positions)
 
     def hashing_of(self, password: str, *, once: bool = False) -> Callable[[], Verifier]:
-        """The slow work that makes a verifier of a new password; see ``Hashing``."""
+        """The slow work that makes a new password's verifier; see ``Hashing``."""
         salt, iterations = self.random(SALT_OCTETS), scram.ITERATIONS
 
         def work() -> Verifier:
@@ -75,7 +76,7 @@ class Guard:
         return work
 
     def admits_once(self, *, reset: bool) -> bool:
-        """True if a password that an operator hands out admits only to choose another.
+        """True if an operator's password admits only to choose another.
 
         ``reset``: it is for an old account.
         """

@@ -17,7 +17,7 @@ from chainchat.chat.refusals import Code, RefusedError
 T = TypeVar("T")
 
 THREADS = 1
-"""More would take processors from the turns, though hashing gives Python's lock away."""
+"""More would take processors from turns, though hashing gives Python's lock away."""
 
 MOST_WAITING = 16
 """Hashes begun and not done: two thirds of a second, with the rests. More are refused."""
@@ -71,10 +71,9 @@ class ThreadedHashing:
         self._first: deque[Job] = deque()
         self._others: deque[Job] = deque()
         self._busy = False
-        """True while something is hashed."""
         self._rests_until = 0.0
         self._alarm: Any = None
-        """The end of the rest, if something waits for it."""
+        """The end of a rest that something waits for."""
 
     def start(
         self,
@@ -97,7 +96,7 @@ class ThreadedHashing:
         self._go_on()
 
     def _go_on(self) -> None:
-        """Begin the next job, or wait until it is time."""
+        """Begin the next job when it is time."""
         jobs = self._first or self._others
         if self._busy or not jobs or self._alarm is not None:
             return
@@ -144,7 +143,7 @@ class ThreadedHashing:
 
 
 def _timed(work: Callable[[], T]) -> tuple[T, float]:
-    """What the work returns, and how many seconds it has taken."""
+    """What the work returns, and its seconds."""
     began = monotonic()
     value = work()
     return value, monotonic() - began

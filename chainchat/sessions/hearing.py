@@ -18,7 +18,7 @@ from chainchat.sessions.requests import Handler
 from chainchat.sessions.sessions import Sessions
 
 WAITING_OCTETS = 16 * 1024
-"""Octets of lines that may wait for their turn; the rest stays in the socket."""
+"""Octets of lines that wait for their turn; the rest stays in the socket."""
 
 NEWCOMER_OCTETS = 2 * 1024
 """The same before the login."""
@@ -33,28 +33,24 @@ LOOKED_AT_ONCE = 64
 """Waiting lines that a turn searches for those that may overtake."""
 
 MUCH_OCTETS = 2 * 1024
-"""A client with more octets of lines lets the others go first."""
+"""With more octets of lines, a client lets others go first."""
 
 SENDS_AS_LINE = 32
-"""SENDs of a program that count as one line."""
+"""So many SENDs of a program count as one line."""
 
 REST_UNITS = 10
-"""Lines that a client may send when its rest ends."""
+"""Lines to send when a rest ends."""
 
 UNREAD_AT_MOST, UNREAD_NEWCOMER = 500, 100
 """Unreadable lines in a row that close the connection."""
 
 
 ROOM_FOR_TAGS = 96
-"""Octets by which a program's line may be longer: for what stands before the text of a SEND."""
+"""Octets by which a program's line may be longer: for what stands before a SEND's text."""
 
 
 class Hearing:
-    """Hears one client.
-
-    Attributes:
-        taking: False when no more lines are taken.
-    """
+    """Hears one client; ``taking``: False when no more lines are taken."""
 
     __slots__ = (  # there can be thousands
         "_client",
@@ -100,12 +96,11 @@ class Hearing:
         self._resting = False
         self._told_slow = False
         self._slowed = False
-        """True until the client is woken that may say no more for now."""
+        """True until a client that may say no more for now is woken."""
         self._told_slowed = False
         self._says_much = False
-        """True if lines were left over when the client was last heard."""
+        """Lines were left over when last heard."""
         self._unread = 0
-        """Unreadable lines in a row."""
         self._deaf_until = 0
         """What comes before the client's machine has so many octets was typed ahead."""
 
@@ -115,7 +110,7 @@ class Hearing:
     # --- the socket
 
     def take_in(self, data: bytes, octets: int, commands: int) -> None:
-        """Take in what one read of the socket brought; see ``Session.received``."""
+        """See ``Session.received``."""
         self._pay(READ_UNITS + octets / self._pace.octets + commands)
         is_typed = not self._client.mode.pipelines
         self._splitter.limit = self._max_line + (0 if is_typed else ROOM_FOR_TAGS)
@@ -129,15 +124,12 @@ class Hearing:
         self.hold()
 
     def take_textless(self, octets: int) -> None:
-        """Charge for octets of TLS that carry no text."""
+        """Charge for TLS without text."""
         self._pay(octets / TEXTLESS_IN_UNIT)
         self.hold()
 
     def hold(self) -> None:
-        """Leave in the socket what cannot be heard now.
-
-        Lines that may overtake are still read.
-        """
+        """Leave in the socket what cannot be heard now, but for lines that may overtake."""
         if not self._client.is_open:
             return
         room = WAITING_OCTETS if self._client.id else NEWCOMER_OCTETS
@@ -164,7 +156,7 @@ class Hearing:
             self._client.close()
 
     def _types_ahead(self) -> bool:
-        """True while the client's machine does not have the newest refusal."""
+        """True while the client's machine lacks the newest refusal."""
         acknowledged = self._connection.acknowledged()
         if acknowledged is None or acknowledged >= self._deaf_until:
             self._deaf_until = 0
@@ -181,7 +173,7 @@ class Hearing:
         self._input = NOTHING
 
     def unheard(self) -> Iterator[str]:
-        """Yield the lines not heard yet, where they can be shown."""
+        """Lines not heard yet, where they can be shown."""
         lines = []
         for line in self._input:
             with suppress(RefusedError):
@@ -195,7 +187,7 @@ class Hearing:
     # --- its turn
 
     def queue(self, *, first: bool = False) -> None:
-        """Queue for a turn, if there are lines to hear; ``first``: before the others."""
+        """Queue for a turn if there are lines to hear; ``first``: before the others."""
         if self._input is NOTHING or self._resting or not self._input:
             return
         rounds = self._sessions.rounds
@@ -291,7 +283,7 @@ class Hearing:
 
     @property
     def _may_look_ahead(self) -> bool:
-        """True if some lines may overtake: none where the next one may be a password."""
+        """True if lines may overtake: not where the next one may be a password."""
         client = self._client
         may_be_asked = client.mode.asks and self.handler.entrance.may_be_asking
         return not client.is_full and not may_be_asked
@@ -306,7 +298,7 @@ class Hearing:
         return self.handler.is_answered_at_once(request)
 
     def look_again(self) -> None:
-        """Look again which lines may overtake."""
+        """Other lines may overtake now."""
         if self._input:
             self._input.look_again()
             self.queue()
@@ -371,7 +363,7 @@ class Hearing:
         return PROGRAM if self._client.mode.pipelines else PERSON
 
     def _pay(self, units: float) -> None:
-        """Charge the client; let it rest if it has sent too much."""
+        """Charge the client; it rests if it has sent too much."""
         pace, now = self._pace, self._clock.seconds()
         self._paid_until = pace.pay(self._paid_until, now, units)
         if not self._resting and pace.wait(self._paid_until, now):
@@ -394,5 +386,5 @@ class Hearing:
         self.hold()
 
     def forgive(self) -> None:
-        """Forget what the client has sent before its login."""
+        """What came before the login is free."""
         self._paid_until = 0.0

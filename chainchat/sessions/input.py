@@ -1,4 +1,4 @@
-"""The lines that a client has sent and its session has not heard."""
+"""A client's lines that its session has not heard."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
@@ -14,15 +14,14 @@ class InputQueue:
     __slots__ = ("_lines", "_looked_at", "_octets", "_splitter", "_taken")
 
     def __init__(self, splitter: LineSplitter) -> None:
-        """``splitter`` takes in more at any time."""
         self._splitter = splitter
         self._lines: list[Line] = []
         self._octets = 0
-        """Octets of the lines that were cut and wait, with one for each ending."""
+        """Of the lines cut, with one for each ending."""
         self._taken = 0
-        """How many of ``_lines`` had their turn."""
+        """So many ``_lines`` had their turn."""
         self._looked_at = 0
-        """How many of ``_lines`` had their turn, or must not overtake."""
+        """So many had their turn, or must not overtake."""
 
     def __bool__(self) -> bool:
         return self._splitter.complete != b"" or self._taken < len(self._lines)
@@ -33,7 +32,7 @@ class InputQueue:
 
     @property
     def octets(self) -> int:
-        """Octets that wait, with line endings."""
+        """All that waits, with line endings."""
         return self._octets + len(self._splitter.complete)
 
     def next(self, most: int) -> list[Line]:
@@ -68,7 +67,7 @@ class InputQueue:
 
     @property
     def has_more_to_look_at(self) -> bool:
-        """True if there may be lines that may overtake."""
+        """True if other lines may overtake."""
         return self._looked_at < len(self._lines) or bool(self._splitter.complete)
 
     def take_overtaking(self, may_overtake: Callable[[Line], bool], most: int) -> list[Line]:
@@ -85,12 +84,11 @@ class InputQueue:
         return overtaking
 
     def look_again(self) -> None:
-        """Look at all lines again, because other lines may overtake now."""
+        """Other lines may overtake now."""
         self._looked_at = self._taken
 
 
 NOTHING: Final = InputQueue(LineSplitter(0))
-"""Shared by all connections without waiting lines; never added to."""
 
 
 def _octets(lines: Sequence[Line]) -> int:

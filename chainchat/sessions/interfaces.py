@@ -13,14 +13,14 @@ from chainchat.sessions.guard import Guard
 
 
 class ServerInfo(Struct, frozen=True):
-    """What all sessions of a node have in common.
+    """What all sessions of a node share.
 
     Attributes:
-        max_line: octets in a client's line, at most.
-        addresses: ``host:port`` of every node, by position, for clients with TLS or without.
-        new_token: makes the token of a session.
+        max_line: octets in a client's line.
+        addresses: ``host:port``, by position, for clients with TLS or without.
+        new_token: makes a session's token.
         said_at_once: messages of one client in one command, at most.
-        drained: True while the node lets nobody in.
+        drained: True while nobody is let in.
     """
 
     chain: str
@@ -34,11 +34,7 @@ class ServerInfo(Struct, frozen=True):
 
 
 class Attendee(Protocol):
-    """The session, as seen by what belongs to all sessions of its node.
-
-    Attributes:
-        id: empty before the login.
-    """
+    """The session, as its node's other parts see it; ``id`` is empty before the login."""
 
     id: str
     account: int
@@ -47,21 +43,21 @@ class Attendee(Protocol):
 
     @property
     def encrypted(self) -> bool:
-        """True if nobody on the way can read what is said."""
+        """True if nobody on the way can read."""
 
     # --- its turns (``rounds``)
 
     def hear(self) -> bool:
-        """Hear some lines. True if it could hear more at once."""
+        """Hear some lines; True if it could hear more."""
 
     def go_on(self) -> bool:
-        """Do one piece of what can wait; True if there is more."""
+        """Do a piece of what can wait; True if there is more."""
 
     def rested(self) -> None:
-        """Note that the rest is over."""
+        """The rest is over."""
 
     def has_room(self) -> None:
-        """Queue for a turn, before the others: there is room again."""
+        """There is room again: queue before the others."""
 
     def flush(self) -> None:
         """Write what was gathered, queue for lines that had to wait, close if due."""
@@ -69,17 +65,17 @@ class Attendee(Protocol):
     # --- messages and notices (``delivery``, ``news``, ``announcements``)
 
     def push(self, data: bytes, newest: int) -> None:
-        """Write messages to the connection; ``newest``: id of the newest among them."""
+        """Write messages, up to id ``newest``."""
 
     def lacks_nothing(self) -> None:
-        """Note that no pushed message concerned this session."""
+        """No pushed message concerned this session."""
 
     def fell_behind(self) -> None:
-        """Note that its delivery has to read the log."""
+        """Its delivery has to read the log."""
 
     @property
     def takes_notices(self) -> bool:
-        """True if the client wants to see others come and go."""
+        """True if it wants to see others come and go."""
 
     def tell(self, code: str, text: str, **values: str) -> None:
         """Write a notice."""
@@ -87,7 +83,7 @@ class Attendee(Protocol):
     # --- what happens to it
 
     def look(self) -> bool:
-        """Look how much the person has seen. True if they may see more."""
+        """Look how much the person has seen; True if they may see more."""
 
     def contested(self) -> None:
         """Find out whether the client is alive: somebody wants its name."""
@@ -96,16 +92,16 @@ class Attendee(Protocol):
         """Close: an entry of the log ended the session."""
 
     def readiness_changed(self) -> None:
-        """Note that the node's readiness changed."""
+        """See ``Audience``."""
 
     # --- the end of the node
 
     @property
     def busy(self) -> bool:
-        """True if something that was read has no answer yet."""
+        """True if something read has no answer yet."""
 
     def take_no_more(self) -> None:
-        """Read no more, because the node stops; answer what was read."""
+        """The node stops: answer only what was read."""
 
     def sent_elsewhere(self, why: str) -> None:
         """List unanswered requests, say why and where to go, and close."""
@@ -130,7 +126,7 @@ class Client(Attendee, Protocol):
 
     @property
     def seen(self) -> int:
-        """The read mark of a person; 0 for a program."""
+        """A person's read mark; 0 for a program."""
 
     def say(self, lines: Sequence[str]) -> None:
         """Write lines at the end of the turn."""
@@ -139,19 +135,19 @@ class Client(Attendee, Protocol):
         """Ask for a secret line, and push nothing until it has come."""
 
     def answered(self) -> None:
-        """Note that the line has come."""
+        """The line has come."""
 
     def asked_all(self) -> None:
-        """Ask no more: let the client show again what is typed."""
+        """Let the client show again what is typed."""
 
     def turned_away(self) -> None:
-        """Note that a person was refused a login, or what asks for a password.
+        """A person was refused a login, or what asks for a password.
 
         What they have typed ahead is dropped: it may be a password.
         """
 
     def attach(self, account: Account, after: int, *, quiet: bool) -> None:
-        """Hold this account, and deliver messages after the id ``after`` unless ``quiet``."""
+        """Hold this account; deliver what follows the id ``after``, unless ``quiet``."""
 
     def close(self) -> None:
         """Write everything, then close the connection."""
@@ -160,14 +156,13 @@ class Client(Attendee, Protocol):
         """Refuse the client, and close the connection."""
 
     def when_writable(self, go_on: Callable[[], None]) -> None:
-        """Call ``go_on`` in a turn when most of what was written is sent."""
+        """Call ``go_on`` in a turn when most is sent."""
 
 
 class Connection(Protocol):
-    """The connection of one client, as its session sees it.
+    """One client's connection, as its session sees it.
 
-    Attributes:
-        encrypted: True if nobody on the way can read what is said.
+    ``encrypted``: nobody on the way can read what is said.
     """
 
     address: str
@@ -177,26 +172,26 @@ class Connection(Protocol):
         """Send octets as fast as the client's machine takes them.
 
         Returns:
-            Where their end is, in octets since the beginning, as ``acknowledged`` counts.
+            Their end, in octets since the beginning, as ``acknowledged`` counts.
         """
 
     def close(self) -> None:
         """Close when everything is sent."""
 
     def wait_for_reader(self) -> None:
-        """Let what is unsent at ``close`` wait for a minute or so, if nobody reads."""
+        """If nobody reads, what is unsent at ``close`` waits for a minute or so."""
 
     def hold(self, *, held: bool) -> None:
         """Stop reading the socket, or go on."""
 
     def expect(self, octets: int) -> None:
-        """Read at most this many octets at once; report the output full when more is unsent."""
+        """Read at most so much at once; report the output full when more is unsent."""
 
     def unread(self) -> int:
         """Octets that have come and are not read; 0 if unknown."""
 
     def silent(self) -> float | None:
-        """Seconds since the client's machine acknowledged or sent anything; None if unknown."""
+        """Seconds since the client's machine acknowledged or sent anything, if known."""
 
     def probe(self, *, probing: bool) -> None:
         """Notice a dead machine within seconds, or within minutes again."""
@@ -205,14 +200,14 @@ class Connection(Protocol):
         """Drop the connection."""
 
     def conceal(self) -> bytes:
-        """Octets to write that ask the client not to show what is typed, until ``reveal``."""
+        """Octets that ask the client not to show what is typed, until ``reveal``."""
 
     def reveal(self) -> bytes:
-        """Octets to write when it has been typed; none if the client has shown it."""
+        """Octets to end that; none if the client has shown it."""
 
     @property
     def conceals(self) -> bool:
-        """True while the client does not show what is typed."""
+        """True while what is typed is not shown."""
 
     def acknowledged(self) -> int | None:
-        """How many octets the client's machine has acknowledged, TLS included; None if unknown."""
+        """Octets that the client's machine has acknowledged, TLS included, if known."""

@@ -13,10 +13,9 @@ from chainchat.sessions.guard import Guard
 def new_invitation(
     guard: Guard, state: ChatState, name: str, *, reset: bool
 ) -> tuple[str, Callable[[], Verifier]]:
-    """A password for the owner of an account, and the slow work that makes its verifier.
+    """A password for an account, and the slow work that makes its verifier.
 
-    Args:
-        reset: the account exists, and has it in place of its own.
+    ``reset``: the account exists, and its own is replaced.
 
     Raises:
         RefusedError: 524, nobody new may have this name.

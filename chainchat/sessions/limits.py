@@ -17,13 +17,13 @@ from chainchat.sessions.buckets import Buckets
 from chainchat.sessions.pace import Rate
 
 NO_LIMIT: Final = 1 << 62
-"""Messages that may be said where no limit holds."""
+"""Messages to say without a limit."""
 
 LINES_PER_TOKEN = 10
-"""Lines of an answer that cost as much as one message."""
+"""Lines of an answer that cost one message."""
 
 SLOWED_SECONDS = 0.05
-"""An account without tokens waits so long at least, so that it wakes rarely."""
+"""The least wait of an account without tokens, so that it wakes rarely."""
 
 
 class ClientLimits(Struct, frozen=True):
@@ -32,10 +32,10 @@ class ClientLimits(Struct, frozen=True):
     Attributes:
         per_address: connections of one IPv4 address, or of one IPv6 /64.
         exempt: networks without limits of their own.
-        files: open files that clients may have.
+        files: open files for clients.
         connecting: new connections of one address.
-        new_accounts: accounts that one address may make.
-        most_accounts: accounts in all.
+        new_accounts: made from one address.
+        most_accounts: in all.
     """
 
     connections: int
@@ -57,7 +57,7 @@ class Limits:
     """The limits in force at one node.
 
     Attributes:
-        current: the limits; replaceable at any time.
+        current: replaceable at any time.
         connected: new connections, by address.
     """
 
@@ -71,12 +71,12 @@ class Limits:
 
         Args:
             clock: monotonic seconds.
-            exempt: tells whether an account may say as much as it likes.
+            exempt: True if an account may say as much as it likes.
         """
         self.current = current
         self.connected: Buckets[str] = Buckets(clock)
         self._made: Buckets[str] = Buckets(clock)
-        """New accounts, by address."""
+        """By address."""
         self._said: Buckets[int] = Buckets(clock)
         self._exempt = exempt
 
@@ -96,7 +96,7 @@ class Limits:
     # --- who makes an account
 
     def new_account(self, address: str, there_are: int) -> Code | None:
-        """Count an account that is to be made, or tell why not; ``there_are``: so many already."""
+        """Count an account that is to be made, or tell why not; ``there_are`` so many already."""
         limits = self.current
         if there_are >= limits.most_accounts:
             return Code.TOO_MANY_ACCOUNTS
@@ -109,7 +109,7 @@ class Limits:
         return None
 
     def not_new(self, address: str) -> None:
-        """Note that an account that was counted has not been made."""
+        """A counted account has not been made."""
         owner, rate = self.owner(address), self.current.new_accounts
         if owner is not None and rate is not None:
             self._made.take(owner, rate, -1)
@@ -117,7 +117,7 @@ class Limits:
     # --- what an account says and reads
 
     def may_say(self, account: int) -> int:
-        """Messages that an account may say now; 0 or less: none."""
+        """Messages that it may say now; 0 or less: none."""
         rate = self.current.saying
         if rate is None or not account:
             return NO_LIMIT
@@ -125,19 +125,19 @@ class Limits:
         return NO_LIMIT if left <= 0 and self._exempt(account) else left
 
     def said(self, account: int, messages: int) -> None:
-        """Note that an account has said so many messages."""
+        """Note that it has said so many messages."""
         rate = self.current.saying
         if rate is not None:
             self._said.take(account, rate, messages)
 
     def read(self, account: int, lines: int) -> None:
-        """Note that an account was answered with so many lines."""
+        """Note that it was answered with so many lines."""
         rate = self.current.saying
         if rate is not None:
             self._said.take(account, rate, lines / LINES_PER_TOKEN)
 
     def wait(self, account: int) -> float:
-        """Seconds until an account may say some messages."""
+        """Seconds until it may say something."""
         rate = self.current.saying
         if rate is None:
             return 0.0

@@ -35,27 +35,27 @@ LAST_DATA_OFFSET, LAST_ACK_OFFSET, BYTES_ACKED_OFFSET = 52, 56, 120
 """
 
 MOST_COMMANDS = 512
-"""Telnet commands in one read of the socket; no telnet sends more."""
+"""In one read of the socket; no telnet sends more."""
 
 RECEIVE_OCTETS = 64 * 1024
-"""Octets that the kernel keeps for one client until they are read; by default megabytes."""
+"""What the kernel keeps of one client until it is read; by default megabytes."""
 
 WARY_OCTETS = 2 * 1024
-"""Octets read at once from a client that sends TLS without text, which a turn has to finish."""
+"""Read at once from a client that sends TLS without text, which a turn has to finish."""
 
 SEND_OCTETS = 64 * 1024
-"""Octets that the kernel keeps for one client until they are acknowledged.
+"""What the kernel keeps for one client until it is acknowledged.
 
 By default megabytes, behind all of which an answer would stand.
 """
 
 
 class Patience(Struct, frozen=True):
-    """How long a port waits for its clients, in seconds.
+    """Seconds that a port waits for its clients.
 
     Attributes:
-        handshake: for a client to agree on TLS.
-        refused: the same, if it is told only that there are too many.
+        handshake: to agree on TLS.
+        refused: the same, to be told that there are too many.
         drain: after the last word; see ``farewell``.
     """
 
@@ -69,7 +69,7 @@ USUAL_PATIENCE = Patience()
 
 @implementer(IHalfCloseableProtocol, IHandshakeListener)
 class ClientProtocol(Protocol):
-    """One client's connection, with TLS or without; the session's ``Connection``."""
+    """One client's connection, the session's ``Connection``."""
 
     factory: "ClientFactory"
     transport: Any
@@ -188,7 +188,6 @@ class ClientProtocol(Protocol):
             self._farewell.begin(input_ended=self._input_ended)
 
     def wait_for_reader(self) -> None:
-        """See ``Connection``."""
         self._waits_for_reader = True
         with suppress(OSError):
             _keep_alive(self._tcp.getHandle(), STOPPED)
@@ -212,7 +211,7 @@ class ClientProtocol(Protocol):
         return self._telnet.conceals
 
     def acknowledged(self) -> int | None:
-        """See ``Connection``. Known on Linux."""
+        """Known on Linux."""
         return self._told_by_the_kernel("<Q", BYTES_ACKED_OFFSET)
 
     def unread(self) -> int:
@@ -251,13 +250,13 @@ class ClientProtocol(Protocol):
 
 
 class KeepAlive(NamedTuple):
-    """How the kernel notices that a client's machine is gone.
+    """How the kernel notices that a client's machine is gone, in seconds.
 
     Attributes:
-        idle: seconds of silence before the first probe.
-        interval: seconds between two probes.
-        probes: unanswered probes that end the connection.
-        unacknowledged: seconds for which octets may stand unacknowledged.
+        idle: of silence before the first probe.
+        interval: between two probes.
+        probes: unanswered ones that end the connection.
+        unacknowledged: for which octets may stand so.
     """
 
     idle: int
@@ -365,11 +364,8 @@ class ClientFactory(Factory):
     """Makes a protocol for every connection.
 
     Attributes:
-        admission: decides which connections may stay.
-        clock: the reactor.
-        patience: with clients.
-        refused: refused connections that agree on TLS, to be told why.
-        farewells: of connections that were told why.
+        refused: those that agree on TLS, to be told why.
+        farewells: of those that were told why.
     """
 
     noisy = False
@@ -390,7 +386,7 @@ class ClientFactory(Factory):
         self._new_session = new_session
 
     def listens_to_refused(self) -> bool:
-        """Count a connection to be told why it is refused; False: enough."""
+        """Count a connection to be told why; False: enough."""
         if self.refused >= MOST_AGREEING:
             return False
         self.refused += 1
@@ -409,9 +405,9 @@ class ClientFactory(Factory):
 
 
 class ClientPort(Port):
-    """A listening port that accepts connections in a share of the node's time.
+    """Accepts connections in a share of the node's time, at least some hundreds a second.
 
-    Some hundreds a second at least. Twisted's own port accepts all that are there in each turn.
+    Twisted's own port accepts all that are there in each turn.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

@@ -16,23 +16,23 @@ from chainchat.node.budget import Slice
 from chainchat.sessions.delivery import DAY, Delivery, as_pushed, render
 
 KEPT_OCTETS = 256 * 1024
-"""Octets of messages kept for pushing."""
+"""Of messages kept for pushing."""
 
 MESSAGE_OVERHEAD = 64
-"""Octets of a message besides its text."""
+"""Octets besides the text."""
 
 
 PUSHES_AT_ONCE = 8
-"""Pushes of ready renderings between two looks at the clock."""
+"""Of ready renderings, between two looks at the clock."""
 
 
 class Issue(Struct):
     """The messages of one turn.
 
     Attributes:
-        private: messages to one account, by account.
+        private: by recipient.
         unlike: senders of broadcasts and recipients of private messages.
-        rendered: ready renderings (octets, day, id of the newest), by what deliveries look like.
+        rendered: octets, day, newest id, by what deliveries look like.
         lines: the broadcasts, by mode, for modes that say them in the same words to everybody.
     """
 
@@ -49,7 +49,7 @@ class Issue(Struct):
         return {one.time // DAY for one in (*self.broadcasts[:1], *self.broadcasts[-1:])}
 
     def lines_for(self, delivery: Delivery) -> list[str] | None:
-        """Ready lines, without the recipient's own; None if a rendering of its own is needed."""
+        """Ready lines, without the recipient's own; None if that needs a rendering of its own."""
         mode, account = delivery.recipient.mode, delivery.recipient.account
         if not mode.same_to_all or account in self.private or self._days - {delivery.day}:
             return None
@@ -74,35 +74,32 @@ class Issue(Struct):
 class News:
     """The issues that some session still lacks.
 
-    Attributes:
-        pushes: how often new messages were pushed to a session, those of a turn at once.
+    ``pushes``: how often new messages were pushed to a session, those of a turn at once.
     """
 
     def __init__(self, wake: Callable[[], None]) -> None:
-        """No news yet; ``wake`` asks for a turn of the node."""
         self._wake = wake
         self.pushes = 0
         self._said: list[Said] = []
         """Of this turn."""
         self._live: dict[int, Delivery] = {}
-        """By account."""
         self._issues: deque[Issue] = deque()
         self._kept = 0
         self._number = 0
         self._lacks: dict[Delivery, int] = {}
-        """The first issue that each delivery lacks."""
+        """The first issue that it lacks."""
         self._queue: deque[Delivery] = deque()
-        """The same deliveries, in the order of service."""
+        """In the order of service."""
 
     # --- who is live
 
     def now_live(self, delivery: Delivery) -> None:
-        """A delivery has everything up to the newest applied entry."""
+        """It has everything up to the newest applied entry."""
         delivery.live = True
         self._live[delivery.recipient.account] = delivery
 
     def no_more_live(self, delivery: Delivery) -> None:
-        """The delivery reads on from the log, or is over."""
+        """It reads on from the log, or is over."""
         delivery.live = False
         self._lacks.pop(delivery, None)
         if self._live.get(delivery.recipient.account) is delivery:
@@ -110,11 +107,11 @@ class News:
 
     @property
     def live(self) -> int:
-        """How many deliveries have all earlier messages."""
+        """How many have all earlier messages."""
         return len(self._live)
 
     def lacks(self, delivery: Delivery) -> bool:
-        """True while something is still to be pushed to the delivery."""
+        """True while something is to be pushed to it."""
         return delivery in self._lacks
 
     # --- turns
@@ -126,7 +123,7 @@ class News:
 
     @property
     def waiting(self) -> bool:
-        """True if something is still to be pushed."""
+        """True if something is to be pushed."""
         return bool(self._said or self._queue)
 
     def push(self, share: Slice) -> None:
@@ -174,7 +171,7 @@ class News:
         self._forget_oldest()
 
     def _forget_oldest(self) -> None:
-        """Drop the oldest issues; who lacks them reads the log."""
+        """Who lacks an old issue reads the log."""
         oldest = 0
         while self._kept > KEPT_OCTETS and len(self._issues) > 1:
             issue = self._issues.popleft()

@@ -3,8 +3,8 @@
 Prices are in *units*: a line is one, so is a telnet command; octets and reads of the socket cost a
 fraction. A program's SENDs are free: the answers limit them.
 
-One number per client: the time at which it will have paid for all it has sent (the *generic cell
-rate algorithm*, a token bucket without tokens).
+A client's number is the time at which all that it sent is paid for (the *generic cell rate
+algorithm*, a token bucket without tokens).
 """
 
 from typing import Final
@@ -12,49 +12,44 @@ from typing import Final
 from msgspec import Struct
 
 OCTETS_IN_UNIT = 16_384
-"""Octets of a person that cost as much as one line."""
+"""A person's octets that cost as much as one line."""
 
 PROGRAM_OCTETS_IN_UNIT = 65_536
 """The same for a program, most of whose octets are SENDs."""
 
 TEXTLESS_IN_UNIT = 64
-"""Octets of TLS without text that cost as much as one line: two records that change the keys."""
+"""Octets of TLS without text that cost as much: two records that change the keys."""
 
 READ_UNITS = 0.2
 """The price of a read of the socket."""
 
 
 class Rate(Struct, frozen=True):
-    """How much may happen.
-
-    Attributes:
-        per_second: units in the long run.
-        at_once: units after a pause.
-    """
+    """Units ``per_second`` in the long run, and ``at_once`` after a pause."""
 
     per_second: float
     at_once: float
 
     def pay(self, paid_until: float, now: float, units: float) -> float:
-        """When everything will be paid for, these units included; in seconds."""
+        """When all will be paid for, these included; seconds."""
         return max(paid_until, now) + units / self.per_second
 
     def wait(self, paid_until: float, now: float, units: float = 1) -> float:
-        """Seconds until this many units may be used."""
+        """Seconds until so many units may be used."""
         return max(0.0, paid_until - now - (self.at_once - units) / self.per_second)
 
     def left(self, paid_until: float, now: float) -> float:
-        """Units that may be used now; below 0 after a debt."""
+        """Units to use now; below 0 after a debt."""
         return self.at_once - max(0.0, paid_until - now) * self.per_second
 
     @property
     def seconds_to_fill(self) -> float:
-        """Seconds until all units may be used again."""
+        """Until all units may be used again."""
         return self.at_once / self.per_second
 
 
 class Pace(Rate, frozen=True):
-    """How fast a client may go; ``octets``: how many cost one unit."""
+    """How fast a client may go; ``octets`` cost one unit."""
 
     octets: int
 

@@ -1,6 +1,6 @@
 """The passwords of one client: typed by a person, proved by a program, set, and reset.
 
-None is shown, kept or logged: typed ones go into ``scram.salted``, which gives a verifier.
+None is shown, kept or logged: ``scram.salted`` makes a verifier of a typed one.
 """
 
 import base64
@@ -21,7 +21,7 @@ from chainchat.sessions.invitations import new_invitation
 from chainchat.sessions.procedures import Ask, Enter, Hash, Procedure, Step, Submit, Wait
 
 NONCE_OCTETS = 18
-"""Random octets in the server's part of a nonce."""
+"""Random, in the server's part of a nonce."""
 
 UNCHANGED = "nothing is changed"
 
@@ -60,7 +60,7 @@ class Passwords:
         self._state = state
         self._failures = 0
         self._checked = (0, 0)
-        """An account, and the entry that set the password that was shown."""
+        """An account, and the entry that set the password shown."""
         self._exchange: tuple[str, int, scram.Exchange] | None = None
         """The name, account (0: none) and exchange of a proof that was begun."""
 
@@ -72,10 +72,10 @@ class Passwords:
     # --- people
 
     def log_in(self, login: requests.Login) -> Procedure:
-        """Ask for the password of a person who has typed the name.
+        """Ask a person who has typed the name.
 
         Raises:
-            RefusedError: 507, it must not be typed here.
+            RefusedError: 507, a password must not be typed here.
         """
         self._check_readable("; or log in with chainchat-client")
         return self._log_in(login)
@@ -98,7 +98,7 @@ class Passwords:
         """Ask a person for the old password, and twice for a new one.
 
         Raises:
-            RefusedError: 507, it must not be typed here.
+            RefusedError: 507, a password must not be typed here.
         """
         self._check_readable()
         return self._change(request)
@@ -237,7 +237,7 @@ class Passwords:
         *,
         reset: bool,
     ) -> Procedure:
-        """See ``invite``; ``session``: the operator's, even if it has ended since."""
+        """``session``: the operator's, even if it has ended since."""
         verifier: Verifier = yield Hash(hashing)
         invite = commands.Invite(session, name, verifier, reset, refuse_alike=True)
         result = yield Submit(invite)
@@ -315,7 +315,7 @@ class Passwords:
 
 
 def _check_result(result: Result) -> int:
-    """The id of the entry that was applied.
+    """The applied entry's id.
 
     Raises:
         RefusedError: it was refused.

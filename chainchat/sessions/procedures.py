@@ -46,7 +46,7 @@ class Submit(Struct, frozen=True):
 
 
 class Wait(Struct, frozen=True):
-    """Wait for some seconds; gives None."""
+    """Wait; gives None."""
 
     seconds: float
 
@@ -81,7 +81,7 @@ class Submitting(Protocol):
         """Submit a command; ``answer`` turns its results into lines."""
 
     def refused(self, tag: str, refused: Refused) -> str:
-        """The line that tells a refusal by the chain."""
+        """The line for a refusal by the chain."""
 
     def submit_for(
         self, reply: Reply, command: AnyCommand, done: Callable[[Sequence[Result]], None]
@@ -90,10 +90,9 @@ class Submitting(Protocol):
 
 
 class Procedures:
-    """Runs the procedures of one client, one at a time: later requests wait for the reply.
+    """Runs those of one client, one at a time: later requests wait for the reply.
 
-    Attributes:
-        running: True from the beginning of a procedure to its last submitted command.
+    ``running``: from the beginning of a procedure to its last submitted command.
     """
 
     __slots__ = (
@@ -119,7 +118,7 @@ class Procedures:
         clock: Clock,
         enter: Callable[[Reply, str, Login, int], None],
     ) -> None:
-        """Run none yet; ``enter`` logs in, and completes the reply."""
+        """``enter`` logs in, and completes the reply."""
         self._client = client
         self._enter = enter
         self._handler = handler
@@ -130,15 +129,14 @@ class Procedures:
         self._asked = False
         """True if the procedure that runs has asked for something."""
         self._gave_up = False
-        """True if an answer was empty."""
         self._key = secrets.token_bytes(KEY_OCTETS)
         self._typed: set[bytes] = set()
-        """What was typed that may be a password: hashed, with ``_key``."""
+        """May be passwords: hashed, with ``_key``."""
         self.running = False
 
     @property
     def asking(self) -> bool:
-        """True if the next line is the answer to a question, and no request."""
+        """True if the next line is an answer, and no request."""
         return self._answered is not None
 
     def begin(self, tag: str, procedure: Procedure) -> None:
@@ -152,7 +150,7 @@ class Procedures:
         self._handler.replies.reserve(start, holds_later=True)
 
     def stop(self) -> None:
-        """Go on with nothing: the connection is gone."""
+        """The connection is gone."""
         self._answered = None
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
@@ -169,7 +167,7 @@ class Procedures:
         answered(text)
 
     def was_typed(self, line: Line) -> bool:
-        """True if this line, or what is left of it, has answered a question before."""
+        """True if it, or what is left of it, has answered a question before."""
         if not self._typed or line is TOO_LONG:
             return False
         return self._hashed(typed(line)) in self._typed
@@ -180,7 +178,6 @@ class Procedures:
     def _go_on(
         self, tag: str, procedure: Procedure, reply: Reply, step: Callable[[], Step]
     ) -> None:
-        """Take one step of ``procedure``."""
         if not self._client.is_open:
             procedure.close()
             return

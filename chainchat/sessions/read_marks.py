@@ -17,19 +17,19 @@ from chainchat.node.node import Node
 from chainchat.sessions.interfaces import Attendee
 
 MARKS_PAUSE = 1.0
-"""Seconds for which read marks are gathered into one entry."""
+"""Seconds for which marks are gathered into one entry."""
 
 MARKS_IN_ENTRY = 100
-"""Read marks in one entry, each of 20 octets at most."""
+"""Each of 20 octets at most."""
 
 LOOK_PAUSE = 1.0
 """Seconds between two looks at what people's machines have acknowledged."""
 
 SETTLED_SECONDS = 3.0
-"""What a machine acknowledged this long before its last sign of life has been shown there."""
+"""What a machine acknowledged so long before its last sign of life has been shown there."""
 
 STOPPED_SECONDS = 100.0
-"""A machine that answers, and takes nothing for this long, has a person who stopped it (Ctrl-S).
+"""A machine that answers, and takes nothing for so long, has a person who stopped it (Ctrl-S).
 
 The kernel cuts such a connection after two minutes, without a word.
 """
@@ -45,23 +45,19 @@ _NEVER = (0, float("-inf"))
 
 
 class Reading:
-    """How much a person has seen of what was pushed.
-
-    Attributes:
-        seen: the read mark: id of the newest message known to be seen.
-    """
+    """How much a person has seen of what was pushed; ``seen`` is the read mark, an id."""
 
     __slots__ = ("_looked", "_pushes", "_taken", "_written_before", "seen")  # one for each person
 
     def __init__(self, seen: int) -> None:
         self.seen = seen
         self._pushes: tuple[tuple[int, int], ...] = ()
-        """For each push not seen yet: octets written at its end, id of its newest message."""
+        """Not known to be seen: octets written at the end of each, its newest id."""
         self._written_before = 0
         self._looked = _NEVER
-        """Octets acknowledged at the last look, and when that was."""
+        """Octets acknowledged at the last look, and when."""
         self._taken: tuple[int, float] | None = None
-        """The octets acknowledged so far, and when they were found to be more than before."""
+        """Octets acknowledged, and when they were last found to be more."""
 
     @property
     def may_have_seen_more(self) -> bool:
@@ -69,7 +65,7 @@ class Reading:
         return bool(self._pushes)
 
     def pushed(self, newest: int, written: int) -> None:
-        """Note a push of messages up to ``newest``; ``written``: octets written so far."""
+        """Note a push of messages up to ``newest``; ``written``: octets so far."""
         if not self._pushes:
             self.begins_to_wait()
         if len(self._pushes) >= REMEMBERED_PUSHES:
@@ -80,22 +76,22 @@ class Reading:
         """The person acted, so has seen what their machine has; True if the read mark moved.
 
         Args:
-            acknowledged: octets that the machine has acknowledged. None if unknown: then the octets
-                written before the previous action count.
-            written: octets written so far.
+            acknowledged: octets, by the machine. None if unknown: then the octets written before
+                the previous action count.
+            written: octets so far.
         """
         octets = self._written_before if acknowledged is None else acknowledged
         self._written_before = written
         return self._has_seen(octets)
 
     def shows_signs_of_life(self, acknowledged: int | None, alive: float, now: float) -> bool:
-        """Note what the machine had some seconds ago as seen; True if the read mark moved.
+        """What the machine had some seconds ago was seen; True if the read mark moved.
 
         The machine must have been alive since: one that has just died may have shown nothing.
 
         Args:
-            acknowledged: octets that the machine has acknowledged; None if unknown.
-            alive: when the machine last acknowledged or sent anything, by the clock of ``now``.
+            acknowledged: octets, by the machine, if known.
+            alive: when it last acknowledged or sent anything, by the clock of ``now``.
             now: seconds.
         """
         if acknowledged is None:
@@ -108,13 +104,13 @@ class Reading:
         return moved
 
     def begins_to_wait(self) -> None:
-        """Note that something is unsent, or unseen, from now on."""
+        """Something is unsent, or unseen, from now on."""
         self._taken = None
 
     def is_stopped(self, acknowledged: int, alive: float, now: float) -> bool:
         """True if the machine is there, and has taken nothing of what waits for too long.
 
-        ``acknowledged``, ``alive``, ``now``: see ``shows_signs_of_life``.
+        For the arguments see ``shows_signs_of_life``.
         """
         if self._taken is None or self._taken[0] != acknowledged:
             self._taken = acknowledged, now
@@ -144,7 +140,7 @@ class ReadMarks:
         self._node = node
         self._clock = clock
         self._marks: dict[int, int] = {}
-        """By account: the marks gathered for the next entry."""
+        """For the next entry."""
         self._sending: Timer | None = None
         self._watched: dict[Attendee, None] = {}
         """People to look at when the pause is over."""
@@ -159,11 +155,11 @@ class ReadMarks:
     # --- moving marks
 
     def move(self, account: int, newest: int) -> None:
-        """Move an account's read mark up to ``newest``, within a second."""
+        """Move a read mark up to ``newest``, within a second."""
         self._gather(account, newest, MARKS_PAUSE)
 
     def acknowledge(self, account: int, newest: int, done: Callable[[], None]) -> None:
-        """Move an account's read mark up to ``newest``; then call ``done``."""
+        """The same; then call ``done``."""
         self.acknowledged.setdefault(account, []).append(done)
         self._gather(account, newest, 0.0)
 
@@ -189,13 +185,13 @@ class ReadMarks:
     # --- looking at people's machines
 
     def watch(self, session: Attendee) -> None:
-        """Look now and then how much this person has seen."""
+        """Look now and then how much a person has seen."""
         self._watched[session] = None
         if self._looking is None:
             self._looking = self._clock.callLater(LOOK_PAUSE, self._pause_ends)
 
     def forget(self, session: Attendee) -> None:
-        """Forget a session that is over."""
+        """The session is over."""
         self._watched.pop(session, None)
 
     def _pause_ends(self) -> None:

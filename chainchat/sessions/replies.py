@@ -14,10 +14,10 @@ class Reply(Struct, eq=False):
     Attributes:
         lines: known and not said yet.
         complete: no more lines will come.
-        start: called when all earlier replies are complete; None once it has begun.
+        start: called when all earlier replies are complete.
         holds_later: later requests wait for this reply.
-        make: makes the whole reply when its turn comes, if the node answers by itself.
-        command: the submitted command, until the chain confirms it.
+        make: makes a reply of the node's own when its turn comes.
+        command: until the chain confirms it.
     """
 
     lines: list[str] = field(default_factory=list)
@@ -33,7 +33,7 @@ _NOTHING: list[Reply] = []
 
 
 class Replies:
-    """The replies that one connection still owes its client."""
+    """What one connection still owes its client."""
 
     __slots__ = ("_client", "_owed")
 
@@ -51,7 +51,7 @@ class Replies:
 
     @property
     def unconfirmed(self) -> list[AnyCommand]:
-        """The submitted commands that are not confirmed yet, in order."""
+        """Submitted commands, in order."""
         return [reply.command for reply in self._owed if reply.command is not None]
 
     def reserve(
@@ -61,7 +61,7 @@ class Replies:
         holds_later: bool = False,
         command: AnyCommand | None = None,
     ) -> Reply:
-        """Take the next place in the order; ``start`` is called when it becomes the first."""
+        """Take the next place; ``start`` is called when it becomes the first."""
         assert not self.holding_later
         reply = Reply(start=start, holds_later=holds_later, command=command)
         self._owe(reply)

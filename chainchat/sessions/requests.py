@@ -57,9 +57,9 @@ class Handler:
     """Carries out the requests of one client.
 
     Attributes:
-        replies: the replies still owed. A login, a read or a deletion holds back later requests.
-        entrance: carries out those about accounts.
-        on_their_way: messages, logins and deletions that were submitted and have no answer.
+        replies: still owed. A login, a read or a deletion holds back later requests.
+        entrance: for those about accounts.
+        on_their_way: messages, logins and deletions without an answer.
     """
 
     __slots__ = (  # there can be thousands
@@ -94,7 +94,7 @@ class Handler:
         """Begin a request. Its reply waits for the earlier ones, unless ``is_answered_at_once``.
 
         Raises:
-            RefusedError: the node refuses the request itself.
+            RefusedError: the node itself refuses it.
         """
         mode = self._client.mode
         if not self._client.id and not isinstance(request, ALLOWED_BEFORE_LOGIN):
@@ -140,7 +140,7 @@ class Handler:
         return [what for command in self.replies.unconfirmed for what in described(command)]
 
     def refused(self, tag: str, refused: Refused) -> str:
-        """The line that tells a refusal by the chain."""
+        """The line for a refusal by the chain."""
         self._node.tally.refused[refused.code] += 1
         text = explanation(refused.code, refused.about)
         return self._client.mode.refused(tag, refused.code, text, again=refused.again)
@@ -217,7 +217,7 @@ class Handler:
     def send(self, sends: Sequence[tuple[str, requests.Say]]) -> None:
         """Submit messages that came together, with their tags, in as few commands as possible.
 
-        A message that the node refuses itself is answered in its turn.
+        A message that the node itself refuses is answered in its turn.
         """
         self._sessions.limits.said(self._client.account, len(sends))
         low = self._node.readiness.low
@@ -291,14 +291,14 @@ class Handler:
         self._refused_send = None
 
     def _refuse_for_room(self, number: int, low: tuple[str, ...]) -> None:
-        """Refuse a message while disks are nearly full; a refused SEND consumes no number."""
+        """Disks are nearly full; a refused SEND consumes no number."""
         self._refused_send = number or None
         raise RefusedError(Code.DISK_NEARLY_FULL, nearly_full(low))
 
     # --- reading
 
     def _ask(self, tag: str, query: Query) -> None:
-        """Ask the tail page after page, no faster than the client reads the answer."""
+        """Ask page after page, no faster than the client reads the answer."""
         mode = self._client.mode
         shows_days = mode.day(0) is not None  # programs get whole times
         count, day = 0, -1

@@ -31,7 +31,6 @@ class Rounds:
     """The queues of one node."""
 
     def __init__(self, clock: Clock, wake: Callable[[], None]) -> None:
-        """Empty queues; ``wake`` asks for a turn of the node."""
         self._clock = clock
         self._wake = wake
         # Not plain dicts: they are slow to find their first item after many removals.
@@ -41,7 +40,7 @@ class Rounds:
         self._patient: OrderedDict[Attendee, None] = OrderedDict()
         self._patience = Share(clock, wake, PATIENT_SHARE)
         self._resting: dict[Attendee, int] = {}
-        """Resting sessions, with the number of their rest."""
+        """The number of each one's rest."""
         self._ends: list[tuple[float, int, Attendee]] = []
         """A heap: when a rest ends, its number, and whose it is or was."""
         self._rests = 0
@@ -49,29 +48,29 @@ class Rounds:
         self._rest_timer: Timer | None = None
 
     def speaks(self, session: Attendee, *, first: bool = False) -> None:
-        """Queue a session that has lines to hear; ``first``: before all others."""
+        """The session has lines to hear; ``first``: before all others."""
         self._speaking[session] = None
         if first:
             self._speaking.move_to_end(session, last=False)
         self._wake()
 
     def says_much(self, session: Attendee, *, first: bool = False) -> None:
-        """Queue a session that has more lines than a turn can hear."""
+        """The session has more lines than a turn can hear."""
         _put(self._saying_much, session, first=first)
         self._wake()
 
     def arrives(self, session: Attendee) -> None:
-        """Queue a session that is not logged in."""
+        """The session is not logged in."""
         self._arriving[session] = None
         self._patience.wake_when_due()
 
     def waits(self, session: Attendee, *, first: bool = False) -> None:
-        """Queue a session whose work can wait."""
+        """The session's work can wait."""
         _put(self._patient, session, first=first)
         self._patience.wake_when_due()
 
     def rests(self, session: Attendee, seconds: float) -> None:
-        """Let a session rest that has sent too much."""
+        """The session has sent too much."""
         self._rests += 1
         self._resting[session] = self._rests
         heapq.heappush(self._ends, (self._clock.seconds() + seconds, self._rests, session))
@@ -83,7 +82,7 @@ class Rounds:
         return len(self._resting)
 
     def forget(self, session: Attendee) -> None:
-        """Forget a session that is over."""
+        """The session is over."""
         for queue in (self._speaking, self._saying_much, self._arriving, self._patient):
             queue.pop(session, None)
         self._resting.pop(session, None)
@@ -101,12 +100,12 @@ class Rounds:
 
     @property
     def somebody_speaks(self) -> bool:
-        """True if a session has lines to hear."""
+        """True if there are lines to hear."""
         return bool(self._speaking or self._saying_much)
 
     @property
     def somebody_waits(self) -> bool:
-        """True if a session has work that can wait."""
+        """True if work can wait."""
         return bool(self._arriving or self._patient)
 
     def serve_speaking(self, share: Slice) -> None:

@@ -1,7 +1,7 @@
 """A session: one client's connection, from its greeting to its end.
 
 Its ``Hearing`` turns lines into requests, a ``Handler`` carries them out, its ``Delivery`` pushes
-messages. Events are only noted, and acted on in its turn (see ``rounds``).
+messages. Events are noted, and acted on in its turn (see ``rounds``).
 """
 
 from collections.abc import Callable, Sequence
@@ -23,21 +23,18 @@ from chainchat.sessions.read_marks import Reading
 from chainchat.sessions.sessions import Sessions
 
 PERSON_READ, PROGRAM_READ = 16 * 1024, 64 * 1024
-"""Octets read at once from the socket of each; while more is unsent, nothing is pushed."""
+"""Octets read at once; while more is unsent, nothing is pushed."""
 
 _NO_LINES: list[str] = []
 """Shared by all clients with nothing to write; never added to."""
 
 
 class Session:
-    """One client.
+    """One client; for other attributes see ``Client``.
 
     Attributes:
         id: empty before the login.
         account: 0 before the login.
-        notices: the client wants to see others come and go.
-        is_open: False when nothing can be written any more.
-        is_full: True while too much is unsent.
         delivery: None before the login, and for clients that want no pushes.
     """
 
@@ -74,13 +71,13 @@ class Session:
         self._greeted = False
         self._told_waiting = False
         self._asked = False
-        """True from a question until what it was asked for is done: pushes wait."""
+        """From a question until what it was for is done: pushes wait."""
         self._probe: Probe | None = None
 
     # --- the connection's events
 
     def opened(self) -> None:
-        """Queue a new connection for its greeting."""
+        """Queue for the greeting."""
         self._sessions.connections[self] = None
         self._connection.expect(NEWCOMER_OCTETS)
         self._sessions.rounds.arrives(self)
@@ -103,26 +100,26 @@ class Session:
 
         Args:
             data: the octets without telnet commands.
-            commands: how many telnet commands were among them.
+            commands: how many of these there were.
         """
         if self._hearing.taking:
             self._note_seen()
             self._hearing.take_in(data, octets, commands)
 
     def received_no_text(self, octets: int) -> None:
-        """Take note of so many octets of TLS that carry no text."""
+        """Take note of TLS that carries no text."""
         if self._hearing.taking:
             self._hearing.take_textless(octets)
 
     def sent_noise(self) -> None:
-        """Close the connection: it sends what neither people nor programs send."""
+        """Close: neither people nor programs send this."""
         if self._hearing.taking:
             text = "what you send is neither lines of text nor telnet: connect again, type /help"
             self.close_with(Code.NOTHING_READ, text)
             self._hearing.hold()
 
     def input_ended(self) -> None:
-        """Answer what was asked, then close: the client sends no more."""
+        """Answer what was asked, then close."""
         self._note_seen()
         self._input_ended = True
         self._sessions.unflushed(self)
@@ -142,7 +139,7 @@ class Session:
         self._hearing.hold()
 
     def lost(self) -> None:
-        """Note that the connection is gone."""
+        """The connection is gone."""
         self.is_open = False
         if self.is_full and self.id:
             self._sessions.took_nothing(self.account)
@@ -205,7 +202,7 @@ class Session:
         self._hearing.drop_typed_ahead(self._written, unread)
 
     def answer_telnet(self, answer: bytes) -> None:
-        """Answer telnet negotiation, with octets that telnet does not show."""
+        """Answer negotiation, with octets that telnet does not show."""
         self._write(answer)
 
     def when_writable(self, go_on: Callable[[], None]) -> None:
@@ -338,7 +335,6 @@ class Session:
 
     @property
     def _awaits_answer(self) -> bool:
-        """True if the person was asked something and has not answered."""
         return self._hearing.handler.entrance.asking
 
     def sent_elsewhere(self, why: str) -> None:
@@ -383,7 +379,7 @@ class Session:
             self.tell("serving", "the chain confirms again")
 
     def _turn_away(self, reason: str) -> None:
-        """Refuse to serve: show the chain, say why, name the other nodes, close."""
+        """Show the chain, say why, name the other nodes, close."""
         for line in drawn(self._node.view()):
             if line != reason:
                 self.tell("", line)
@@ -433,7 +429,7 @@ class Session:
         return reading.may_have_seen_more or self.is_full
 
     def _end_stopped(self) -> None:
-        """End the session of a person who has stopped their terminal.
+        """A person has stopped their terminal.
 
         The reason stands behind what they have not read, and waits there for a while.
         """

@@ -22,7 +22,7 @@ from chainchat.sessions.read_marks import ReadMarks
 from chainchat.sessions.rounds import Rounds
 
 MOST_REMEMBERED = 1000
-"""Accounts of which a node remembers that their last connection took nothing."""
+"""Accounts whose last connection took nothing."""
 
 
 class Sessions:
@@ -33,7 +33,7 @@ class Sessions:
     then notices.
 
     Attributes:
-        connections: every connection, logged in or not, the oldest first.
+        connections: every one, logged in or not, the oldest first.
         contests: refused logins that wait to hear about the holder of their name.
     """
 
@@ -47,11 +47,10 @@ class Sessions:
         self._counter = 0
         self._unflushed: OrderedDict[Attendee, None] = OrderedDict()
         self._took_nothing: OrderedDict[int, None] = OrderedDict()
-        """Accounts whose last connection here ended while it took nothing."""
         self._uninformed: deque[Attendee] = deque()
-        """Sessions that do not know the node's readiness yet."""
+        """They do not know the node's readiness yet."""
         self._without_room: dict[Attendee, None] = {}
-        """Sessions that wait until fewer requests are on their way."""
+        """They wait until fewer requests are on their way."""
         self._announcements = Announcements(clock, node.wake)
         self.contests = Contests(clock)
         self.marks = ReadMarks(node, clock)
@@ -65,19 +64,19 @@ class Sessions:
         return len(self._sessions)
 
     def kinds(self) -> Counter[tuple[str, str]]:
-        """How many sessions there are, by mode and transport."""
+        """How many there are, by mode and transport."""
         return Counter(
             ("human" if one.mode.asks else "machine", "tls" if one.encrypted else "plain")
             for one in self._sessions.values()
         )
 
     def new_session(self, *, announced: bool = True) -> str:
-        """A session id that is unique for ever; ``announced``: others are told of it."""
+        """An id that is unique for ever; ``announced``: others are told."""
         self._counter += 1
         return f"{self.node.me.origin}.{self._counter}{'' if announced else UNANNOUNCED}"
 
     def took_nothing(self, account: int) -> None:
-        """Note that a connection ended while it took nothing."""
+        """A connection ended while it took nothing."""
         self._took_nothing[account] = None
         if len(self._took_nothing) > MOST_REMEMBERED:
             self._took_nothing.popitem(last=False)
@@ -87,24 +86,24 @@ class Sessions:
         return bool(self._took_nothing) and self._took_nothing.pop(account, "") is None
 
     def enter(self, session: Attendee) -> None:
-        """Note that the session ``session.id`` lives here."""
+        """The session lives here."""
         self._sessions[session.id] = session
 
     def leave(self, session: Attendee) -> None:
-        """Note that a connection or its session is over."""
+        """A connection or its session is over."""
         self._sessions.pop(session.id, None)
         self.marks.forget(session)
         self._without_room.pop(session, None)
         self.rounds.forget(session)
 
     def unflushed(self, session: Attendee) -> None:
-        """Flush the session in this turn, or in the next."""
+        """Flush it in this turn, or in the next."""
         self._unflushed[session] = None
         if not self.node.in_turn:  # in a turn, the flush is still to come
             self.node.wake()
 
     def wait_for_room(self, session: Attendee) -> None:
-        """Wake the session when fewer requests are on their way."""
+        """Wake it when fewer requests are on their way."""
         self._without_room[session] = None
 
     def submit(

@@ -20,10 +20,10 @@ MOST_REMEMBERED = 10_000
 """Accounts, and addresses, of one generation (``buckets``); and who was where."""
 
 MEMORY = 16
-"""About so many of the last attempts say how many are wrong at present."""
+"""So many of the last attempts, about, say how many are wrong at present."""
 
 MOST_REST = 7.0
-"""How many times as long a check's rest is as the check, while all are wrong."""
+"""How many times as long as a check its rest is while all are wrong."""
 
 
 class Throttle:
@@ -40,7 +40,7 @@ class Throttle:
         """The part of the last attempts that were wrong."""
 
     def knows(self, name: str, host: str) -> bool:
-        """True if somebody has logged in as ``name`` from the address ``host``."""
+        """True if somebody has logged in as ``name`` from ``host``."""
         return _pair(name, host) in self._known
 
     @property
@@ -49,7 +49,7 @@ class Throttle:
         return 1.0 + (MOST_REST - 1.0) * self._wrong
 
     def begin(self, name: str, host: str) -> None:
-        """Count an attempt to log in as ``name`` from the address ``host``.
+        """Count an attempt to log in.
 
         Raises:
             RefusedError: 435, with the seconds to wait.
@@ -65,18 +65,18 @@ class Throttle:
         self._of_address.take(site_of(host), OF_ADDRESS)
 
     def _whose(self, name: str, host: str) -> str:
-        """The key of the bucket that an attempt at an account is taken from."""
+        """The key of the bucket for an attempt."""
         return _pair(name, host) if self.knows(name, host) else name.lower()
 
     def succeeded(self, name: str, host: str) -> None:
-        """Take back an attempt, and all others of the same bucket; know who was where."""
+        """Take back all attempts of the same bucket; know who was where."""
         self._wrong -= self._wrong / MEMORY
         self._of_account.forget(self._whose(name, host))
         self._of_address.take(site_of(host), OF_ADDRESS, -1)
         self.met(name, host)
 
     def met(self, name: str, host: str) -> None:
-        """Know that whoever is ``name`` was at the address ``host``."""
+        """Know that whoever is ``name`` was at ``host``."""
         pair = _pair(name, host)
         self._known.pop(pair, None)
         self._known[pair] = None
@@ -84,11 +84,11 @@ class Throttle:
             del self._known[next(iter(self._known))]
 
     def failed(self) -> None:
-        """Note that an attempt was wrong."""
+        """An attempt was wrong."""
         self._wrong += (1 - self._wrong) / MEMORY
 
     def undone(self, name: str, host: str) -> None:
-        """Take back an attempt that could not be looked at."""
+        """The attempt could not be looked at: take it back."""
         self._of_account.take(self._whose(name, host), OF_ACCOUNT, -1)
         self._of_address.take(site_of(host), OF_ADDRESS, -1)
 

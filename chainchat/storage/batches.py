@@ -1,4 +1,4 @@
-"""The rows of the log in SQLite: batches of entries, encoded, and the newest decoded in memory."""
+"""The rows of the log in SQLite: encoded batches of entries, the newest decoded in memory."""
 
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
@@ -10,10 +10,10 @@ from chainchat.storage.checksums import checked
 from chainchat.storage.interface import StorageError
 
 CACHED_BATCHES = 16
-"""Decoded batches in memory; a reader of history mostly stays within one."""
+"""Decoded batches; a reader of history mostly stays within one."""
 
 ROW_OCTETS = 64_000
-"""Octets of entries in a row of the log, by ``size``: a reader decodes whole rows."""
+"""Octets of entries in a row, by ``size``: a reader decodes whole rows."""
 
 AsWritten = Callable[[bytes, str], bytes]
 
@@ -22,7 +22,7 @@ class Batches:
     """What the rows of the log hold."""
 
     def __init__(self, database: sqlite3.Connection, as_written: AsWritten, name: str) -> None:
-        """What is in ``database``, of this name; ``as_written``: see ``SQLiteStorage``."""
+        """``as_written``: see ``SQLiteStorage``."""
         self._database = database
         self._name = name
         self._as_written = as_written
@@ -33,7 +33,7 @@ class Batches:
         self._decoded.clear()
 
     def with_entry(self, seq: int) -> tuple[Entry, ...]:
-        """The batch that has entry ``seq``; empty if none has."""
+        """The batch that has this entry; empty if none has."""
         query = "SELECT min(last) FROM log WHERE last >= ?"
         last = self._database.execute(query, (seq,)).fetchone()[0]
         batch = self.ending_with(last) if last else ()
@@ -64,7 +64,7 @@ def encoded(entries: Sequence[Entry]) -> bytes:
 
 
 def divided(entries: Sequence[Entry]) -> Iterator[Sequence[Entry]]:
-    """Entries, divided into rows."""
+    """Divide entries into rows."""
     while entries:
         row = fitting(entries, ROW_OCTETS)
         yield row

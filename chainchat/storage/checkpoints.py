@@ -1,7 +1,7 @@
 """Checkpoints in SQLite: records of the state, each at one of two places.
 
 The process may die within a checkpoint. So a record replaces the version before that in the newest
-finished checkpoint, and a row does not count if its checkpoint is later than that.
+finished checkpoint, and a row of a later checkpoint does not count.
 """
 
 import sqlite3
@@ -11,7 +11,7 @@ from itertools import groupby, islice
 from chainchat.storage.checksums import checked
 
 GONE_AT_ONCE = 64
-"""Removed records whose rows are deleted with one part of a checkpoint."""
+"""Removed records deleted with one part of a checkpoint."""
 
 Record = tuple[int, bytes]
 AsWritten = Callable[[bytes, str], bytes]
@@ -21,7 +21,7 @@ class Checkpoints:
     """The two tables; the caller makes the transactions.
 
     Attributes:
-        begun: the entry of the newest checkpoint, finished or not; 0 without one.
+        begun: the entry of the newest one, finished or not, or 0.
         finished: the entry of the newest finished one.
     """
 
@@ -29,18 +29,18 @@ class Checkpoints:
         self._database = database
         self._as_written = as_written
         self._odd: set[int] = set()
-        """Keys of the records whose newest version is at the second place."""
+        """Their newest version is at the second place."""
         self._gone: set[int] = set()
-        """Keys that the finished checkpoint no longer has; their rows can go."""
+        """The finished checkpoint lacks them; their rows can go."""
         self._going: set[int] = set()
-        """The same for the checkpoint that was begun."""
+        """The same for the one that was begun."""
         row = database.execute("SELECT begun, seq FROM checkpoint").fetchone()
         begun, finished = row if row is not None else (0, 0)
         self.begun: int = begun
         self.finished: int = finished
 
     def head(self) -> tuple[bytes, bytes] | None:
-        """The finished checkpoint's head, and the digest of its entry."""
+        """The finished one's, and the digest of its entry."""
         query = "SELECT head, digest FROM checkpoint WHERE seq > 0"
         row = self._database.execute(query).fetchone()
         if row is None:
@@ -48,7 +48,7 @@ class Checkpoints:
         return self._as_written(row[0], "the octets of the checkpoint"), row[1]
 
     def records(self) -> Iterator[Record]:
-        """The newest finished checkpoint's records, by key; to be read before the next write."""
+        """The finished one's, by key; to be read before the next write."""
         self._odd.clear()
         self._gone.clear()
         for key, place, data in self._newest():
@@ -60,11 +60,11 @@ class Checkpoints:
                 self._gone.add(key)
 
     def records_after(self, after: int) -> Iterator[Record]:
-        """Those whose keys are above ``after``; another checkpoint may have begun since."""
+        """Those above that key; another checkpoint may have begun since."""
         return ((key, data) for key, _, data in self._newest(after + 1) if data)
 
     def _newest(self, first: int = 0) -> Iterator[tuple[int, int, bytes]]:
-        """Key, place and data of the finished checkpoint's records, from the key ``first`` on."""
+        """Key, place and data of the finished one's records."""
         query = "SELECT place, seq, data FROM records WHERE place >= ? ORDER BY place"
         rows = self._database.execute(query, (2 * first,))
         for key, versions in groupby(rows, lambda row: row[0] // 2):
@@ -75,14 +75,14 @@ class Checkpoints:
                 yield key, place, written
 
     def abandon(self) -> None:
-        """Delete what was begun and not finished."""
+        """Delete what was not finished."""
         self._database.execute("DELETE FROM records WHERE seq > ?", (self.finished,))
         self._database.execute("UPDATE checkpoint SET begun = seq")
         self.begun = self.finished
         self._going.clear()
 
     def write(self, records: Iterable[Record]) -> None:
-        """Write records of the begun checkpoint, each once."""
+        """Write records of the begun one, each once."""
         rows = []
         for key, data in records:
             self._gone.discard(key)
@@ -104,7 +104,7 @@ class Checkpoints:
             self._odd.discard(key)
 
     def finish(self, head: bytes, digest: bytes) -> None:
-        """Let the begun checkpoint take effect; ``digest``: its entry's in the log."""
+        """Let the begun one take effect; ``digest``: its entry's in the log."""
         update = "UPDATE checkpoint SET seq = begun, digest = ?, head = ?"
         self._database.execute(update, (digest, checked(head)))
         self.finished = self.begun

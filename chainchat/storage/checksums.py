@@ -11,6 +11,6 @@ def checked(data: bytes) -> bytes:
 
 
 def unchecked(stored: bytes) -> bytes | None:
-    """The data that was given to ``checked``; None if the checksum differs."""
+    """Reverse ``checked``; None if the checksum differs."""
     data = stored[CHECKSUM_OCTETS:]
     return data if crc32(data).to_bytes(CHECKSUM_OCTETS) == stored[:CHECKSUM_OCTETS] else None

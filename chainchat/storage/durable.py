@@ -13,7 +13,7 @@ from pathlib import Path
 from chainchat.storage.private import FOLDER_MODE, open_private
 
 AT_ONCE = 1 << 20
-"""Octets that are written again in one call."""
+"""Octets written again in one call."""
 
 ROOM = 256 << 10
 """Octets that a start needs: the first pages of each file, and some commits."""
@@ -55,7 +55,7 @@ def sync(file: int) -> None:
 
 
 def sync_data(file: int) -> None:
-    """Sync the content of an open file, and its length, but no times.
+    """Sync a file's content and length, but no times.
 
     Raises:
         OSError: the sync failed.
@@ -79,7 +79,7 @@ def _flushed(file: int) -> bool:
 
 
 def make_folder(folder: Path) -> None:
-    """Create a folder of data and its parents, on disk under their names.
+    """Create a folder and its parents, on disk under their names.
 
     Raises:
         OSError: it cannot be done.
@@ -113,10 +113,10 @@ def sync_folder(folder: Path) -> None:
 
 
 def try_room(folder: Path) -> None:
-    """Check that a start has room, by writing: free space alone does not tell of quotas.
+    """Check by writing that a start has room: free space alone does not tell of quotas.
 
     Raises:
-        OSError: there is no room.
+        OSError: there is none.
     """
     path = folder / "room"
     try:

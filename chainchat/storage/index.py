@@ -14,10 +14,7 @@ SKIPPED = 1_000
 
 
 class Indexed(NamedTuple):
-    """Messages of one sender for one reader: account numbers, and ids, ascending.
-
-    ``reader`` may be EVERY_READER.
-    """
+    """One sender's messages for one reader, or EVERY_READER: account numbers, and ascending ids."""
 
     reader: int
     ids: Sequence[int]
@@ -25,12 +22,12 @@ class Indexed(NamedTuple):
 
 
 class Run:
-    """One reader's messages: ids, ascending, and for each the sender's account number."""
+    """One reader's messages: ascending ids, and the senders' account numbers."""
 
     __slots__ = ("ids", "senders")
 
     def __init__(self, data: bytes = b"") -> None:
-        """An empty run, or the one that ``bytes`` encoded."""
+        """Begin empty, or as encoded."""
         half = len(data) // 2
         self.ids = array("q", data[:half])
         self.senders = array("q", data[half:])
@@ -39,7 +36,7 @@ class Run:
         return self.ids.tobytes() + self.senders.tobytes()
 
     def parts(self, length: int) -> "Iterator[Run]":
-        """This run in parts of at most ``length`` messages."""
+        """This run in parts of at most so many messages."""
         for start in range(0, len(self.ids), length):
             part = Run()
             part.ids = self.ids[start : start + length]
@@ -59,7 +56,7 @@ class Run:
         del self.senders[:end]
 
     def after(self, after: int, unless_sender: int) -> Iterator[int]:
-        """Ids above ``after``, oldest first, except one sender's."""
+        """Ids, oldest first, except one sender's."""
         start, length = bisect_right(self.ids, after), len(self.ids)
         for begin in range(start, length, SKIPPED):
             end = min(begin + SKIPPED, length)
@@ -70,7 +67,7 @@ class Run:
                     yield self.ids[place]
 
     def before(self, before: int, unless_sender: int) -> Iterator[int]:
-        """Ids below ``before``, newest first, except one sender's."""
+        """Ids, newest first, except one sender's."""
         for end in range(bisect_left(self.ids, before), 0, -SKIPPED):
             begin = max(0, end - SKIPPED)
             if self._are_all_of(unless_sender, begin, end):
@@ -89,7 +86,7 @@ NO_RUN = Run()
 
 
 class Index:
-    """The runs of all readers, in memory."""
+    """All readers' runs, in memory."""
 
     def __init__(self) -> None:
         self.runs: dict[int, Run] = {}
@@ -105,25 +102,25 @@ class Index:
             run.senders.extend(array("q", (sender,)) * (len(ids) - known))
 
     def cut(self, after: int) -> None:
-        """Remove the messages above ``after``."""
+        """See ``Run``."""
         for run in self.runs.values():
             run.cut(after)
 
     def forget(self, up_to: int) -> None:
-        """Remove the messages up to ``up_to``."""
+        """See ``Run``."""
         for run in self.runs.values():
             run.forget(up_to)
 
     def of(self, reader: int) -> Run:
-        """The run of one reader."""
+        """One reader's."""
         return self.runs.get(reader, NO_RUN)
 
 
 def first_of(limit: int, *ascending: Iterator[int]) -> list[int]:
-    """The lowest ``limit`` ids of several ascending iterators."""
+    """The lowest ids of several ascending iterators."""
     return sorted({id_ for ids in ascending for id_ in islice(ids, limit)})[:limit]
 
 
 def last_of(limit: int, *descending: Iterator[int]) -> list[int]:
-    """The highest ``limit`` ids of several descending iterators."""
+    """The highest ids of several descending iterators."""
     return sorted({id_ for ids in descending for id_ in islice(ids, limit)}, reverse=True)[:limit]

@@ -10,17 +10,15 @@ from chainchat.storage.index import Index, Indexed, Run, first_of, last_of
 from chainchat.storage.interface import EVERY_READER
 
 RUN_MESSAGES = 1_000
-"""Messages in a row of the index."""
 
 READERS_AT_ONCE = 64
-"""Readers whose messages are written with one part of a checkpoint."""
+"""Written with one part of a checkpoint."""
 
 
 class MessageIndex:
     """Which messages concern which reader; the caller makes the transactions."""
 
     def __init__(self, database: sqlite3.Connection, as_written: AsWritten) -> None:
-        """``as_written``: see ``SQLiteStorage``."""
         self._database = database
         self._as_written = as_written
         self.forget()
@@ -28,9 +26,9 @@ class MessageIndex:
     def forget(self) -> None:
         """Forget what is in memory."""
         self._newest = Index()
-        """Messages since the newest checkpoint, finished or not."""
+        """Since the newest checkpoint, finished or not."""
         self._unwritten = Index()
-        """Messages of the unfinished checkpoint that are not on disk yet."""
+        """Of the unfinished checkpoint, and not on disk yet."""
 
     def add(self, indexed: Iterable[Indexed]) -> None:
         """See ``Storage.index``."""
@@ -75,20 +73,20 @@ class MessageIndex:
 
     @property
     def is_unwritten(self) -> bool:
-        """True if messages of the unfinished checkpoint are not on disk yet."""
+        """True while the unfinished checkpoint is not all on disk."""
         return bool(self._unwritten.runs)
 
     def begin_checkpoint(self) -> None:
-        """The checkpoint has the messages as of now."""
+        """It has the messages as of now."""
         self._newest, self._unwritten = Index(), self._newest
 
     def abandon(self, finished: int) -> None:
-        """Forget what the finished checkpoint does not have."""
+        """Forget what the finished checkpoint lacks."""
         self._database.execute("DELETE FROM messages WHERE last > ?", (finished,))
         self.forget()
 
     def write_part(self) -> Sequence[int]:
-        """Write the messages of some readers; returns these, for ``written``."""
+        """Write some readers' messages; returns these, for ``written``."""
         readers = list(islice(self._unwritten.runs, READERS_AT_ONCE))
         for reader in readers:
             parts = [
@@ -99,7 +97,7 @@ class MessageIndex:
         return readers
 
     def written(self, readers: Sequence[int]) -> bool:
-        """Their transaction is complete; returns True if more remains."""
+        """Their transaction is complete; True if more remains."""
         for reader in readers:
             del self._unwritten.runs[reader]
         return self.is_unwritten

@@ -23,7 +23,7 @@ __all__ = [
 ]
 
 EVERY_READER = 0
-"""The reader of a broadcast in the index."""
+"""The reader of a broadcast."""
 
 
 class StorageError(Exception):
@@ -42,7 +42,7 @@ class Checkpoint(NamedTuple):
 
 
 Record = tuple[int, bytes]
-"""A part of the state: its key, below 2^62, and its data. Empty data: the record is removed."""
+"""A key below 2^62, and data; empty data: the record is removed."""
 
 
 class Storage(Log, Protocol):
@@ -50,16 +50,16 @@ class Storage(Log, Protocol):
 
     @property
     def committed(self) -> int:
-        """The highest number given to ``append`` or ``write_committed``; 0 on a new disk."""
+        """The highest number given to ``append`` or ``write_committed``, or 0."""
 
     def append(self, entries: Sequence[Entry], committed: int = 0) -> None:
-        """Append the next entries, and note what is committed: written, but not yet synced."""
+        """Write the next entries, and what is committed, but do not sync yet."""
 
     def sync(self) -> None:
         """Return when all that was written is on the disk."""
 
     def write_committed(self, seq: int) -> None:
-        """Note that the log is committed up to ``seq``, or further; on disk when this returns.
+        """Note that the log is committed at least so far; on disk when this returns.
 
         The log is never cut below.
         """
@@ -73,13 +73,13 @@ class Storage(Log, Protocol):
             The side file, once the shorter log is on disk; None if there was nothing to move.
 
         Raises:
-            StorageError: some of them are committed, or applied in the newest checkpoint.
+            StorageError: some are committed, or applied in the newest checkpoint.
         """
 
     # --- the beginning of the log
 
     def remove(self, up_to: int) -> bool:
-        """Remove a slice of the oldest entries, none above ``up_to``; the newest always stays.
+        """Remove a slice of the oldest entries up to ``up_to``, never the newest.
 
         What is stored together goes together: some entries up to ``up_to`` may stay.
 
@@ -102,13 +102,13 @@ class Storage(Log, Protocol):
     # --- a checkpoint that is copied from another node
 
     def stage(self, offered: Offered) -> None:
-        """Begin to copy a checkpoint beside these data; one that was begun is thrown away."""
+        """Begin to copy a checkpoint beside these data, in place of another copy."""
 
     def abandon_staged(self) -> None:
-        """Throw the copied checkpoint away."""
+        """Throw the copy away."""
 
     def stage_rows(self, rows: Sequence[Row], *, complete: bool) -> None:
-        """Take in its next rows; ``complete``: these are the last."""
+        """Take in the next rows; ``complete``: the last."""
 
     def stage_entries(self, entries: Sequence[Entry]) -> None:
         """Take in the next entries of the log that goes with it."""
@@ -117,57 +117,57 @@ class Storage(Log, Protocol):
         """The records that were copied, by key."""
 
     def install(self) -> None:
-        """Let what was copied take the place of these data, at once; on disk when this returns.
+        """Let the copy replace these data, at once; on disk when this returns.
 
         Membership's record stays. From here on this is a storage as if just opened.
         """
 
     def read_record(self) -> bytes | None:
-        """Membership's record, None on a new disk."""
+        """Membership's record, if any."""
 
     def write_record(self, record: bytes) -> None:
         """Replace membership's record; on disk when this returns."""
 
     def index(self, indexed: Iterable[Indexed]) -> None:
-        """Add messages to the index, in the order of their ids; queries see them at once.
+        """Add messages, in the order of their ids; queries see them at once.
 
         They reach the disk with the next checkpoint, since every start indexes the entries after a
         checkpoint again. Known messages change nothing.
         """
 
     def ids_after(self, reader: int, after: int, limit: int, *, unless_sender: int) -> list[int]:
-        """Ids above ``after`` of messages to ``reader`` or all but one sender's; oldest first."""
+        """Ids of messages to ``reader`` or all, except one sender's; oldest first."""
 
     def ids_before(self, reader: int, before: int, limit: int, *, unless_sender: int) -> list[int]:
-        """The same backwards: below ``before``, newest first."""
+        """The same backwards, newest first."""
 
     def entries(self, seqs: Iterable[int]) -> Iterator[Entry]:
-        """The entries with these sequence numbers, which the log holds; read one by one."""
+        """The entries with these numbers, which the log holds; read one by one."""
 
     def newest_checkpoint(self) -> Checkpoint | None:
-        """The newest finished checkpoint.
+        """The newest finished one.
 
         Raises:
-            StorageError: it is of another log, which has another entry at its ``seq``.
+            StorageError: the log has another entry at its ``seq``.
         """
 
     def records(self) -> Iterator[Record]:
-        """The newest checkpoint's records, by key; to be read before another begins."""
+        """The newest checkpoint's, by key; to be read before another begins."""
 
     def abandon_checkpoint(self) -> None:
-        """At a start: forget a checkpoint that was not finished, and its part of the index."""
+        """At a start: forget an unfinished one, and its part of the index."""
 
     def begin_checkpoint(self, seq: int) -> None:
-        """Begin the checkpoint as of entry ``seq``, with the index as of now."""
+        """Begin one as of entry ``seq``, with the index as of now."""
 
     def write_records(self, records: Sequence[Record]) -> bool:
-        """Write some of the records changed since the last checkpoint, and a part of the index.
+        """Write some of those changed since the last checkpoint, and a part of the index.
 
-        Returns True if more of the index remains: call again, if need be without records.
+        True if more of the index remains: call again, if need be without records.
         """
 
     def finish_checkpoint(self, head: bytes) -> None:
-        """Let the checkpoint take effect, once all its parts are written."""
+        """Let it take effect, once all its parts are written."""
 
     def care(self) -> str:
         """After a turn or a tick: do the upkeep; returns a line for the operator, mostly empty."""

@@ -12,7 +12,6 @@ from chainchat.storage.index import Index, Run, first_of, last_of
 from chainchat.storage.interface import EVERY_READER, Checkpoint, Indexed, Record, StorageError
 
 REMOVED_AT_ONCE = 64
-"""Entries in a slice of a removal."""
 
 
 class MemoryStorage:
@@ -26,7 +25,7 @@ class MemoryStorage:
         self._checkpoint: Checkpoint | None = None
         self._records: dict[int, bytes] = {}
         self._begun = 0
-        """The entry of the newest checkpoint, finished or not."""
+        """The newest checkpoint's entry, finished or not."""
         self._begun_records: dict[int, bytes] = {}
         self._checkpointed: EntryId | None = None
         """The entry of the newest finished checkpoint."""

@@ -1,4 +1,4 @@
-"""Keeps a node's data for the user that it runs as, whoever starts it and whatever the umask."""
+"""Keeps a node's data for its user, whoever starts it and whatever the umask."""
 
 import os
 import pwd
@@ -7,13 +7,12 @@ from contextlib import suppress
 from pathlib import Path
 
 FOLDER_MODE, FILE_MODE = 0o700, 0o600
-"""The permissions of a data folder, and of each file in it."""
 
 OTHERS = 0o077
 """What others may do, in a mode."""
 
 OURS = ("lock", "room", "control", "chainchat.sqlite*", "cut-*.jsonl")
-"""The files of a data folder that are chainchat's, as patterns."""
+"""Chainchat's files in a data folder, as patterns."""
 
 
 def open_private(path: str | Path, flags: int) -> int:
@@ -31,7 +30,7 @@ def open_private(path: str | Path, flags: int) -> int:
 
 
 def touch_private(path: Path) -> None:
-    """Create a private file, if there is none.
+    """Create it if there is none.
 
     Raises:
         OSError: it cannot be done.
@@ -59,7 +58,7 @@ def _is_open_to_others(path: Path) -> bool:
 
 
 def user_name(uid: int) -> str:
-    """The name of a user; the number of one who has no name."""
+    """The name of a user, or the number of one who has none."""
     try:
         return pwd.getpwuid(uid).pw_name
     except KeyError:

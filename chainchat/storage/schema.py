@@ -1,4 +1,4 @@
-"""Which versions of a node's database this release reads."""
+"""The versions of a node's database that this release reads."""
 
 import sqlite3
 
@@ -7,13 +7,13 @@ from chainchat.storage.interface import StorageError
 
 APPLICATION_ID = 0x63686174
 SCHEMA_VERSION = 8
-"""A new number where an older chainchat would misread the log or checkpoints."""
+"""A new one where an older chainchat would misread the log or checkpoints."""
 READ_TOO = (6, 7)
-"""Older versions that this one only adds to."""
+"""This one only adds to them."""
 
 
 def prepare(database: sqlite3.Connection, name: str) -> bool:
-    """Make ready a database, new or not; returns True if it lacks tables of this version.
+    """Make ready a database, new or not; True if it lacks tables of this version.
 
     Raises:
         StorageError: a foreign file, or one that this release does not read; it is unchanged.
@@ -27,7 +27,7 @@ def prepare(database: sqlite3.Connection, name: str) -> bool:
 
 
 def create(database: sqlite3.Connection) -> None:
-    """Create the tables that are missing; within the caller's transaction."""
+    """Within the caller's transaction."""
     tables.create(database, tables.COPIED | tables.OWN | tables.ADDED)
     database.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     database.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")

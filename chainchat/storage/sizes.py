@@ -1,6 +1,6 @@
-"""How much of a disk a node's data take, by what they are.
+"""How much of a disk a node's data take.
 
-The other files are mostly what was cut off the log.
+Other files are mostly what was cut off the log.
 """
 
 import os
@@ -14,7 +14,7 @@ KINDS = {".sqlite": DATABASE, ".sqlite-wal": LOG, ".sqlite-shm": LOG}
 
 
 def sizes(data: Path) -> dict[str, int]:
-    """Octets of the files in a data folder, by kind.
+    """Octets, by kind.
 
     Raises:
         StorageError: the folder cannot be read.

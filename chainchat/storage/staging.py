@@ -1,7 +1,7 @@
 """A checkpoint that is copied from another node, beside the node's own data in SQLite.
 
-``install`` lets the copied tables take the place of the node's, by their names and in one
-transaction. The old ones get other names and are emptied later (``trimming``).
+``install`` exchanges the copied tables for the node's, by their names and in one transaction. The
+old ones are emptied later (``trimming``).
 """
 
 import sqlite3
@@ -21,10 +21,9 @@ LogRow = tuple[int, int, bytes]
 
 
 class Staging:
-    """The tables of a copied checkpoint. The caller makes the transactions.
+    """The copied tables; the caller makes the transactions.
 
-    Attributes:
-        staged: how far the copying has come; None while nothing is copied.
+    ``staged``: how far the copy has come, if there is one.
     """
 
     def __init__(
@@ -43,7 +42,7 @@ class Staging:
             self.staged = msgpack.decode(note, type=Staged)
 
     def begin(self, offered: Offered) -> None:
-        """Begin with a checkpoint; what was copied of another is thrown away."""
+        """What was copied of another is thrown away."""
         self.abandon()
         tables.create(self._database, tables.COPIED, tables.STAGED)
         self._note(Staged(offered, end=offered.beginning))
@@ -67,7 +66,7 @@ class Staging:
         self.staged = staged
 
     def add_rows(self, rows: Sequence[Row], *, complete: bool) -> None:
-        """Take in the next rows of the checkpoint; ``complete``: these are the last."""
+        """Take in the next rows; ``complete``: the last."""
         assert self.staged is not None
         seq = self.staged.offered.checkpoint.seq
         records = [(2 * row.key, seq, checked(row.data)) for row in rows if row.table == RECORDS]
@@ -92,21 +91,21 @@ class Staging:
                 table, reader, last = row.place
 
     def add_log(self, rows: Sequence[LogRow], end: EntryId) -> None:
-        """Take in the next rows of the log, the last of which ends with ``end``."""
+        """Take in rows of the log, the last of which ends with ``end``."""
         assert self.staged is not None
         self._database.executemany("INSERT INTO staged_log VALUES (?, ?, ?)", rows)
         self._note(replace(self.staged, end=end))
 
     def records(self) -> Iterator[tuple[int, bytes]]:
-        """The records of the copied checkpoint, by key."""
+        """As copied, by key."""
         rows = self._database.execute("SELECT place, data FROM staged_records ORDER BY place")
         for place, data in rows:
             yield place // 2, self._as_written(data, "the octets of a copied checkpoint")
 
     def install(self) -> EntryId:
-        """Let the copied tables take the place of the node's; returns the new beginning.
+        """Replace the node's tables; returns the new beginning.
 
-        The caller notes the beginning in the same transaction.
+        The caller notes it in the same transaction.
         """
         staged = self.staged
         assert staged is not None

@@ -9,7 +9,7 @@ COPIED = {
         reader INTEGER, last INTEGER, run BLOB NOT NULL, PRIMARY KEY (reader, last)
     ) WITHOUT ROWID""",
 }
-"""What a learner copies: the log, the records of a checkpoint, and the index (``staging``).
+"""What a learner copies: the log, a checkpoint's records, and the index.
 
 ``place``: twice the key of a record, or one more. No data: the record was removed.
 """
@@ -31,20 +31,20 @@ ADDED = {
     )""",
     "staged": "(only INTEGER PRIMARY KEY CHECK (only = 1), note BLOB NOT NULL)",
 }
-"""What this version has and older ones lack.
+"""Older versions lack these.
 
-``beginning``: the entry before the first one of the log; no row while the log has that one.
+``beginning``: the entry before the log's first; no row while the log has that one.
 """
 
 STAGED = "staged_"
-"""The beginning of the names of tables that a learner fills."""
+"""Begins the names of tables that a learner fills."""
 
 GONE = "gone_"
-"""The same of tables whose rows nobody needs any more."""
+"""The same of tables that nobody needs."""
 
 
 def create(database: sqlite3.Connection, tables: dict[str, str], prefix: str = "") -> None:
-    """Create those of the tables that are missing."""
+    """Create those that are missing."""
     for name, columns in tables.items():
         database.execute(f"CREATE TABLE IF NOT EXISTS {prefix}{name} {columns}")
 

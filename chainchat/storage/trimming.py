@@ -11,34 +11,34 @@ from chainchat.chain.entries import Entry, EntryId
 from chainchat.storage.tables import GONE
 
 ROWS_AT_ONCE = 16
-"""Rows of the log in a slice: a megabyte at most."""
+"""Of the log, in a slice: a megabyte at most."""
 
 RUNS_AT_ONCE = 200
-"""Rows of the index that a slice looks at."""
+"""Of the index, looked at in a slice."""
 
 PAGES_AT_ONCE = 64
 """Pages that leave the file with a slice; each may be moved, so written to the write-ahead log."""
 
 KEPT_PAGES = 1_000
-"""Free pages that stay in the file for what comes next; in a large file a sixteenth."""
+"""Free ones that stay in the file for what comes next; in a large file a sixteenth."""
 
 
 class Trimming:
     """The beginning of the log, and what is on its way out. The caller makes the transactions.
 
     Attributes:
-        beginning: the entry before the first one of the log.
-        due: True if ``step`` has something to do.
+        beginning: the entry before the log's first.
+        due: ``step`` has something to do.
     """
 
     def __init__(
         self, database: sqlite3.Connection, batch: Callable[[int], tuple[Entry, ...]]
     ) -> None:
-        """``batch`` reads the row of the log that ends with a sequence number."""
+        """``batch`` reads the row that ends with a sequence number."""
         self._database = database
         self._batch = batch
         self._swept: tuple[int, int] | None = None
-        """How far a sweep through the index has come: reader and last id; None: none goes on."""
+        """How far a sweep through the index has come, if one goes on: reader and last id."""
         self._gone: list[str] = []
         self.reload()
 
@@ -51,7 +51,7 @@ class Trimming:
         self.due = True
 
     def remove(self, up_to: int) -> bool:
-        """Remove the oldest rows of the log that end by ``up_to``; True if there may be more.
+        """Remove the oldest rows that end by ``up_to``; True if there may be more.
 
         The newest row stays.
         """
@@ -68,7 +68,7 @@ class Trimming:
         return len(lasts) == ROWS_AT_ONCE
 
     def begin_after(self, entry: EntryId) -> None:
-        """Note that the log begins after ``entry``."""
+        """The log begins after ``entry``."""
         place = (entry.epoch, entry.seq, entry.digest)
         self._database.execute("REPLACE INTO beginning VALUES (1, ?, ?, ?)", place)
         self.beginning = entry
@@ -83,7 +83,7 @@ class Trimming:
             self.due = self._shrink()
 
     def _empty(self, table: str) -> None:
-        """Remove rows of a table that nobody needs; drop it when none is left."""
+        """Remove rows; drop the table when none is left."""
         key = "reader, last" if table.endswith("messages") else "rowid"
         removed = self._database.execute(
             f"DELETE FROM {table} WHERE ({key}) IN (SELECT {key} FROM {table} LIMIT ?)",  # noqa: S608
@@ -94,7 +94,7 @@ class Trimming:
             self._gone.remove(table)
 
     def _sweep(self, reader: int, last: int) -> None:
-        """Remove the runs of the index that end before the log begins."""
+        """Remove runs that end before the log begins."""
         query = (
             "SELECT reader, last FROM messages WHERE (reader, last) > (?, ?) "
             "ORDER BY reader, last LIMIT ?"
@@ -124,7 +124,7 @@ class Trimming:
     # --- sizes
 
     def octets(self) -> int:
-        """Octets of the pages in use."""
+        """Of pages in use."""
         used = self._number("PRAGMA page_count") - self._number("PRAGMA freelist_count")
         return used * self._number("PRAGMA page_size")
 

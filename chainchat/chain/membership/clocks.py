@@ -1,11 +1,9 @@
 """The clocks of all machines: whether one stood still, and the time.
 
 A hypervisor can stop a machine with all its clocks; afterwards hours-old evidence looks fresh
-there. The difference of two running clocks does not jump: whoever finds a jump holds nothing for
-proved, whichever clock stood still.
-
-Until a jump is found, harm can be done; ``refusal-is-death = no`` is for those who cannot accept
-that.
+there. But the difference of two running clocks does not jump: whoever finds a jump holds nothing
+for proved, whichever clock stood still. Until a jump is found, harm can be done; ``refusal-is-death
+= no`` is for those who cannot accept that.
 """
 
 from collections.abc import Iterable
@@ -26,9 +24,9 @@ MOST_AHEAD = 60_000
 
 
 class Difference(Struct):
-    """How far one clock is ahead of another: seconds, an interval that comparisons narrow.
+    """How far one clock is ahead of another: an interval in seconds, narrowed by comparisons.
 
-    ``at``: when they were last compared, by the first clock.
+    ``at``: when last compared, by the first clock.
     """
 
     low: float
@@ -47,7 +45,7 @@ class Difference(Struct):
 
 
 class Clocks:
-    """The clocks of this machine and those of the others, by life."""
+    """This machine's clocks and those of others, by life."""
 
     def __init__(self) -> None:
         self._own: Difference | None = None
@@ -60,7 +58,7 @@ class Clocks:
     # --- whether one stood still
 
     def look(self, now: float, wall: int) -> bool:
-        """Compare this machine's own clocks; False after a jump."""
+        """Compare this machine's own; False after a jump."""
         ahead = wall / 1000 - now
         if not wall:
             return True
@@ -69,9 +67,9 @@ class Clocks:
         return self._own.allows(ahead, ahead, now)
 
     def heard(self, life: Life, reading: ClockReading, now: float, asked: float | None) -> bool:
-        """Compare with another's clocks; False if one of the two machines stood still.
+        """Compare with another's; False if one of the two machines stood still.
 
-        ``asked``: when this node asked for the message; None if it came unasked.
+        ``asked``: when this node asked for the message, if it did.
         """
         if reading.wall:
             self._walls[life] = reading.wall, now
@@ -93,7 +91,7 @@ class Clocks:
     # --- what time it is
 
     def _told(self, lives: Iterable[Life], now: float, wall: int) -> list[int]:
-        """The clocks heard among ``lives``, and this one, now, in order."""
+        """The clocks of these lives and this one, now, in order."""
         told = [wall]
         for life in lives:
             if life in self._walls:
@@ -108,7 +106,7 @@ class Clocks:
         return min(wall, told[-(len(told) // 2) - 1] + MOST_AHEAD)
 
     def ahead(self, others: Iterable[Life], now: float, wall: int) -> int:
-        """Milliseconds by which this clock is ahead of most (< 0: behind); 0 within MOST_AHEAD.
+        """Milliseconds ahead of most clocks (< 0: behind); 0 within MOST_AHEAD.
 
         Of two clocks, nobody can tell which is wrong.
         """

@@ -18,7 +18,7 @@ class Deciding(Pinging):
     """Decides, and goes on in what was decided."""
 
     def _electors(self, vote: Vote) -> set[str]:
-        """*all vote*: whose votes a proposal needs besides its proposer's."""
+        """*all vote*: whose votes are needed besides the proposer's."""
         base = self.configuration.positions or self.founding
         return {
             member.position
@@ -37,7 +37,6 @@ class Deciding(Pinging):
         yield from self._greet(now)
 
     def _adopt(self, configuration: Configuration) -> Iterator[Output]:
-        """Save a decided configuration, and drop what belonged to the one before."""
         was_member = self.status in (Status.ACTIVE, Status.WEDGED)
         left_out = set(self.configuration.positions) - set(configuration.positions)
         self._proposal = self._sealing = self._declined = None

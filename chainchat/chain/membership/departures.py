@@ -1,8 +1,8 @@
 """How long a position that keeps falling out of the chain waits before it joins again.
 
-Every departure and join stops writes for a moment. The first departures cost nothing, as when an
-operator restarts one node after the other; after each further one the position waits twice as long.
-Every member counts what it adopts, so a new head knows what the old one knew.
+Departures and joins stop writes for a moment. The first ones cost nothing, as when an operator
+restarts nodes one by one. Every member counts what it adopts, so a new head knows what the old one
+knew.
 """
 
 from collections import deque
@@ -11,7 +11,7 @@ WINDOW = 600.0
 """Seconds for which a departure counts."""
 
 FREE = 2
-"""After so many, a position still joins at once."""
+"""After so many, a position joins at once."""
 
 FIRST_PAUSE = 4.0
 """Seconds after the next departure; doubles after each further one."""
@@ -20,20 +20,19 @@ LONGEST_PAUSE = 60.0
 """Seconds at most, unless ``chain.ini`` says otherwise."""
 
 REMEMBERED = 32
-"""Of each position: far more than lead to the longest pause."""
+"""Of each position: far more than the longest pause needs."""
 
 
 class Departures:
-    """The departures of the last ten minutes, by position."""
+    """The departures within the window, by position."""
 
     def __init__(self, longest_pause: float = LONGEST_PAUSE, free: int = FREE) -> None:
-        """See the constants above."""
         self._longest_pause = longest_pause
         self._free = free
         self._left: dict[str, deque[float]] = {}
 
     def left(self, position: str, now: float) -> None:
-        """The chain goes on without the member at ``position``."""
+        """The chain goes on without ``position``."""
         self._left.setdefault(position, deque(maxlen=REMEMBERED)).append(now)
 
     def count(self, position: str, now: float) -> int:
@@ -41,7 +40,7 @@ class Departures:
         return sum(now - when < WINDOW for when in self._left.get(position, ()))
 
     def wait(self, position: str, now: float) -> float:
-        """Seconds until ``position`` may join; 0 if it may now."""
+        """Seconds until it may join."""
         count = self.count(position, now)
         if count <= self._free:
             return 0.0
@@ -49,7 +48,7 @@ class Departures:
         return max(0.0, self._left[position][-1] + pause - now)
 
     def reason(self, position: str, now: float) -> str:
-        """Why ``position`` waits, for people; empty if it does not."""
+        """For people; empty if it may join."""
         seconds = self.wait(position, now)
         if not seconds:
             return ""

@@ -2,7 +2,8 @@
 
 A refused connection proves that a process is dead; silence is only a suspicion. Survivors leave a
 proved dead node out of a majority only while the proof is *fresh*: it had just confirmed that it
-was not trying to exclude this one. ``timing.FRESH``: it cannot have taken this node for silent yet.
+was not trying to exclude this one. With ``timing.FRESH``, it cannot have taken this node for silent
+yet.
 """
 
 from msgspec import Struct
@@ -12,10 +13,10 @@ from chainchat.chain.timing import Timing
 
 
 class Known(Struct):
-    """The evidence about one life.
+    """The evidence about one life, in monotonic seconds.
 
     Attributes:
-        heard: when its last ping came, monotonic seconds.
+        heard: when its last ping came.
         fresh: when this node sent the newest ping that the life confirmed.
         clean: its death was proved while a confirmation was fresh; stays True.
     """
@@ -32,11 +33,11 @@ class Evidence:
     def __init__(
         self, timing: Timing, *, first_nonce: int = 0, refusal_is_death: bool = True
     ) -> None:
-        """No evidence yet.
+        """Begin without evidence.
 
         Args:
-            first_nonce: random, so that an answer to another life never passes for one to this one.
-            refusal_is_death: False if no death may be *clean*.
+            first_nonce: random, so that no answer to another life passes for one to this.
+            refusal_is_death: if False, no death is *clean*.
         """
         self.refusal_is_death = refusal_is_death
         self._timing = timing
@@ -45,7 +46,7 @@ class Evidence:
         self._nonce = first_nonce
 
     def meet(self, life: Life, now: float) -> Known:
-        """The evidence about ``life``; a new life counts as heard now."""
+        """The evidence about a life; a new one counts as heard now."""
         known = self._known.get(life)
         if known is None:
             known = self._known[life] = Known(now)
@@ -63,7 +64,7 @@ class Evidence:
         return self._nonce
 
     def sent(self, nonce: int) -> float | None:
-        """The time of that ping; None if too long ago, or never."""
+        """When that ping was sent; None if long ago or never."""
         return self._pings.get(nonce)
 
     @property
@@ -72,11 +73,11 @@ class Evidence:
         return self._nonce
 
     def heard(self, life: Life, now: float) -> None:
-        """A ping of ``life`` is processed."""
+        """A ping of this life is processed."""
         self.meet(life, now).heard = now
 
     def confirmed(self, life: Life, nonce: int, now: float) -> None:
-        """``life`` confirmed the ping sent with this nonce."""
+        """The life confirmed the ping with this nonce."""
         sent = self._pings.get(nonce)
         if sent is not None:
             known = self.meet(life, now)
@@ -92,14 +93,14 @@ class Evidence:
             known.clean = True
 
     def is_fresh(self, life: Life, now: float) -> bool:
-        """True if ``life`` confirmed too recently to have excluded this node since."""
+        """True if it confirmed too recently to have excluded this node since."""
         known = self._known.get(life)
         return (
             known is not None and known.fresh is not None and now - known.fresh < self._timing.fresh
         )
 
     def is_clean(self, life: Life) -> bool:
-        """True if ``life`` died without having excluded this node."""
+        """True if it died without having excluded this node."""
         known = self._known.get(life)
         return known is not None and known.clean
 
@@ -111,20 +112,20 @@ class Evidence:
     # --- rule 3: exclusion
 
     def is_silent(self, life: Life, now: float) -> bool:
-        """True if ``life`` was not heard for ``suspect_after`` seconds."""
+        """True if not heard for ``suspect_after`` seconds."""
         return now - self.meet(life, now).heard >= self._timing.suspect_after
 
     def stood_still(self, seconds: float, now: float) -> None:
-        """This node was paused: do not blame others for what it did not hear."""
+        """This node was paused: do not blame others for what it missed."""
         for known in self._known.values():
             known.heard = min(now, known.heard + seconds)
 
     def may_exclude(self, life: Life, now: float) -> bool:
-        """True if this node may help to exclude ``life``."""
+        """True if this node may help to exclude it."""
         return self.is_dead(life) or self.is_silent(life, now)
 
     def reason(self, life: Life, now: float) -> str:
-        """Why, for the log."""
+        """Why it may be excluded, for the log."""
         if self.is_dead(life):
             return "its process is dead"
         return f"silent for {now - self.meet(life, now).heard:.2f} s"
@@ -136,7 +137,7 @@ class Evidence:
         self._known = {life: known for life, known in self._known.items() if life in lives}
 
     def lose_confirmations(self) -> None:
-        """This node is no active member: nothing confirms it."""
+        """Nothing confirms a node that is no active member."""
         for known in self._known.values():
             known.fresh = None
             known.clean = False

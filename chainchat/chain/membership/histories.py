@@ -1,10 +1,10 @@
 """Two histories: a chain has one, and whoever finds another says so.
 
-Nodes compare the names of entries and the identities of configurations on each new connection, with
-the first Pong in each configuration, and before a resume.
+Nodes compare names of entries and identities of configurations on each new connection, with the
+first Pong in each configuration, and before a resume.
 
-- *one history*: nobody votes for a resume with a node of which neither log is part of the other;
-  and members that committed different entries part.
+- *one history*: nobody votes for a resume with a node if neither log is part of the other; and
+  members that committed different entries part.
 - *not set back*: a disk that lacks a vote or a configuration that it has written takes no part.
 """
 
@@ -23,7 +23,7 @@ class Histories(State):
 
     @property
     def held(self) -> Held:
-        """The newest configuration and committed entry, for new connections."""
+        """Told on new connections."""
         configuration = self.configuration
         return Held(configuration.epoch, configuration.identity, self.own.committed)
 
@@ -41,12 +41,12 @@ class Histories(State):
             )
 
     def _held_in_place_of(self, theirs: EntryId) -> EntryId | None:
-        """The entry committed here in the place of ``theirs``; ``theirs`` if nobody can tell."""
+        """The entry committed here in its place; ``theirs`` if nobody can tell."""
         known = self.own.beginning.seq <= theirs.seq <= self.own.committed.seq or not theirs.seq
         return self.own.id_of(theirs.seq) if known else theirs
 
     def _compare_histories(self, sender: str, pong: Pong) -> Iterator[Output]:
-        """*one history*: of two nodes, the one that knows more to be committed can tell."""
+        """*one history*: the node that knows more to be committed can tell."""
         if (sender, pong.member.life) in self._compared:
             return
         self._compared.add((sender, pong.member.life))
@@ -89,7 +89,7 @@ class Histories(State):
         )
 
     def apart(self, position: str, theirs: EntryId) -> Iterator[Report]:
-        """``position`` has another entry in the place of one of this log's."""
+        """The other log parts from this one."""
         yield from self.complain(self._alarm_about(position, theirs))
 
     # --- disks that were set back

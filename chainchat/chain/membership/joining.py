@@ -1,6 +1,6 @@
 """How a learner joins: the head proposes it, and the tail sends it the rest (rule 10).
 
-The tail takes no entries (*sealed*) until the learner has all, then votes, or declines if that
+The tail takes no entries (*sealed*) until the learner has all, then votes; it declines if that
 takes too long.
 """
 
@@ -18,7 +18,7 @@ from chainchat.chain.record import Status
 
 
 class Joining(Deciding):
-    """The two sides of a join: the head and the tail."""
+    """Both sides of a join."""
 
     # --- the head
 
@@ -63,7 +63,6 @@ class Joining(Deciding):
     # --- the tail
 
     def _seal(self, vote: Vote, now: float) -> Iterator[Output]:
-        """Take no entries until the learner has everything."""
         since = now if self._sealing is None else self._sealing.since
         seconds = self._patience.seconds(vote.configuration.tail)
         self._sealing = Sealing(vote, since, seconds)

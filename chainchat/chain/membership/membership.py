@@ -5,25 +5,16 @@ write of it is the decision. There are four changes:
 
 - *shrink*: the chain goes on without members that are dead or silent (a splice);
 - *join*: a learner that holds the whole log becomes the new tail (the chain is extended);
-- *resume*: the members' present lives take the place of earlier ones, after a restart;
+- *resume*: the members' present lives replace earlier ones, after a restart;
 - *found*: a resume from nothing, by the founding positions.
 
-A record is on disk (``Save``) before any message that depends on it. ``Membership`` has a file for
-each of its parts; each uses only those before it:
+A record is on disk (``Save``) before any message that depends on it. The parts of ``Membership``
+are ``state``, ``histories``, ``pinging``, ``deciding``, ``joining``, ``voting`` and ``proposing``;
+each uses only those before it. This file has every input, and two invariants:
 
-- ``state``: what a life holds and knows, and what follows from it.
-- ``histories``: whether another node is of the same chain: *one history*, *not set back*.
-- ``pinging``: pings, clocks, the lease: *tried*, *no pause*.
-- ``deciding``: the write of the next configuration, and going on in it: *all vote*.
-- ``joining``: how the head and the tail let a learner in.
-- ``voting``: what a node considers before it votes: *one vote*, *locked*, *own judgement*.
-- ``proposing``: what a node proposes, and the votes for that: *tried*.
-- this file: every input, and two invariants:
-
-*source*: a life is dead, or replaced by its later life, only if this node dialled the member's own
-address and was refused or answered there.
-
-*newest*: a node never goes back to an older configuration.
+- *source*: a life is dead, or replaced by its later life, only if this node dialled the member's
+  own address and was refused or answered there.
+- *newest*: a node never goes back to an older configuration.
 """
 
 from collections.abc import Iterator
@@ -39,7 +30,6 @@ from chainchat.chain.record import Status
 __all__ = ["Copy", "Membership", "Output", "OwnLog", "Received", "Seal"]
 
 Received = Ping | Pong | Propose | Voted | Decided | Abort | Declined
-"""Messages about configurations."""
 
 
 class Membership(Proposing):
@@ -68,7 +58,7 @@ class Membership(Proposing):
     ) -> Iterator[Output]:
         """A new connection, whose other end says that it is ``member``; this proves nothing.
 
-        ``its``: what the other end says that it holds; a difference is reported.
+        ``its``: what it says that it holds; differences are reported.
         """
         self._notice_pause(now)
         self._presence.linked(position, member)
@@ -80,7 +70,7 @@ class Membership(Proposing):
     def reached(
         self, position: str, address: Address, member: Member, now: float
     ) -> Iterator[Output]:
-        """*source*: this node dialled ``address``, and ``member``, at ``position``, answered.
+        """*source*: this node dialled ``address``, and ``member`` answered.
 
         A later life or another disk at a member's own address proves the member dead (rule 2).
         """
@@ -97,8 +87,8 @@ class Membership(Proposing):
     def _release(self, position: str, address: Address, member: Member) -> Iterator[Output]:
         """At the founding: drop a vote for a proposer whose disk is gone.
 
-        If that proposer had decided, nothing was confirmed without this node's vote, and any node
-        that heard of the decision tells this one.
+        If it had decided, nothing was confirmed without this node's vote, and any node that heard
+        of the decision tells this one.
         """
         vote = self.record.vote
         if vote is None or self.status is not Status.FOUNDING:
@@ -141,7 +131,7 @@ class Membership(Proposing):
     # --- messages
 
     def receive(self, sender: str, message: Received, now: float) -> Iterator[Output]:
-        """Take in a message from the node connected as ``sender``."""
+        """Take in a message of ``sender``."""
         self._notice_pause(now)
         match message:
             case Ping():
@@ -198,7 +188,7 @@ class Membership(Proposing):
             yield from self._act(now)
 
     def synced(self, learner: Member, last: EntryId, now: float) -> Iterator[Output]:
-        """Tail: the learner has the whole log on its disk."""
+        """Tail: the learner's disk has the whole log."""
         self._notice_pause(now)
         sealing = self._sealing
         if sealing is None or learner != sealing.learner or last != self.own.last:

@@ -18,7 +18,6 @@ class Pinging(Histories):
     """Asks everybody, and answers whoever asks."""
 
     def _others(self) -> Iterable[str]:
-        """Founding positions, members, and whoever has called."""
         callers = self._presence.callers
         positions = dict.fromkeys((*self.founding, *self.configuration.positions, *callers))
         return [position for position in positions if position != self.me.position]
@@ -54,7 +53,7 @@ class Pinging(Histories):
         return self.configuration.has(member.life) or self._presence.link(sender) == member
 
     def _confirms(self, ping: Ping) -> bool:
-        """True if this member neither goes on without the pinger nor has tried to."""
+        """True if this member neither excludes the pinger nor has tried to."""
         if self.status is not Status.ACTIVE:
             return False
         epoch = self.configuration.epoch
@@ -87,13 +86,12 @@ class Pinging(Histories):
     # --- pauses and clocks
 
     def _notice_pause(self, now: float) -> None:
-        """Find out if this node was paused since the last input, by the wall clock, too."""
         if not self.clocks.look(now, self._wall()):
             self._doubt("this machine's clocks do not agree: it was paused, or one was set")
         self._excuse_silence(now)
 
     def _excuse_silence(self, now: float) -> None:
-        """What this node missed during its own pause is nobody's silence."""
+        """What this node missed while paused is nobody's silence."""
         before, self._busy = self._busy, now
         if before is not None:
             missed = now - before - self._timing.pause
@@ -107,7 +105,7 @@ class Pinging(Histories):
             self._doubt(f"this machine or that of {sender} was paused")
 
     def _doubt(self, why: str) -> None:
-        """*no pause*: earlier proofs count for nothing."""
+        """*no pause*."""
         self.evidence.doubt()
         self._doubts = why
 
@@ -122,7 +120,7 @@ class Pinging(Histories):
             yield Report(text, alarm=self._clock_told)
 
     def odd_clock(self, now: float) -> str:
-        """How this machine's clock differs from most members', for people; mostly empty."""
+        """See ``Engine``."""
         if self.status is not Status.ACTIVE:
             return ""
         ahead = self.clocks.ahead(self._other_lives, now, self._wall()) / 1000
@@ -132,7 +130,7 @@ class Pinging(Histories):
         return f"this machine's clock is {abs(ahead):.1f} s {how} those of the others"
 
     def time(self, now: float) -> int:
-        """For an entry of this head, UTC milliseconds: not far ahead of most clocks."""
+        """The time for an entry of this head, UTC milliseconds."""
         return self.clocks.time(self._other_lives, now, self._wall())
 
     @property

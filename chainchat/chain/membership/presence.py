@@ -17,14 +17,13 @@ class Presence:
         self._timing = timing
         self._links: dict[str, Member] = {}
         self._pongs: dict[str, Pong] = {}
-        """The newest since the position was linked."""
         self._pinged: dict[str, float] = {}
         self._met: set[str] = set()
 
     # --- what comes in
 
     def linked(self, position: str, member: Member) -> None:
-        """A new connection, whose other end says that it is ``member``."""
+        """The other end says that it is ``member``."""
         self._links[position] = member
         self._pongs.pop(position, None)
 
@@ -33,7 +32,7 @@ class Presence:
         self._links.pop(position, None)
 
     def forget(self, position: str) -> None:
-        """Forget a position that nobody knows, since its connection ended."""
+        """Forget a position that nobody knows."""
         self._pongs.pop(position, None)
         self._pinged.pop(position, None)
         self._met.discard(position)
@@ -54,11 +53,11 @@ class Presence:
     # --- what it comes to
 
     def link(self, position: str) -> Member | None:
-        """Whom the other end of the connection claims to be."""
+        """Who the other end claims to be."""
         return self._links.get(position)
 
     def is_heard(self, position: str, now: float) -> bool:
-        """True if a Ping came in the last ``suspect_after`` seconds."""
+        """True if a Ping came within ``suspect_after`` seconds."""
         pinged = self._pinged.get(position)
         return pinged is not None and now - pinged < self._timing.suspect_after
 
@@ -67,11 +66,11 @@ class Presence:
         return {position: now - pinged for position, pinged in self._pinged.items()}
 
     def pong(self, position: str) -> Pong | None:
-        """The newest Pong of ``position``, however old."""
+        """The newest Pong of this connection, however old."""
         return self._pongs.get(position)
 
     def pongs(self, now: float) -> dict[str, Pong]:
-        """The newest Pong of each position that is heard."""
+        """The newest Pong of each that is heard."""
         return {p: pong for p, pong in self._pongs.items() if self.is_heard(p, now)}
 
     @property
@@ -80,5 +79,5 @@ class Presence:
         return self._pinged.keys()
 
     def has_met(self, positions: Iterable[str]) -> bool:
-        """True if each position has answered or refused."""
+        """True if all have answered or refused."""
         return self._met.issuperset(positions)

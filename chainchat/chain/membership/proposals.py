@@ -9,7 +9,7 @@ from chainchat.chain.messages import Pong
 
 
 def shrunk(base: Configuration, me: Member, evidence: Evidence, now: float) -> Configuration | None:
-    """The chain without those who may be excluded, if ``me`` is to propose it (rule 4)."""
+    """The chain without those that may be excluded, if ``me`` is to propose it (rule 4)."""
     out = [m for m in base.members if m != me and evidence.may_exclude(m.life, now)]
     stay = tuple(member for member in base.members if member not in out)
     if not out or stay[0].life != me.life:
@@ -22,7 +22,7 @@ def shrunk(base: Configuration, me: Member, evidence: Evidence, now: float) -> C
 
 
 Replaces = Callable[[Member, Member], bool]
-"""True if the second is known to be a later life of the first (rule 11)."""
+"""True if the second is a known later life of the first (rule 11)."""
 
 
 def resumed(
@@ -52,7 +52,7 @@ def resumed(
 def present_lives(
     base: Configuration, me: Member, pongs: Mapping[str, Pong], replaces: Replaces
 ) -> dict[str, Member]:
-    """By position, the lives that may follow those of ``base``."""
+    """The lives that may follow those of ``base``."""
     lives = {}
     for position, pong in pongs.items():
         old, new = base.member(position), pong.member

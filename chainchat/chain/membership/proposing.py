@@ -18,7 +18,7 @@ from chainchat.chain.record import Status
 
 
 class Proposing(Voting):
-    """Proposes what is this node's to propose, and counts the votes."""
+    """Proposes, and counts the votes."""
 
     def _act(self, now: float) -> Iterator[Output]:
         if self._older:
@@ -91,9 +91,9 @@ class Proposing(Voting):
         return wanted if self._has_looked_around(now) else None
 
     def _has_looked_around(self, now: float) -> bool:
-        """True once the others had their chance to say that they have gone on.
+        """True once the others could have said that they have gone on.
 
-        A sole member with old data may have been left behind by any of them, even a spare.
+        Any of them, even a spare, may have left behind a sole member with old data.
         """
         late = self._began is not None and now - self._began >= self._timing.suspect_after
         return late or self._presence.has_met({*self.founding, *self._known} - {self.me.position})

@@ -25,7 +25,7 @@ class Sealing(Struct, frozen=True):
 
     @property
     def reason(self) -> str:
-        """Why the learner is not let in when the time is over."""
+        """Why the learner is not let in."""
         return f"it did not have the rest on its disk within {self.seconds:.2f} s"
 
 
@@ -37,11 +37,11 @@ class Patience:
         self._seconds: dict[str, float] = {}
 
     def seconds(self, position: str) -> float:
-        """How long the tail waits for a learner that has nearly everything."""
+        """For a learner that has nearly everything."""
         return self._seconds.get(position, self._timing.first_seal)
 
     def grows(self, position: str) -> None:
-        """It took too long: wait twice as long next time."""
+        """Wait twice as long next time."""
         twice = 2 * self.seconds(position)
         self._seconds[position] = min(twice, self._timing.longest_seal)
 

@@ -17,7 +17,6 @@ class ChainSettings(Struct, frozen=True):
         known: all positions of ``chain.ini``, spares too.
         places: their addresses there: an operator's word that a node has moved.
         longest_pause: seconds, see ``Departures``.
-        free_departures: see ``Departures``.
         refusal_is_death: see ``Evidence``.
     """
 

@@ -22,11 +22,11 @@ from chainchat.chain.record import Record, Status
 from chainchat.chain.timing import Timing
 
 MOST_COMPLAINTS = 64
-"""Different complaints told in one configuration."""
+"""Complaints told in one configuration."""
 
 
 class Seal(Struct, frozen=True):
-    """Tail: take no entries, and send this learner the rest."""
+    """Tail: take no entries, send this learner the rest."""
 
     learner: Member
 
@@ -38,7 +38,6 @@ class Copy(Struct, frozen=True):
 
 
 Output = Save | Send | Report | Excluded | Distrust | Seal | Copy
-"""Effects, and messages to other parts of the engine."""
 
 
 class OwnLog(Protocol):
@@ -50,7 +49,7 @@ class OwnLog(Protocol):
 
     @property
     def committed(self) -> EntryId:
-        """The newest entry that this node knows to be committed."""
+        """The newest entry known to be committed."""
 
     @property
     def beginning(self) -> EntryId:
@@ -61,26 +60,23 @@ class OwnLog(Protocol):
 
     @property
     def caught_up(self) -> bool:
-        """True if this is a learner that holds all but the newest entries."""
+        """True for a learner that lacks only the newest entries."""
 
     @property
     def progress(self) -> str:
-        """How far this learner has come, for people; empty if it copies nothing."""
+        """For people; empty if it copies nothing."""
 
     @property
     def nearby(self) -> frozenset[Member]:
-        """Tail: the learners that hold all but the newest entries."""
+        """Tail: the learners that lack only the newest entries."""
 
     @property
     def low(self) -> bool:
-        """True if this node's disk is nearly full."""
+        """True if the disk is nearly full."""
 
 
 class State:
-    """The membership state of one life of one node.
-
-    ``founding``: positions in founding order, as ``chain.ini`` or the record has them.
-    """
+    """The state; ``founding`` has the positions in founding order."""
 
     def __init__(
         self,
@@ -93,13 +89,9 @@ class State:
         first_nonce: int = 0,
         new_identity: Callable[[], int] = lambda: 0,
     ) -> None:
-        """The state of a life that begins.
+        """Begin a life; for the last three see ``Engine``.
 
-        Args:
-            me: its incarnation is on disk already.
-            wall: UTC milliseconds, as at ``now``.
-            first_nonce: see ``Evidence``.
-            new_identity: chooses the identity of a configuration, at random.
+        ``me``: its incarnation is on disk already.
         """
         assert me.life == (record.id, record.incarnation)
         self.me = me
@@ -124,22 +116,20 @@ class State:
         # histories
         self._compared: set[tuple[str, Life]] = set()
         """Whose history was compared in this configuration."""
-        self._older = False
-        """*not set back*: True if this disk was set back."""
+        self._older = False  # *not set back*
         self._first_ping = self.evidence.newest_nonce + 1
-        """The first ping of this life in the present configuration."""
+        """In the present configuration."""
 
         # pinging
         self._began: float | None = None  # when the first tick came
         self._busy: float | None = None  # when the newest input came
         self._doubts = ""
-        """Why evidence was dropped; told with the next tick."""
+        """Why evidence was dropped, for the next tick."""
         self._clock_told = False  # the operator knows that this machine's clock is odd
         self._lives: list[Life] = []
         self._lives_of: Configuration | None = None
-        """The other members' lives, and the configuration that they are of."""
-        self._tried: set[Life] = set()
-        """*tried*: whom this node has tried to exclude."""
+        """The configuration of the other members' cached lives."""
+        self._tried: set[Life] = set()  # *tried*
 
         # proposing
         self._proposal: Vote | None = None
@@ -147,20 +137,19 @@ class State:
         self._ballots = 0
         self._voters: set[str] = set()
         self._whole = EntryId()
-        """When this node proposes a resume: the last entry that anybody can have heard of."""
+        """As proposer of a resume: the last entry that anybody can have heard of."""
 
         # voting
         self._unreached: tuple[Vote, float] | None = None
-        """A vote that waits until this node reaches one of its lives, and since when."""
+        """A vote that waits for this node to reach one of its lives, and since when."""
 
         # joining
         self._sealing: Sealing | None = None
         self._declined: Vote | None = None
-        """Tail: the join that it declined last."""
         self._patience = Patience(self._timing)
         self._may_join_at = 0.0  # when a join may be proposed again
         self._turned_down: Member | None = None
-        """The learner whose join failed last: others go first."""
+        """Its join failed last: others go first."""
         self._declines: dict[str, str] = {}
         """By position, why a learner was not let in; of this configuration."""
 
@@ -168,17 +157,17 @@ class State:
 
     @property
     def configuration(self) -> Configuration:
-        """The newest configuration known here."""
+        """The newest one known here."""
         return self.record.configuration
 
     @property
     def status(self) -> Status:
-        """The status of this life in the configuration."""
+        """This life's."""
         return self.record.status(self.me.life)
 
     @property
     def active(self) -> bool:
-        """True while this node takes part in the chain: a member, neither *locked* nor sealed.
+        """True for a member that is neither *locked* nor sealed.
 
         A head that proposes a resume writes nothing: the others must hold its log's last entry.
         """
@@ -187,12 +176,12 @@ class State:
 
     @property
     def sealed(self) -> Member | None:
-        """The learner for which this tail takes no entries, if any."""
+        """For whom this tail takes no entries."""
         return None if self._sealing is None else self._sealing.learner
 
     @property
     def resuming(self) -> bool:
-        """True during an attempt to resume the chain."""
+        """True during a resume."""
         vote = self.record.vote or self._proposal
         return vote is not None and (
             change(self.configuration, vote.configuration) is Change.RESUME
@@ -200,7 +189,7 @@ class State:
 
     @property
     def lends_for_resume(self) -> bool:
-        """True if others may copy this log for a resume: a proposer's must be the longest first."""
+        """True if others may copy this log: a resume's proposer needs the longest first."""
         whole = not self._whole.is_beyond(self.own.last)
         return self.resuming and (self._proposal is None or whole)
 
@@ -216,12 +205,12 @@ class State:
         )
 
     def silences(self, now: float) -> dict[str, float]:
-        """Seconds since this node last heard a Ping from there."""
+        """See ``Presence``."""
         return self._presence.silences(now)
 
     @property
     def needed(self) -> frozenset[str]:
-        """The positions that must work for anything said here to be confirmed."""
+        """The positions without which nothing said here is confirmed."""
         configuration, me = self.configuration, self.me.position
         if not configuration.has(self.me.life):
             return frozenset(configuration.positions)
@@ -230,11 +219,11 @@ class State:
 
     @property
     def set_back(self) -> bool:
-        """*not set back*: True if the chain has a vote of this node that is not on its disk."""
+        """*not set back*: True if the chain has a vote that this disk lacks."""
         return self._older
 
     def learners(self, now: float) -> dict[str, str]:
-        """By position, how far each learner has come, or why it waits; for people."""
+        """For people: how far each has come, or why it waits."""
         members = self.configuration.positions
         told = {
             position: self._departures.reason(position, now)
@@ -246,7 +235,7 @@ class State:
         return {position: text for position, text in told.items() if text}
 
     def low(self, now: float) -> tuple[str, ...]:
-        """Positions of the chain whose disks are nearly full."""
+        """Positions with nearly full disks."""
         told = {p: pong.member for p, pong in self._presence.pongs(now).items() if pong.low}
         if self.own.low:
             told[self.me.position] = self.me
@@ -254,7 +243,7 @@ class State:
         return tuple(m.position for m in members if m == told.get(m.position))
 
     def is_other_chain(self, position: str) -> bool:
-        """True if ``position`` has another configuration of this epoch."""
+        """True if its configuration of this epoch is another."""
         pong, mine = self._presence.pong(position), self.configuration
         if pong is None or pong.configuration.epoch != mine.epoch:
             return False

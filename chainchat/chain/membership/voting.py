@@ -18,10 +18,10 @@ from chainchat.chain.record import Status
 
 
 class Voting(Joining):
-    """Considers what others propose."""
+    """Considers proposals."""
 
     def _consider(self, sender: str, proposal: Propose, now: float) -> Iterator[Output]:
-        """Vote, if the proposal is based on the configuration here and there is no objection."""
+        """Vote, if the base is the configuration here and there is no objection."""
         vote, held = proposal.vote, self.record.vote
         if self._older or sender != vote.proposer.position:
             return
@@ -69,7 +69,7 @@ class Voting(Joining):
     # --- the vote
 
     def _vote(self, vote: Vote) -> Iterator[Output]:
-        """Vote: now this node is *locked*, and its own proposal is never decided."""
+        """Now this node is *locked*, and its own proposal is never decided."""
         self._proposal = self._sealing = None
         self._tried |= set(self.configuration.lives) - set(vote.configuration.lives)  # *tried*
         yield self._save(vote=vote)
@@ -88,7 +88,7 @@ class Voting(Joining):
     # --- the judgement
 
     def _objection(self, vote: Vote, kind: Change | None, now: float) -> str:
-        """Why this node cannot vote for this; empty if it can."""
+        """Why this node cannot vote for this; else empty."""
         proposed, base = vote.configuration, self.configuration
         if self.me not in proposed.members:
             return "it does not list this life of this node"
@@ -112,21 +112,25 @@ class Voting(Joining):
                     ):
                         return f"{member.position} lives, as seen from here"
             case Change.JOIN:
-                if self.status is not Status.ACTIVE or base.tail != self.me.position:
-                    return "this node is not the tail"
-                learner = proposed.members[-1]
-                if vote == self._declined:
-                    return "it was declined already"
-                if self.sealed not in (None, learner):
-                    return "another learner is just being let in"
-                if self.sealed is None and learner not in self.own.nearby:
-                    return f"{learner.position} is not near the end of the log"
-                # A learner copies on another connection, but a member gets entries on the link.
-                # The link may have been made by an earlier life.
-                if self._presence.link(learner.position) is None:
-                    return f"{learner.position} is not linked: writes would wait for that"
+                return self._objection_to_join(vote)
             case None:
                 return "it does not follow from the configuration here"
+        return ""
+
+    def _objection_to_join(self, vote: Vote) -> str:
+        if self.status is not Status.ACTIVE or self.configuration.tail != self.me.position:
+            return "this node is not the tail"
+        learner = vote.configuration.members[-1]
+        if vote == self._declined:
+            return "it was declined already"
+        if self.sealed not in (None, learner):
+            return "another learner is just being let in"
+        if self.sealed is None and learner not in self.own.nearby:
+            return f"{learner.position} is not near the end of the log"
+        # A learner copies on another connection, but a member gets entries on the link.
+        # The link may have been made by an earlier life.
+        if self._presence.link(learner.position) is None:
+            return f"{learner.position} is not linked: writes would wait for that"
         return ""
 
     def _objection_to_life(self, old: Member, new: Member, now: float) -> str:
@@ -141,7 +145,7 @@ class Voting(Joining):
         return ""
 
     def _waits_too_long_for(self, vote: Vote, now: float) -> bool:
-        """True if an unreached life has delayed this vote for ``suspect_after``."""
+        """True if an unreached life has delayed it for ``suspect_after``."""
         if self._unreached is None or self._unreached[0] != vote:
             self._unreached = vote, now
         return now - self._unreached[1] > self._timing.suspect_after

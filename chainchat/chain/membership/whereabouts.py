@@ -1,7 +1,7 @@
 """Whereabouts: who answers at the addresses that this node dials.
 
 *source*: anybody can claim to be any life, and a disk can be copied. So evidence is only who
-*answered* when this life dialled; and a member's later life is only who answers where the member
+*answered* when this life dialled, and a member's later life is only who answers where the member
 is.
 """
 
@@ -10,17 +10,16 @@ from collections.abc import Mapping
 from chainchat.chain.configuration import Address, Life, Member
 
 MOST_ADDRESSES = 8
-"""Remembered for each position, which is dialled at two or three."""
+"""Remembered of a position, which is dialled at two or three."""
 
 UNREACHED = "was not reached by this node yet"
-"""The end of an objection that may soon be gone."""
+"""Ends an objection that may soon be gone."""
 
 
 class Whereabouts:
     """Who answered at which address."""
 
     def __init__(self, places: Mapping[str, Address]) -> None:
-        """``places``: where ``chain.ini`` has each position, an operator's word that it moved."""
         self._places = places
         self._reached: dict[str, dict[Address, Life]] = {}
 
@@ -38,13 +37,13 @@ class Whereabouts:
         self._reached.pop(position, None)
 
     def is_at_home(self, member: Member) -> bool:
-        """True if exactly this life was the last to answer at its own address."""
+        """True if exactly this life answered last at its own address."""
         return self._reached.get(member.position, {}).get(member.address) == member.life
 
     def objection(self, old: Member, new: Member) -> str:
-        """Why ``new`` cannot be a later life of the member ``old`` (rule 11); empty if it can.
+        """Why ``new`` cannot be a later life of the member ``old`` (rule 11); else empty.
 
-        Anywhere but where ``old`` was, ``new`` may be a copy of its disk.
+        Anywhere but where ``old`` was, it may be a copy of its disk.
         """
         position = old.position
         if new.id != old.id:
@@ -66,7 +65,7 @@ class Whereabouts:
         return f"{new.position} at {_shown(new.address)} {UNREACHED}"
 
     def is_later_life(self, old: Member, new: Member) -> bool:
-        """True if ``new`` is ``old``, or is known to be what runs in its place now."""
+        """True if ``new`` is ``old``, or is known to run in its place now."""
         return new == old or (self._is_its_place(old, new.address) and self.is_at_home(new))
 
     def _is_its_place(self, old: Member, address: Address) -> bool:
