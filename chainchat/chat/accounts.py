@@ -22,8 +22,6 @@ class Verifier(Struct, frozen=True, array_like=True, gc=False):
 
     Attributes:
         iterations: of PBKDF2.
-        stored: StoredKey.
-        server: ServerKey.
         set_by: id of the entry that set it, unique among the account's verifiers.
         once: it admits only to set another: somebody else has made the password.
     """
@@ -67,7 +65,7 @@ class Account(Struct, array_like=True, gc=False):
 
 
 class _Plain(Struct, array_like=True, gc=False):
-    """A user without a password, as accounts were before there were passwords.
+    """A user without a password, in an old record.
 
     An old record stays as it is until one of its accounts changes: nodes that copy the log must
     have the same octets.
@@ -106,9 +104,9 @@ class AccountRecords:
         self._unwritten: set[int] = set()
         """Records of the snapshot that are not written yet."""
         self._before: dict[int, Account] = {}
-        """Accounts in these that have changed since, as they were."""
+        """Their accounts that have changed since, as they were."""
         self._removed: dict[int, list[Account]] = {}
-        """Accounts in these that were removed since, by record."""
+        """Their accounts that were removed since, by record."""
 
     def add(self, account: Account) -> None:
         """Add an account."""

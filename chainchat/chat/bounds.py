@@ -1,7 +1,4 @@
-"""How much the chat's state holds, and in what portions it is stored.
-
-Every node decides by these what is refused and forgotten, so they are no setting.
-"""
+"""How much the chat's state holds. Every node refuses and forgets by these: they are no setting."""
 
 from msgspec import Struct
 

@@ -3,13 +3,12 @@
 A command is a frozen record, encoded as a MessagePack array, and holds all that its effect depends
 on. Fields that many share:
 
-- session: ``origin.counter``; unique for ever, and names its origin. None if the node's owner gave
-  an operator's command.
+- session: ``origin.counter``, unique for ever; None if the node's owner gave an operator's command.
 - account: the id of the log entry that created it. A name can be given again, a number cannot.
 - checked: the id of the entry that set the verifier against which the origin has checked a password
   or a proof; 0 for none. If another verifier counts by now, the command is refused.
 
-Fields that an older version did not write have defaults, which mean what that version did.
+A field that an older version did not write has a default, which means what that version did.
 """
 
 from msgspec import Struct, msgpack
@@ -39,10 +38,8 @@ class Login(Command, frozen=True, array_like=True, tag="login", gc=False):
     Attributes:
         client: the program's id, empty for a person.
         token: SHA-256 of the token by which a program may resume; empty for a person.
-        checked: see above.
         refuse_new: the ``Code`` with which to refuse to make an account; 0: make it.
-        refuse_alike: make no account whose name looks like another's (``lookalikes``); False in
-            entries of versions without that rule.
+        refuse_alike: make no account whose name looks like another's (``lookalikes``).
     """
 
     session: str
@@ -114,7 +111,6 @@ class SetSecret(Command, frozen=True, array_like=True, tag="secret", gc=False):
 
     Attributes:
         session: the account's own; empty before the login, when only ``checked`` proves the right.
-        checked: see above.
         verifier: of the new password (``set_by`` is set when applied); None for no password.
     """
 
@@ -130,7 +126,6 @@ class Invite(Command, frozen=True, array_like=True, tag="invite", gc=False):
 
     Attributes:
         reset: for an existing account, whose password, session and token it replaces or ends.
-        refuse_alike: see ``Login``.
     """
 
     session: str
@@ -141,7 +136,7 @@ class Invite(Command, frozen=True, array_like=True, tag="invite", gc=False):
 
 
 class Grant(Command, frozen=True, array_like=True, tag="grant", gc=False):
-    """Give the account ``name`` a role; ``session``: the operator's, or none."""
+    """Give the account ``name`` a role."""
 
     session: str
     name: str
@@ -149,17 +144,14 @@ class Grant(Command, frozen=True, array_like=True, tag="grant", gc=False):
 
 
 class Kick(Command, frozen=True, array_like=True, tag="kick", gc=False):
-    """End the session and the token of ``name``; ``session``: the operator's, or none."""
+    """End the session and the token of ``name``."""
 
     session: str
     name: str
 
 
 class Salting(Command, frozen=True, array_like=True, tag="salting", gc=False):
-    """Give the chain the secret that the salts of unknown names are made from.
-
-    Only the first one counts.
-    """
+    """Give the chain the secret for the salts of unknown names; only the first one counts."""
 
     secret: bytes
 

@@ -1,13 +1,11 @@
 """From octets to clean lines: telnet's commands removed, lines cut, text checked.
 
-Three steps, which know nothing of each other::
+Three steps, which know nothing of each other, and whose memory is bounded::
 
-    data, answer = telnet_filter.feed(received)   # send the answer back
+    data, answer = telnet_filter.feed(received)   # cut anywhere; send the answer back
     line_splitter.add(data)
     for line in line_splitter.cut():              # bytes, or TOO_LONG
         text = clean(line)                        # str, or RefusedError
-
-The octets may be cut anywhere. What a step remembers is bounded.
 """
 
 import re
@@ -59,11 +57,7 @@ class TelnetFilter:
         return IAC + _WONT + _ECHO if conceals else b""
 
     def feed(self, data: bytes) -> tuple[bytes, bytes]:
-        """Take the next octets received.
-
-        Returns:
-            The octets without commands; and the answers to the commands that ask for one.
-        """
+        """Take the next octets; returns them without commands, and the answers to the commands."""
         if IAC not in data and not self._held and not self._in_subnegotiation:
             return data, b""
         data = self._held + data
@@ -96,7 +90,7 @@ class TelnetFilter:
 
 
 class TooLong(Enum):
-    """The type of TOO_LONG, for type checkers."""
+    """The type of TOO_LONG."""
 
     TOO_LONG = "too long"
 
@@ -105,7 +99,7 @@ TOO_LONG: Final = TooLong.TOO_LONG
 """In place of a line that was too long and has been dropped."""
 
 Line = bytes | TooLong
-"""A line as received, without its ending."""
+"""Without its ending."""
 
 
 _LONE_CR = re.compile(rb"\r(?!\n)")
@@ -172,10 +166,7 @@ class LineSplitter:
         return data
 
     def drop(self) -> bool:
-        """Drop all that has come, and the rest of a line whose beginning has come.
-
-        True if there were whole lines.
-        """
+        """Drop all that has come, and the rest of a begun line; True if there were whole lines."""
         self._dropping = self._dropping or self._begun != b"" or self._held == b"\r"
         lines, self.complete, self._begun = self.complete, b"", b""
         return lines != b""
@@ -228,7 +219,6 @@ _FORBIDDEN = re.compile(
 
 
 _PLAIN = bytes(range(0x20, 0x7F))
-"""The octets of printable ASCII."""
 
 _PLAIN_AND_ENDINGS = _PLAIN + b"\n"
 

@@ -4,7 +4,7 @@ from chainchat.chat.refusals import Code, RefusedError
 from chainchat.chat.scram import prepared
 
 SHORTEST, LONGEST = 8, 128
-"""Characters of a password."""
+"""In characters."""
 
 ONE_TIME_LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"
 """For a password that is read out or copied by hand: none looks like another."""

@@ -1,7 +1,7 @@
 """What the chat remembers of programs, so that a SEND is done once however often it comes.
 
-The memory is bounded by number, and forgets the least recently used first, in the order of the log:
-every node forgets the same.
+The memory is bounded by number. The least recently used is forgotten first, in the order of the
+log: every node forgets the same.
 
 *never again*: a program's SENDs are forgotten in three steps: first the results of its oldest
 numbers; then all but its highest number; then the program itself, while its account keeps the
@@ -168,11 +168,7 @@ class Programs:
     """All programs, and which of their records have changed since the last snapshot."""
 
     def __init__(self, bounds: Bounds, outdated: Callable[[int, int], None]) -> None:
-        """Begin without programs.
-
-        ``outdated`` is called with an account's number and the highest number of its forgotten
-        program.
-        """
+        """``outdated`` gets an account's number and the highest number of its forgotten program."""
         self._bounds = bounds
         self._most_sends = bounds.records_of_program * bounds.sends_in_record
         """Of one program, in its arrays."""
@@ -223,7 +219,6 @@ class Programs:
     def _begun(
         self, programs: _OfAccount, account: int, client: str, seq: int, highest: int
     ) -> Program:
-        """A program that is new, or that was known by its highest number; with room for it."""
         bounds = self._bounds
         program = programs.known.pop(client, None)
         if program is None:

@@ -20,10 +20,9 @@ from chainchat.chat.refusals import Code, RefusedError
 from chainchat.chat.state import ChatState
 
 PAGE_NAMES = 1_000
-"""Names in a page: at most 32 octets each."""
+"""At most 32 octets each."""
 
 PAGE_MESSAGES = 100
-"""Messages in a page."""
 
 PAGE_OCTETS = 40_000
 """The ``len`` of each text, and some room for the rest."""
@@ -99,7 +98,7 @@ class Page(Struct, frozen=True):
 
 
 GIVEN_UP = Page(refused=Code.TAIL_LOST)
-"""The answer to a query that is not asked again after its tail is gone."""
+"""The answer to a query whose tail is gone, and which is not asked again."""
 
 
 class Budget(Protocol):
@@ -242,7 +241,6 @@ def beginning(pattern: str) -> str:
 
 
 def _just_before(plain: str) -> str:
-    """Sorts just before all names that begin so; names are ASCII."""
     return plain[:-1] + chr(ord(plain[-1]) - 1) + "\x7f" if plain else ""
 
 

@@ -1,7 +1,4 @@
-"""Rights: what a command may do, decided when it is applied.
-
-By the accounts and the command alone, so every node decides alike.
-"""
+"""Rights: what a command may do. Accounts and command alone decide, so every node decides alike."""
 
 from chainchat.chat import commands
 from chainchat.chat.accounts import Account, Role

@@ -1,7 +1,6 @@
 """SCRAM-SHA-256: how a password is kept, and how a program proves that it knows it.
 
-RFC 5802 and RFC 7677, without channel binding. The chain keeps a ``Verifier``; the password itself
-never reaches it:
+RFC 5802 and RFC 7677, without channel binding. The chain keeps a ``Verifier``, never the password::
 
     SaltedPassword = PBKDF2(password, salt, iterations)      slow on purpose: ``salted``
     ClientKey = HMAC(SaltedPassword, "Client Key")           StoredKey = SHA-256(ClientKey)
@@ -39,7 +38,7 @@ MOST_ITERATIONS = 1_000_000
 """For a program's own password; more would keep the others waiting."""
 
 MOST_CHARACTERS = 512
-"""Characters of a text that may become a password."""
+"""Of a text that may become a password."""
 
 _FIRST = re.compile(r"([ny]),(?:a=([^,=]*))?,(n=([^,]+),r=([!-+\--~]{8,256})(?:,[a-z]=[^,]*)*)")
 _FINAL = re.compile(r"(c=([A-Za-z0-9+/=]+),r=([!-+\--~]+)(?:,[a-z]=[^,]*)*),p=([A-Za-z0-9+/=]+)")
@@ -59,7 +58,7 @@ _PROHIBITED = (
 
 
 class BrokenExchangeError(Exception):
-    """The client's message does not fit: bad grammar, another name, another nonce."""
+    """The client's message has bad grammar, another name or another nonce."""
 
 
 class WrongProofError(Exception):
@@ -120,7 +119,7 @@ def server_signature(salted_password: bytes, said: bytes) -> bytes:
 def decoy(secret: bytes, name: str) -> Verifier:
     """A verifier that no password fits, always the same for a name.
 
-    ``secret``: of the chain. Without it nobody can tell the salt from a random one.
+    Without the chain's ``secret`` nobody can tell the salt from a random one.
     """
     salt = _hmac(secret, name.lower().encode())[:SALT_OCTETS]
     return Verifier(salt, ITERATIONS, b"", b"")
@@ -158,7 +157,6 @@ class Exchange:
     """The server's side of one proof.
 
     Attributes:
-        verifier: against which it is checked.
         challenge: the server's first message.
     """
 

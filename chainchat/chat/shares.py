@@ -13,14 +13,13 @@ class Shares:
     """
 
     def __init__(self, step: int) -> None:
-        """Nobody takes anything yet; shares are compared in steps of ``step``."""
         self._step = step
         self._steps: dict[int, int] = {}
         """By account."""
         self._used: dict[int, int] = {}
         """By account: the entry that last used it."""
         self._counts: dict[int, int] = {}
-        """How many accounts are in each step."""
+        """Accounts in each step."""
         self._heaps: dict[int, list[tuple[int, int]]] = {}
         """By step: (when it was last used, or some time before; account)."""
         self._listed: dict[int, set[int]] = {}

@@ -12,11 +12,8 @@ from chainchat.chat.records import Digest, Record
 class Head(Struct, array_like=True):
     """What is stored of the state besides its records; the rest is computed from these.
 
-    Attributes:
-        newest: see ``AccountRecords``.
-        room: likewise.
-        salting: see ``ChatState``.
-        removed: likewise.
+    See ``AccountRecords`` for ``newest`` and ``room``, ``ChatState`` for ``salting`` and
+    ``removed``.
     """
 
     applied: int

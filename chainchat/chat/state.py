@@ -62,7 +62,6 @@ class ChatState:
     """
 
     def __init__(self, bounds: Bounds = USUAL_BOUNDS) -> None:
-        """The state before the first entry."""
         self.applied = 0
         self.time = 0
         self.origins: dict[str, int] = {}
@@ -75,7 +74,7 @@ class ChatState:
         self._alike = LookAlikes()
         """Likewise."""
         self._present = SortedNames()
-        """Keys of the names that are on."""
+        """The keys of the names that are on."""
         self._sessions: dict[str, int] = {}
         self._sessions_at: dict[str, set[str]] = {}
         """By origin."""
@@ -339,10 +338,7 @@ class ChatState:
             account.seen = seen
 
     def furthest_behind(self) -> Account | None:
-        """The account that has seen least; None if there is no account.
-
-        Takes as long as there are accounts: 50 ms for a million.
-        """
+        """The account that has seen least, if there is one. Takes 50 ms for a million accounts."""
         return min(self.accounts.values(), key=_seen, default=None)
 
     def _forget(self, command: commands.Forget) -> None:

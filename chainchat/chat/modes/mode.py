@@ -1,7 +1,6 @@
 """The interface of all modes: how a session hears and speaks.
 
-``parse`` turns a line into a request, the other methods turn outcomes into lines (without endings;
-one, unless they return a list).
+``parse`` turns a line into a request, the other methods turn outcomes into lines without endings.
 """
 
 import datetime
@@ -122,7 +121,7 @@ class Mode(Protocol):
         """
 
     def resumed(self, tag: str, token: str, high: int, number: int) -> str:
-        """A RESUME was done; ``number`` as for ``logged_in``, ``token`` for the next time."""
+        """A RESUME was done; ``token``: for the next time."""
 
     def question(self, text: str) -> str:
         """What a client is shown that is asked; the answer follows on the same line."""
@@ -177,10 +176,10 @@ class Mode(Protocol):
         """A message as one line of a list, for the account ``viewer``."""
 
     def chain(self, tag: str, view: ChainView) -> Sequence[str]:
-        """The answer to ``/chain``, complete."""
+        """The answer to ``/chain``."""
 
     def help(self, tag: str, verb: str) -> Sequence[str]:
-        """The answer to ``/help``, complete.
+        """The answer to ``/help``.
 
         Raises:
             RefusedError: there is no such verb.

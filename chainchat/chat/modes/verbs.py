@@ -42,7 +42,7 @@ SALTS = range(8, 65)
 """Octets that a salt may have."""
 
 LARGEST = 2**63 - 1
-"""The largest number or id in a request: fits a signed 64-bit integer, so any database."""
+"""The largest number or id in a request: a signed 64-bit integer."""
 
 READ_AT_ONCE = 32
 """Lines read as SENDs together; if one is none, each is looked at alone."""
@@ -109,7 +109,6 @@ def _secret(rest: str) -> Request | None:
 
 
 def _decoded(word: str) -> bytes:
-    """The octets that Base64 stands for; none if it is not Base64."""
     try:
         return b64decode(word, validate=True)
     except ValueError:
