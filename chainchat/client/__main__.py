@@ -129,7 +129,6 @@ def _memory(given: Arguments) -> KeptMemory | None:
 
 @contextmanager
 def _log(given: Arguments, name: str) -> Iterator[Callable[[datetime.datetime, str], None]]:
-    """What writes a line into the log file."""
     try:
         file: TextIO = Path(name).expanduser().open("a", encoding="utf-8", buffering=1)
     except OSError as error:

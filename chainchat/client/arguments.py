@@ -45,12 +45,10 @@ class _Parser(argparse.ArgumentParser):
 
 
 class Arguments:
-    """What a run of the client is to do; ``error`` ends it with a complaint.
+    """What a run of the client is to do.
 
     Attributes:
-        options: as they were given.
         settings: of ``client.toml``, with the options above them.
-        texts: to send.
         nodes: to connect to, in this order.
         names: positions by host and port, as far as a chain.ini names them.
         tls: which CAs to trust; None: those of the system.
@@ -89,7 +87,6 @@ def _settings(parser: argparse.ArgumentParser, options: argparse.Namespace) -> S
 
 
 def _name_of(parser: argparse.ArgumentParser, chosen: Settings) -> str:
-    """The name of the settings, or the login name."""
     try:
         return checked_name(chosen.name or getpass.getuser())
     except (RefusedError, OSError, KeyError):
@@ -248,7 +245,6 @@ def _lines(text: str) -> list[str]:
 
 
 def _input(parser: argparse.ArgumentParser) -> str:
-    """All of standard input."""
     data = sys.stdin.buffer.read(MOST_OCTETS + 1)
     if len(data) > MOST_OCTETS:
         parser.error(f"--send -: more than {MOST_OCTETS >> 20} MB")
@@ -313,7 +309,7 @@ def _nodes(
 def _tls(
     parser: argparse.ArgumentParser, options: argparse.Namespace, chosen: Settings
 ) -> ssl.SSLContext | None:
-    """What TLS trusts, if not what the system does."""
+    """None stands for what the system trusts."""
     if options.ca is None and chosen.ca:
         options.ca = Path(chosen.ca).expanduser()
     if options.ca is None:

@@ -52,7 +52,7 @@ class _Link(asyncio.BufferedProtocol):
 
 
 class Connection:
-    """Runs one engine; see the module's docstring."""
+    """Runs one engine."""
 
     def __init__(
         self,

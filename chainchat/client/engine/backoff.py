@@ -14,13 +14,13 @@ LASTING = 5.0
 """Seconds that a session must last to show that its node is well."""
 
 SPREAD = 0.001
-"""Seconds, for each session of a dead node, over which all of them reconnect."""
+"""Seconds for each session of a dead node, over which all of them reconnect."""
 
 LONGEST_SPREAD = 2.0
 """The most of these seconds, however many sessions."""
 
 MOST_NODES = 32
-"""Addresses that are remembered; further ones are ignored."""
+"""Further addresses are ignored."""
 
 
 class Backoff:
@@ -40,7 +40,7 @@ class Backoff:
         return wait
 
     def reset(self) -> None:
-        """After a success: make the next wait a short one again."""
+        """Make the next wait a short one again, after a success."""
         self._bound = self._first
 
 
@@ -48,7 +48,7 @@ class Nodes:
     """The known nodes of the chain, and which one to try.
 
     Attributes:
-        current: the node to try; at first, the first one.
+        current: the node to try.
         sessions: how many the current node has, as it said last.
     """
 

@@ -115,14 +115,14 @@ class Dialogue:
 
     def __init__(self, now: float) -> None:
         self._in_order: deque[Asked] = deque()
-        """Requests without a reply, oldest first."""
+        """Oldest first."""
         self._at_once: dict[str, Asked] = {}
         """Requests whose replies may overtake, by tag."""
         self._reader = LineReader()
         self._written: list[str] = []
         self._heard_at = now
         self._pinged_at: float | None = None
-        """The time since which one of those is unanswered, as ``trouble`` saw."""
+        """Since when one of those is unanswered, as ``trouble`` saw."""
         self._stuck_since: float | None = None
         """The same for the oldest of the others."""
 

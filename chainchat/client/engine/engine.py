@@ -6,8 +6,8 @@ second, and ``send``, ``request`` and ``logout`` as it likes. After each call it
 events of ``take_events``, in order, and writes the octets of ``take_bytes``. After ``Disconnect``
 it never mentions the old connection again. Times are monotonic seconds.
 
-The engine repeats every SEND, on whichever node answers, until its result is known. So each happens
-exactly once and in order; and every message arrives once and in order.
+The engine repeats every SEND, on whichever node answers, until its result is known: each happens
+exactly once and in order. Every message arrives once and in order.
 """
 
 from collections.abc import Iterable
@@ -36,7 +36,6 @@ from chainchat.client.engine.wire import (
 )
 
 CONNECT_WITHIN = 10.0
-"""Seconds."""
 
 GREETING_WITHIN = 3.0
 """Seconds before a node that accepted the connection answers ``/hello``; they double each time: who
@@ -98,7 +97,7 @@ class Engine:
             keys: of the account, to log in without the password; None: only while this runs.
             password: of the account, if it is known already.
             asks: true if somebody answers ``PasswordNeeded``.
-            memory: of an earlier run, which this one goes on with; None: begin anew.
+            memory: of an earlier run, which this one goes on with.
         """
         self.name = name
         self.online = False
@@ -150,7 +149,7 @@ class Engine:
 
     @property
     def pending(self) -> int:
-        """How many SENDs have no final answer yet."""
+        """SENDs without a final answer."""
         return len(self._sending)
 
     def longest(self, to: str = EVERYBODY) -> int:
@@ -200,7 +199,7 @@ class Engine:
 
     @property
     def has_password(self) -> bool:
-        """True if the account is known to have a password."""
+        """True if the account is known to have one."""
         return self._passwords.is_protected
 
     def password(self, password: str) -> None:
@@ -229,7 +228,6 @@ class Engine:
             self._events.append(events.PasswordRefused(0, text))
 
     def _ask(self, step: Step) -> None:
-        """Do what ``Passwords`` wants."""
         match step:
             case Asked():
                 self._dialogue.ask(step)

@@ -122,7 +122,7 @@ class MessageArrived(Event, frozen=True, tag="message"):
         id: the place in the log.
         time: UTC, like ``2026-11-22T11:03:07.120Z``.
         sender: an account (``from`` in JSON).
-        to: ``*`` for a broadcast, else an account.
+        to: an account, or ``*`` for a broadcast.
     """
 
     id: int

@@ -19,7 +19,6 @@ class Login:
     def __init__(
         self, name: str, random: Random, memory: Memory, *, quiet: bool, insist: bool
     ) -> None:
-        """Take the engine's own arguments."""
         self._name = name
         self._memory = memory
         self._quiet = quiet

@@ -34,7 +34,7 @@ class Memory:
         last_number: the highest number of a SEND of this client ID.
         numbered_from: what is added to these numbers on the wire; None before the first login.
         token: with which the session can be resumed; mostly empty.
-        seen: id of the newest message that was acknowledged; None if none was.
+        seen: id of the newest message that was acknowledged, if any.
     """
 
     finishes = True

@@ -19,7 +19,6 @@ class Outbox:
     """Keeps every SEND until it is settled, and tells which may be written now."""
 
     def __init__(self, random: Random, memory: Memory) -> None:
-        """Begin with what the memory has open."""
         self._memory = memory
         self._unwritten: deque[Outgoing] = deque(memory.open.values())
         self._unanswered = 0  # on this connection

@@ -26,7 +26,6 @@ class Passwords:
 
     Attributes:
         wanted: True after ``PasswordNeeded``, until there is an answer.
-        is_protected: True if the account is known to have a password.
     """
 
     def __init__(
@@ -38,7 +37,6 @@ class Passwords:
         *,
         asks: bool,
     ) -> None:
-        """Take the engine's own arguments."""
         self._name = name
         self._keys = keys
         self._random = random

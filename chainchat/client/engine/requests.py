@@ -14,7 +14,6 @@ class Requests:
     """The program's requests, each until it is answered."""
 
     def __init__(self, told: list[events.Event]) -> None:
-        """``told`` takes the events."""
         self._count = 0
         self._held: deque[Asked] = deque()  # until we are logged in
         self._events = told

@@ -23,7 +23,6 @@ class Sending:
     """
 
     def __init__(self, random: Random, memory: Memory, told: list[events.Event]) -> None:
-        """``told`` takes the events."""
         self.max_line = USUAL_LINE
         self._memory = memory
         self._outbox = Outbox(random, memory)

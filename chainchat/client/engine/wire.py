@@ -1,6 +1,6 @@
 """Machine mode as bytes: a node's lines parsed into records, and a client's lines written.
 
-No state but an unfinished line, no time, no I/O. ``docs/protocol.md`` is the reference.
+``docs/protocol.md`` is the reference.
 """
 
 import re
@@ -17,7 +17,6 @@ LONGEST_NUMBER = 19
 """Digits of the protocol's largest number; Python refuses to parse very long ones."""
 
 EVERYBODY = "*"
-"""The recipient of a broadcast."""
 
 TLS_SCHEME = "tls://"
 

@@ -12,8 +12,6 @@ LONGEST_FILE = 4096
 
 
 class _Kept(msgspec.Struct):
-    """The file."""
-
     most: int
     key: Key | None = None
 
@@ -33,18 +31,16 @@ class KeptKeys(Keys):
             self.key, self.most = kept.key, max(self.most, kept.most)
 
     def accepted(self, key: Key) -> None:
-        """See ``Keys``."""
         super().accepted(key)
         self._write()
 
     def forget(self) -> None:
-        """See ``Keys``."""
         if self.key is not None:
             super().forget()
             self._write()
 
     def _write(self) -> None:
-        """Write the file anew: nobody else can ever read a part of it."""
+        """Write the file again: nobody else can ever read a part of it."""
         with suppress(OSError):
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             draft = self._path.with_suffix(f".{os.getpid()}")

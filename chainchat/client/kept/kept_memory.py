@@ -93,14 +93,12 @@ class KeptMemory(Memory):
     # --- what is remembered
 
     def begin(self, client: str) -> str:
-        """See ``Memory``."""
         if not self._client:
             self._client = client
             self._keep("client", client)
         return self._client
 
     def added(self, outgoing: Outgoing) -> None:
-        """See ``Memory``."""
         super().added(outgoing)
         row = outgoing.number, outgoing.to, outgoing.text
         self._execute("INSERT INTO open VALUES (?, ?, ?)", *row)
@@ -108,35 +106,32 @@ class KeptMemory(Memory):
         self._urgent = True
 
     def settled(self, number: int) -> None:
-        """See ``Memory``. Lost, it costs a repetition that the chain recognizes."""
+        """If this is lost, it costs a repetition that the chain recognizes."""
         super().settled(number)
         self._execute("DELETE FROM open WHERE number = ?", number)
 
     def numbered(self, offset: int) -> None:
-        """See ``Memory``."""
         super().numbered(offset)
         self._keep("numbered_from", offset)
         self._urgent = True
 
     def logged_in(self, token: str, mark: int | None) -> None:
-        """See ``Memory``."""
         super().logged_in(token, mark)
         self._keep("token", token)
         self._keep("seen", self.seen)
         self._urgent = True
 
     def acknowledged(self, identifier: int) -> None:
-        """See ``Memory``."""
         super().acknowledged(identifier)
         self._keep("seen", identifier)
 
     def learned(self, addresses: list[Address]) -> None:
-        """See ``Memory``: the file will be found at these nodes, too."""
+        """The file will be found at these nodes, too."""
         with suppress(OSError):
             _link(self._path, addresses)
 
     def ended(self, reason: str) -> None:
-        """See ``Memory``. The lines of an account that is deleted are nobody's any more."""
+        """The lines of an account that is deleted are nobody's any more."""
         if reason == "deleted":
             self.open.clear()
             self._execute("DELETE FROM open")
@@ -149,7 +144,6 @@ class KeptMemory(Memory):
         self._urgent = True
 
     def keep(self, now: float) -> None:
-        """See ``Memory``."""
         due = now >= self._kept_at + KEEP_EVERY
         if self._stale and due:
             self._kept_at = now
@@ -184,7 +178,7 @@ class KeptMemory(Memory):
         return True
 
     def _write_anew(self) -> None:
-        """Write everything, after the file could not be written for a while."""
+        """Write everything again, after the file could not be written for a while."""
         self._stale = False
         self._execute("DELETE FROM open")
         for outgoing in self.open.values():

@@ -1,7 +1,7 @@
 """A person's lines in and out, without I/O: human mode, on top of machine mode.
 
-The grammar is that of the server's human mode. Only ``/last`` differs: machine mode has only SINCE,
-so the client asks ever further back until there are enough messages.
+Only ``/last`` differs from the server's human mode: machine mode has only SINCE, so the client asks
+ever further back until there are enough messages.
 """
 
 import datetime
@@ -60,7 +60,6 @@ class Conversation:
         notices: True to show who comes and goes.
         node: the position of the connected node, if any.
         trouble: what ended the connection or prevents the login; mostly empty.
-        asking: asks the person for passwords.
     """
 
     def __init__(
@@ -275,7 +274,6 @@ class Conversation:
         return [f"* {day}"]
 
     def _local(self, time: str) -> datetime.datetime:
-        """The server's time where the person is."""
         moment = datetime.datetime.fromtimestamp(milliseconds(time) / 1000, datetime.UTC)
         return moment.astimezone(self.zone)
 
@@ -423,7 +421,6 @@ class Conversation:
         self.trouble = self.trouble or trouble
 
     def _logged_in(self, name: str) -> str:
-        """The line about a login, and about the trouble before it."""
         trouble = "" if self._told else self.trouble
         self._who_is_stale = self.notices
         again, self._welcomed = self._welcomed, True
@@ -438,7 +435,7 @@ class Conversation:
 
 
 def _beginning(text: str) -> str:
-    """``text``, or its beginning: the whole of it is in the history."""
+    """The whole of it is in the history."""
     return text if len(text) <= LONGEST_QUOTED else f"{text[:LONGEST_QUOTED]} ..."
 
 

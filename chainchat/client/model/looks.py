@@ -31,7 +31,6 @@ STYLES = {
     "panel": "",
     "bottom-toolbar": "noreverse",
 }
-"""Looks of all that is no name."""
 
 
 class Glyphs:

@@ -27,7 +27,6 @@ class Missed:
     """
 
     def __init__(self, login: LoggedIn, name: str) -> None:
-        """``name``: the account's."""
         self.after = login.after
         self.count: int | None = None
         self._high = login.high

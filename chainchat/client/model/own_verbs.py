@@ -12,7 +12,6 @@ HELP = {
     "/ignore": "| /ignore [name]          show nothing of somebody; again: show them",
     "/set": "| /set [what value]       see or change what this client does",
 }
-"""What the client itself knows, besides the verbs of the room."""
 
 
 class Screen(Protocol):

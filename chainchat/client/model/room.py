@@ -40,7 +40,6 @@ NEAR_LIMIT = 0.8
 """Share of the longest text at which octets are counted."""
 
 WEEK = 7
-"""Days."""
 
 WELL = 0.5
 """Seconds of lag that nobody needs to know of."""
@@ -61,14 +60,10 @@ class Room:
     """One person's screen.
 
     Attributes:
-        transcript: what was said and told.
-        view: the part of it that is shown.
-        conversation: makes requests of lines, and lines of events.
-        searching: looks for what was said.
+        view: the part of the transcript that is shown.
         pending: lines that are not confirmed, by number.
         panel: True while the chain is shown.
         alert: the loudest of what has happened since the terminal looked.
-        standing: how the nodes are.
         leaving: True once the person has asked to leave.
     """
 
@@ -210,7 +205,7 @@ class Room:
         self.view.stop_searching()
 
     def saw(self) -> None:
-        """A key was pressed: the person is there."""
+        """Count nothing as unread: a key was pressed."""
         self._unread = self._mentions = 0
 
     # --- heard -----------------------------------------------------------------------

@@ -28,16 +28,7 @@ class Searching:
         clock: Callable[[], float],
         ignored: Collection[str],
     ) -> None:
-        """Look for nothing yet.
-
-        Args:
-            engine: which asks the servers.
-            conversation: makes lines of what is found there.
-            transcript: what is loaded.
-            view: shows what is found there.
-            clock: monotonic seconds.
-            ignored: names in lower case, of whom the servers' messages are not found.
-        """
+        """Look for nothing yet; ``ignored``: names in lower case, of whom nothing is found."""
         self.failed = False
         self._engine = engine
         self._conversation = conversation

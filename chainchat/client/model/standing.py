@@ -40,7 +40,6 @@ class Standing:
     """
 
     def __init__(self, names: Names | None = None) -> None:
-        """``names``: those that are known already."""
         self.node = ""
         self.next_try = 0.0
         self.waits_for: tuple[str, ...] | None = None

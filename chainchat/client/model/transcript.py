@@ -14,7 +14,7 @@ from msgspec import Struct
 from chainchat.client.engine.wire import EVERYBODY
 
 MOST_ENTRIES = 150_000
-"""Entries that are kept; the oldest are dropped beyond this."""
+"""The oldest are dropped beyond this."""
 
 DROPPED_AT_ONCE = 10_000
 
@@ -26,7 +26,7 @@ class Entry(Struct, gc=False):
         id: of the message; of the newest message before a notice.
         time: milliseconds since 1970; 0 for a notice.
         sender: an account.
-        to: ``*``, or an account.
+        to: an account, or ``*``.
         text: what was said, or the whole line.
         mine: True if this client has said it.
     """

@@ -1,4 +1,4 @@
-"""The part of the transcript that the screen shows: rows, scrolling, searching; without a terminal.
+"""The part of the transcript that the screen shows: rows, scrolling, searching.
 
 What is shown hangs on its last row. So while nobody has scrolled the newest is shown, and to
 whoever has scrolled nothing moves, whatever arrives above or below.

@@ -45,7 +45,6 @@ def _fitting(line: str, begin: int, room: int) -> int:
 
 
 def _taken(parts: Iterable[str], room: int) -> int:
-    """The length of those parts from the first one on that fit."""
     length = width = 0
     for part in parts:
         width += sum(map(columns_of, part))

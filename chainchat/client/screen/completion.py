@@ -14,7 +14,6 @@ VERBS = (
 )
 
 OF_NAMES = ("/delete ", "/ignore ", "/kick ", "/list ", "/operator ")
-"""Verbs that take a name."""
 
 WORDS = {
     "/help ": [verb.removeprefix("/") for verb in VERBS],
@@ -28,14 +27,12 @@ WORDS = {
     "/set title ": ["on", "off"],
     "/set utc ": ["on", "off"],
 }
-"""What stands after a verb."""
 
 
 class Completions(Completer):
     """Completes verbs, their words, and names."""
 
     def __init__(self, conversation: Conversation, seek: Callable[[str], Awaitable[None]]) -> None:
-        """``seek`` asks for the names that begin so."""
         self._conversation = conversation
         self._seek = seek
 

@@ -38,7 +38,6 @@ class Face(Protocol):
     """What keys act on.
 
     Attributes:
-        room: what the screen shows.
         input: the line that is typed.
         searched: what is searched for.
         app: draws both.
@@ -109,7 +108,6 @@ class Keyboard:
             self._face.leave_at_once(130)
 
     def _end(self, event: KeyPressEvent) -> None:
-        """Ctrl-D."""
         if self._face.input.text:
             delete(event)
         else:

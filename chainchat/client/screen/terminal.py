@@ -3,7 +3,7 @@
 It draws a ``Room`` and brings it keys. The terminal never echoes anything itself, since it is never
 given back between two lines: so whatever is typed or pasted stands there once. The transcript is
 scrolled and searched inside, because a line that is confirmed late belongs between others, and
-because nothing above the input line could be drawn anew after the window's size has changed.
+because nothing above the input line could be drawn again after the window's size has changed.
 """
 
 import asyncio
@@ -63,7 +63,6 @@ NAMES_WITHIN = 1.0
 """Seconds that completion waits for names."""
 
 REFRESH_EVERY = 0.5
-"""Seconds."""
 
 REDRAW_EVERY = 0.03
 """Seconds between two drawings for what was heard, at least; keys are shown at once."""
@@ -174,10 +173,10 @@ class Terminal:
         return Layout(FloatContainer(rows, [menu]), focused_element=typed)
 
     def _rows(self, make: Callable[[int, int], list[Pieces]]) -> ConditionalContainer:
-        """A part of the screen that is as high as what it shows.
+        """A part of the screen that is as high as the rows that ``make`` makes.
 
-        ``make`` makes rows so wide, and at most so many: two parts, the input and the status line
-        fit into any window.
+        They are so wide, and at most so many: two parts, the input and the status line fit into any
+        window.
         """
         rows: list[Pieces] = []
 
@@ -228,7 +227,6 @@ class Terminal:
         self._exit()
 
     def _say_goodbye(self) -> None:
-        """Leave the end of what was said in the terminal, and tell what is open."""
         if self._title:
             self._output.clear_title()
         if self._exit_status > 128 and self._exit_status != 130:
@@ -347,7 +345,6 @@ class Terminal:
         self._output.flush()
 
     def _call(self) -> None:
-        """Ring, if there is a reason."""
         alert, self.room.alert = self.room.alert, None
         if alert is None:
             return
@@ -373,7 +370,6 @@ class _Transcript(UIControl):
         self._room = room
 
     def create_content(self, width: int, height: int) -> UIContent:
-        """See ``UIControl``."""
         rows = self._room.rows(width, height)
         rows = [[]] * (height - len(rows)) + rows
         return UIContent(get_line=lambda i: _roomy(rows[i]), line_count=height)

@@ -207,7 +207,7 @@ class Pipe:
         self._changed.set()
 
     def _say(self, lines: Iterable[str]) -> None:
-        """Print. Until the reader has taken it, nothing is acknowledged, and no more is read."""
+        """Until the reader has taken it, nothing is acknowledged, and no more is read."""
         self._output.say(lines)
         if self._output:
             self._connection.behind()
