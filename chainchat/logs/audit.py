@@ -25,21 +25,11 @@ class Audit:
     """Writes the lines of one node."""
 
     def __init__(self, position: str, clock: Callable[[], float]) -> None:
-        """Begin.
-
-        Args:
-            clock: monotonic seconds.
-        """
         self._position = position
         self._refusals: Complaints[str] = Complaints(clock, MOST_ADDRESSES)
-        """By ``site_of``."""
 
     def carried_out(self, command: AnyCommand, result: Result, by: str, address: str) -> None:
-        """Note the outcome of a client's command, if the audit is about such.
-
-        Args:
-            command: what the client asked for.
-        """
+        """Note the outcome of a client's command, if the audit is about such."""
         match command:
             case commands.Login() | commands.Resume():
                 what = f"login of {command.name}"

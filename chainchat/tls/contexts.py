@@ -36,8 +36,7 @@ class Creator:
 def between_nodes(credentials: Credentials, *, check_dates: bool) -> SSL.Context:
     """For both ends of a link: TLS 1.3, and both show a certificate of a CA that is trusted.
 
-    Args:
-        check_dates: False to accept certificates before and after their time.
+    ``check_dates``: False to accept certificates before and after their time.
     """
     context = _context(credentials, SSL.TLS1_3_VERSION)
     store = context.get_cert_store()

@@ -24,7 +24,6 @@ PrivateKey = (
     | ed448.Ed448PrivateKey
     | dsa.DSAPrivateKey
 )
-"""The keys that a certificate for TLS can have."""
 
 OF_GROUP, OF_OTHERS = stat.S_IRWXG, stat.S_IRWXO
 READ_BY_GROUP = stat.S_IRGRP

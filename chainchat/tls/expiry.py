@@ -13,7 +13,6 @@ class Expiry:
     """When certificates expire, by whose they are."""
 
     def __init__(self, now: Callable[[], datetime]) -> None:
-        """Know of none; ``now`` is the wall clock."""
         self._now = now
         self._expires: dict[str, datetime] = {}
 

@@ -50,12 +50,7 @@ RECORDS = (b"\x16\x03", b"\x15\x03")
 
 
 def distrust(number: int, certificate: Certificate) -> str:
-    """Why a certificate was refused.
-
-    Args:
-        number: OpenSSL's.
-        certificate: the one in the chain of certificates that was refused.
-    """
+    """Why a certificate was refused, by OpenSSL's ``number``."""
     why = _VERIFYING.get(number, f"is not accepted (OpenSSL's error {number})")
     return f"shows a certificate that {why} ({described([certificate])})"
 

@@ -33,7 +33,7 @@ class Secured(Protocol):
     """A protocol that may be told to speak through TLS."""
 
     def handshakeCompleted(self) -> None:
-        """Note that TLS is agreed on; see Twisted's ``IHandshakeListener``."""
+        """See Twisted's ``IHandshakeListener``."""
 
     def writeConnectionLost(self) -> None:
         """Note that everything is sent, after ``half_close``."""
@@ -70,11 +70,7 @@ class Textless:
 
 
 class Below(ProtocolWrapper):
-    """What ``Encrypted`` takes for its transport: it writes records to the socket at once.
-
-    Attributes:
-        full: see ``writer``.
-    """
+    """What ``Encrypted`` takes for its transport: it writes records to the socket at once."""
 
     factory: "BelowFactory"
     outlet: Outlet
@@ -83,7 +79,6 @@ class Below(ProtocolWrapper):
     _gathered: list[bytes] | None = None
     _farewell: Farewell | None = None
     _shaken = False
-    """True once TLS is agreed on."""
 
     def makeConnection(self, transport: Any) -> None:
         self.outlet = Outlet(transport, self._filled)
@@ -183,7 +178,7 @@ class EncryptedOutlet:
 
     @property
     def written(self) -> int:
-        """See ``Writer``. Counts what TLS makes of the octets, and its handshake."""
+        """Counts what TLS makes of the octets, and its handshake."""
         return self._below.outlet.written
 
     def write(self, data: bytes) -> None:
@@ -192,25 +187,19 @@ class EncryptedOutlet:
         self._below.write_gathered()
 
     def close(self) -> None:
-        """See ``Writer``. Does not wait until the other side says that it has closed, too."""
+        """Does not wait until the other side says that it has closed, too."""
         self._transport.loseConnection()
         self._below.loseConnection()
 
     def half_close(self) -> None:
-        """See ``Writer``. Reads on, though TLS knows no half-closed connection."""
+        """Reads on, though TLS knows no half-closed connection."""
         protocol: Secured = self._transport.wrappedProtocol
         self._transport.loseConnection()
         self._below.outlet.when_sent(protocol.writeConnectionLost)
 
 
 def writer(transport: Any, full: Callable[[bool], object]) -> Writer:
-    """Take over all writing to a new connection.
-
-    Args:
-        transport: of the protocol; only the socket of a TCP connection is written to directly.
-        full: called with True when more than ``most`` octets stand unsent, with False when all are
-            sent.
-    """
+    """Take over all writing to a new connection; ``full``: see ``Outlet``."""
     if isinstance(transport, Encrypted):
         return EncryptedOutlet(transport, full)
     return Outlet(transport, full)
