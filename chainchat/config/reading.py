@@ -23,10 +23,7 @@ FIRST_CHAIN_PORT = 7101
 
 
 def load(path: Path) -> Settings:
-    """Read chain.ini.
-
-    Args:
-        path: the file; the relative paths in it start at its folder.
+    """Read chain.ini, whose relative paths start at its folder.
 
     Raises:
         ConfigError: the file cannot be used.
@@ -118,7 +115,7 @@ def _tls_files(section: Section) -> TLSFiles:
 
 
 def _node(section: Section, position: str, order: int | None) -> NodeSettings:
-    """One position; ``order``, its place among the founders if any, gives the default ports."""
+    """``order``, its place among the founders if any, gives the default ports."""
     try:
         kinds.POSITION.read(position)
     except ValueError:
@@ -146,7 +143,6 @@ def _node(section: Section, position: str, order: int | None) -> NodeSettings:
 
 
 def _refuse_clashes(section: Section, node: NodeSettings, taken: dict[object, str]) -> None:
-    """Refuse a node that claims something twice, or what an earlier node has taken."""
     for key, value, claim in _claims(node):
         if claim in taken:
             raise section.error(f"{key} = {value} is what {taken[claim]} has; choose another")

@@ -64,9 +64,9 @@ class Conversation(Protocol):
         self._connected = True
         self._idle: Timer | None = None
         self.stopping = False
-        """True if this conversation has asked for the end, and waits for it."""
+        """True if it has asked for the end, and waits for it."""
         self._answer: Iterator[str] = iter(())
-        """The lines of the answer that are not written yet."""
+        """Its lines that are not written yet."""
         self._tag = ""
 
     # --- from the socket
@@ -196,7 +196,6 @@ class Conversation(Protocol):
             self._next()
 
     def stopProducing(self) -> None:
-        """Write no more: the connection is gone."""
         self._answer = iter(())
 
 

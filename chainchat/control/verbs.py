@@ -24,7 +24,6 @@ from chainchat.node.report import Report
 from chainchat.node.times import shown_time
 
 PAGE_ACCOUNTS = PAGE_MESSAGES = 100
-"""Accounts, or messages, in a page."""
 
 DRAIN_SECONDS, MOST_DRAIN_SECONDS = 10, 600
 """Seconds over which clients are sent elsewhere: usual, most."""
@@ -341,4 +340,3 @@ VERBS = {
     "reload": Verb("reload", "read chain.ini and certificates again", 0, 0, _reload, True),
     "help": Verb("help [COMMAND]", "list the commands", 0, 1, _help),
 }
-"""All control commands."""

@@ -66,10 +66,10 @@ if TYPE_CHECKING:
     from chainchat.web.port import WebPort
 
 STOP_SECONDS = 1.0
-"""Time for a stopping node to answer what it has taken."""
+"""Seconds for a stopping node to answer what it has taken."""
 
 ANSWER_SECONDS = 0.1
-"""Time to answer whoever orders a stop, before it begins."""
+"""Seconds for the answer to whoever orders a stop, before it begins."""
 
 INCARNATION_STEP = 1_000
 """The most that a life's number grows: see ``begin_life``."""
@@ -376,7 +376,7 @@ class NodeService(Service):
         self._links.distrust(position, reason)
 
     def _client_factory(self, addresses: dict[str, str]) -> ClientFactory:
-        """A factory for clients; ``addresses``: where they find each node, by position."""
+        """``addresses``: where clients find each node, by position."""
         settings = self._settings
         server_info = ServerInfo(
             settings.name,

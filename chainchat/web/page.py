@@ -20,7 +20,6 @@ SOON_SECONDS = 30 * DAY_SECONDS
 MINUTES = POINTS * POINT_SECONDS // 60
 
 PLACE = re.compile(r"\{\{(\w+)\}\}")
-"""Where a part goes."""
 
 Parts = dict[str, str]
 """The parts of a page as HTML, by the id of their elements."""
