@@ -11,8 +11,6 @@ exactly once and in order. Every message arrives once and in order.
 """
 
 from collections.abc import Iterable
-from enum import Enum, auto
-from math import inf
 from random import Random
 
 from chainchat.client.engine import events, wire
@@ -21,6 +19,7 @@ from chainchat.client.engine.dialogue import Asked, Dialogue, Reply
 from chainchat.client.engine.login import Login
 from chainchat.client.engine.memory import Memory
 from chainchat.client.engine.passwords import Passwords, Step
+from chainchat.client.engine.phases import Phase, Phases
 from chainchat.client.engine.proof import Keys
 from chainchat.client.engine.receiving import Receiving
 from chainchat.client.engine.requests import Requests
@@ -35,21 +34,6 @@ from chainchat.client.engine.wire import (
     whole_number,
 )
 
-CONNECT_WITHIN = 10.0
-
-GREETING_WITHIN = 3.0
-"""Seconds before a node that accepted the connection answers ``/hello``; they double each time: who
-leaves the queue of a node that admits a crowd at a pace, and joins it again, makes it longer."""
-
-LONGEST_GREETING = 30.0
-"""The most that they grow to; also granted to a node that has said anything at all."""
-
-CLOSING_WITHIN = 2.0
-"""Seconds that a closing node gets for its last answers."""
-
-OFFLINE_TOLD_AFTER = 1.0
-"""Seconds; most breaks are over before."""
-
 PASSWORD_CODES = frozenset({434, 513})
 """Refusals of a LOGIN that needs a proof, or another one."""
 
@@ -57,18 +41,8 @@ PASSWORD_WRONG = 500
 """Refusals below this are for now."""
 
 
-class _Phase(Enum):
-    NEW = auto()
-    PAUSING = auto()  # until the next attempt
-    CONNECTING = auto()
-    GREETING = auto()  # /hello is on its way
-    LOGGING_IN = auto()
-    ONLINE = auto()
-    ENDED = auto()
-
-
 class Engine:
-    """One client of one account; the module's docstring tells how to run it."""
+    """One client of one account."""
 
     def __init__(
         self,
@@ -88,14 +62,11 @@ class Engine:
         """Make a client; ``start`` sets it going.
 
         Args:
-            name: the account.
             client: the client ID, fresh for each engine; ``memory`` may know an earlier one.
             nodes: where to connect, in this order; the nodes say where else.
             quiet: log in without being told what others say.
-            notices: be told who comes and goes.
             insist: try again when the name is in use, at the first login too.
             keys: of the account, to log in without the password; None: only while this runs.
-            password: of the account, if it is known already.
             asks: true if somebody answers ``PasswordNeeded``.
             memory: of an earlier run, which this one goes on with.
         """
@@ -113,13 +84,8 @@ class Engine:
         self._receiving = Receiving(name, self._memory, self._events)
         self._requests = Requests(self._events)
         self._leaving = False
-        self._phase = _Phase.NEW
+        self._phases = Phases()
         self._now = 0.0
-        self._alarm: float | None = None  # when the phase has lasted too long, or long enough
-        self._online_since: float | None = None
-        self._trouble_since: float | None = None  # until the next login; infinity: it was told
-        self._greeting_within = GREETING_WITHIN
-        self._connected_at = 0.0
         self._new_connection()
 
     def _new_connection(self) -> None:
@@ -159,18 +125,18 @@ class Engine:
     @property
     def ended(self) -> bool:
         """True once ``Ended`` was said."""
-        return self._phase is _Phase.ENDED
+        return self._phases.now is Phase.ENDED
 
     @property
     def alarm(self) -> float | None:
         """The time at which ``tick`` is due, to the millisecond; None if nothing is urgent."""
-        return self._alarm
+        return self._phases.alarm
 
     # --- what the program wants ------------------------------------------------------
 
     def start(self, now: float) -> None:
         """Begin to connect."""
-        assert self._phase is _Phase.NEW, "an engine starts once"
+        assert self._phases.now is Phase.NEW, "an engine starts once"
         self._now = now
         self._connect()
 
@@ -178,17 +144,14 @@ class Engine:
         """Say something; returns the number of this SEND in the events about it.
 
         Raises:
-            UnsendableError: no server would take it. A text too long for the server becomes a
-                ``SendRefused`` later.
+            UnsendableError: no server would take it. A text too long becomes a ``SendRefused``.
         """
         number = self._sending.add(wire.checked(to), wire.checked(text))
         self._pump()
         return number
 
     def request(self, verb: str, *arguments: str | int) -> int:
-        """Ask for LIST, WHO, SINCE, CHAIN or DELETE, once logged in.
-
-        Returns the number of this request in the event that answers it.
+        """Ask once logged in; returns the number of this request in the event that answers it.
 
         Raises:
             UnsendableError: an argument holds a control character.
@@ -206,9 +169,9 @@ class Engine:
         """Answer ``PasswordNeeded``; it is hashed now, and forgotten.
 
         Raises:
-            RefusedError: 522, no account can have this new password.
+            RefusedError: 522, no account can have it.
         """
-        if self._phase is _Phase.LOGGING_IN and self._passwords.wanted:
+        if self._phases.now is Phase.LOGGING_IN and self._passwords.wanted:
             self._ask(self._passwords.answer(password))
         else:
             self._passwords.keep(password)
@@ -247,11 +210,9 @@ class Engine:
 
     def connected(self, now: float) -> None:
         """The connection that ``ConnectTo`` asked for is open."""
-        assert self._phase is _Phase.CONNECTING, "no connection was asked for"
+        assert self._phases.now is Phase.CONNECTING, "no connection was asked for"
         self._now = now
-        self._phase = _Phase.GREETING
-        self._connected_at = now
-        self._alarm = now + self._greeting_within
+        self._phases.greeting(now)
         self._dialogue = Dialogue(now)
         self._dialogue.hello(self._client, notices=self._notices)
 
@@ -259,8 +220,7 @@ class Engine:
         """Take octets, cut anywhere. The fewer at a time, the shorter the turn."""
         self._now = now
         dialogue = self._dialogue
-        if self._phase is _Phase.GREETING:
-            self._alarm = self._connected_at + LONGEST_GREETING  # it is alive
+        self._phases.heard()
         try:
             for said in dialogue.feed(data, now):
                 self._said(said)
@@ -276,14 +236,12 @@ class Engine:
         self._lost(reason)
 
     def _lost(self, reason: str, *, unanswered: bool = False) -> None:
-        if self._phase in (_Phase.NEW, _Phase.PAUSING, _Phase.ENDED):
+        if self._phases.now in (Phase.NEW, Phase.PAUSING, Phase.ENDED):
             return
         if self._logout_sent or (self._leaving and not self._sending):
             self._end("logout", 0, "logged out")
             return
-        served = None if self._online_since is None else self._now - self._online_since
-        self._online_since = None
-        self._note_trouble()
+        served = self._phases.broke(self._now)
         host, port, _ = self._nodes.current
         wait = self._nodes.lost(served, sent_on=self._closing, unanswered=unanswered)
         self._events.append(events.ConnectionLost(host, port, reason, wait))
@@ -292,8 +250,7 @@ class Engine:
             self._events.append(broken)
         self._new_connection()
         if wait:
-            self._phase = _Phase.PAUSING
-            self._alarm = self._now + wait
+            self._phases.pausing(self._now + wait)
         else:
             self._connect()
 
@@ -302,30 +259,22 @@ class Engine:
         self._now = now
         if not listening:
             self._dialogue.deaf(now)
-            if self._phase is _Phase.GREETING:
-                self._alarm = now + self._greeting_within
-        if self._alarm is not None and now >= self._alarm:
-            self._alarm = None
+            self._phases.deaf(now)
+        if self._phases.is_over(now):
             self._time_is_up()
-        if self._trouble_since is not None and now - self._trouble_since >= OFFLINE_TOLD_AFTER:
-            self._trouble_since = inf
+        if self._phases.trouble_lasts(now):
             self._events.append(events.StillOffline())
-        if self._phase in (_Phase.LOGGING_IN, _Phase.ONLINE):
+        if self._phases.now in (Phase.LOGGING_IN, Phase.ONLINE):
             self._watch()
-        if self._phase is _Phase.ONLINE:
+        if self._phases.now is Phase.ONLINE:
             self._sending.tick(now)
             self._receiving.acknowledge(self._dialogue, now)
             self._pump()
 
-    def _note_trouble(self) -> None:
-        if self._trouble_since is None:
-            self._trouble_since = self._now
-
     # --- the connection --------------------------------------------------------------
 
     def _connect(self) -> None:
-        self._phase = _Phase.CONNECTING
-        self._alarm = self._now + CONNECT_WITHIN
+        self._phases.connecting(self._now)
         self._events.append(events.ConnectTo(*self._nodes.current))
 
     def _learn(self, nodes: str) -> None:
@@ -340,8 +289,7 @@ class Engine:
 
     def _end(self, reason: str, code: int, text: str) -> None:
         self._new_connection()
-        self._phase = _Phase.ENDED
-        self._alarm = self._trouble_since = None
+        self._phases.ended()
         self._memory.ended(reason)
         self._events += [events.Disconnect(), events.Ended(reason, code, text)]
 
@@ -350,30 +298,26 @@ class Engine:
             self._give_up(reason)
 
     def _time_is_up(self) -> None:
-        match self._phase:
-            case _Phase.PAUSING:
+        match self._phases.now:
+            case Phase.PAUSING:
                 self._connect()
-            case _Phase.CONNECTING:
+            case Phase.CONNECTING:
                 self._give_up("no answer")
-            case _Phase.GREETING:
-                self._greeting_within = min(LONGEST_GREETING, 2 * self._greeting_within)
+            case Phase.GREETING:
+                self._phases.no_greeting()
                 self._give_up("no answer", unanswered=True)
-            case _Phase.LOGGING_IN:
+            case Phase.LOGGING_IN:
                 self._log_in()
-            case _Phase.ONLINE if self._closing:
+            case Phase.ONLINE if self._closing:
                 self._give_up("the node is closing")
 
     def _log_in(self) -> None:
-        self._phase = _Phase.LOGGING_IN
-        self._alarm = None
+        self._phases.logging_in()
         self._dialogue.ask(self._login.request(self._receiving.last))
 
     def _logged_in(self, words: dict[str, str], *, resumed: bool) -> None:
-        self._phase = _Phase.ONLINE
+        self._phases.online(self._now)
         self.online = True
-        self._online_since = self._now
-        self._trouble_since = None
-        self._greeting_within = GREETING_WITHIN
         self._login.done(words)
         if self._memory.numbered_from is None:
             self._memory.numbered(whole_number(words.get("number", "1")) - 1)
@@ -387,8 +331,8 @@ class Engine:
     def _login_refused(self, verb: str, refusal: Refusal) -> None:
         match self._login.refused(verb, refusal):
             case events.LoginDelayed() as delayed:
-                self._note_trouble()
-                self._alarm = self._now + delayed.retry
+                self._phases.note_trouble(self._now)
+                self._phases.alarm = self._now + delayed.retry
                 self._events.append(delayed)
             case events.Ended() as ended:
                 self._end(ended.reason, ended.code, ended.text)
@@ -397,7 +341,7 @@ class Engine:
 
     def _password_refused(self, refusal: Refusal) -> None:
         """Try again later what is refused for now; else ask again, or give up."""
-        if self._phase is _Phase.LOGGING_IN and refusal.code < PASSWORD_WRONG:
+        if self._phases.now is Phase.LOGGING_IN and refusal.code < PASSWORD_WRONG:
             self._login_refused("LOGIN", refusal)
         else:
             self._ask(self._passwords.refused(refusal))
@@ -405,7 +349,7 @@ class Engine:
     # --- writing ---------------------------------------------------------------------
 
     def _pump(self) -> None:
-        if self._phase is not _Phase.ONLINE:
+        if self._phases.now is not Phase.ONLINE:
             if self._leaving and not self._sending and not self.ended:
                 self._end("logout", 0, "left while not logged in")
             return
@@ -497,8 +441,7 @@ class Engine:
             case "closing":
                 self._learn(note.words.get("nodes", ""))
                 self._closing = True
-                self._note_trouble()
-                self._alarm = self._now + CLOSING_WITHIN
+                self._phases.closing(self._now)
         self._events.append(events.Notice(note.code, note.words, note.text))
 
     def _heard_of(self, identifier: int) -> None:
