@@ -5,7 +5,7 @@ import getpass
 import os
 import ssl
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -111,7 +111,14 @@ def _make_parser() -> argparse.ArgumentParser:
         epilog=EXIT_STATUSES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    add = parser.add_argument
+    _add_where(parser.add_argument)
+    _add_what_to_send(parser.add_argument)
+    _add_how_to_run(parser.add_argument)
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    return parser
+
+
+def _add_where(add: Callable[..., object]) -> None:
     add(
         "--name",
         type=_name,
@@ -138,6 +145,9 @@ def _make_parser() -> argparse.ArgumentParser:
         type=Path,
         help="read the nodes from this file (default, without --connect: ./chain.ini)",
     )
+
+
+def _add_what_to_send(add: Callable[..., object]) -> None:
     add(
         "--send",
         metavar="TEXT",
@@ -155,6 +165,9 @@ def _make_parser() -> argparse.ArgumentParser:
         help="with --send: make one line of the text that fits everywhere, for pagers",
     )
     add("--to", metavar="NAME", type=_name, help="with --send: say it to this account alone")
+
+
+def _add_how_to_run(add: Callable[..., object]) -> None:
     add(
         "--password-file",
         metavar="FILE",
@@ -187,8 +200,6 @@ def _make_parser() -> argparse.ArgumentParser:
         type=Path,
         help="use this client.toml, instead of the one in your configuration folder",
     )
-    add("--version", action="version", version=f"%(prog)s {__version__}")
-    return parser
 
 
 def _name(text: str) -> str:
@@ -284,6 +295,19 @@ def _nodes(
     path = options.config or DEFAULT_CONFIG
     if options.config is None and not path.exists():
         parser.error("where to? Say --connect HOST:PORT, or --config chain.ini")
+    found = connect + _configured(parser, path, names, only_tls=options.tls)
+    if not found:
+        parser.error(f"--tls: no node of {path} has a tls-port")
+    return found
+
+
+def _configured(
+    parser: argparse.ArgumentParser,
+    path: Path,
+    names: dict[tuple[str, int], str],
+    *,
+    only_tls: bool,
+) -> list[Address]:
     from chainchat.config import ConfigError, load  # noqa: PLC0415 - --connect works without it
 
     try:
@@ -295,15 +319,8 @@ def _nodes(
         names |= dict.fromkeys(
             ((node.client_host, port) for port in (node.client_port, node.tls_port)), position
         )
-    plain = [
-        Address(n.client_host, n.client_port) for n in nodes if n.client_port and not options.tls
-    ]
-    found = connect + (
-        plain or [Address(n.client_host, n.tls_port, True) for n in nodes if n.tls_port]
-    )
-    if not found:
-        parser.error(f"--tls: no node of {path} has a tls-port")
-    return found
+    plain = [Address(n.client_host, n.client_port) for n in nodes if n.client_port and not only_tls]
+    return plain or [Address(n.client_host, n.tls_port, True) for n in nodes if n.tls_port]
 
 
 def _tls(

@@ -71,11 +71,9 @@ class Conversation:
         zone: datetime.tzinfo | None = datetime.UTC,
         name_of: Callable[[str, int], str] = "{}:{}".format,
     ) -> None:
-        """Begin a conversation.
+        """Ask and show nothing yet.
 
         Args:
-            engine: which carries out what is typed.
-            notices: True to show who comes and goes.
             asks: True if ``asking`` can be answered, without showing what is typed.
             zone: of the times that are shown; None: that of this machine.
             name_of: what to call the node at a host and port.

@@ -9,7 +9,6 @@ import datetime
 import time
 from collections.abc import Callable, Iterable
 from enum import Enum, auto
-from itertools import islice
 
 from chainchat.client.engine import events
 from chainchat.client.engine.engine import Engine
@@ -21,14 +20,11 @@ from chainchat.client.model.conversation import FOR_NO_LOG, Conversation, millis
 from chainchat.client.model.looks import Glyphs, Looks, Pieces
 from chainchat.client.model.missed import Missed
 from chainchat.client.model.own_verbs import OwnVerbs
+from chainchat.client.model.pending import Pending
 from chainchat.client.model.searching import Searching
 from chainchat.client.model.standing import Counts, Names, Standing
 from chainchat.client.model.transcript import Entry, Transcript
 from chainchat.client.model.view import View
-from chainchat.client.model.wrapping import wrapped
-
-MOST_PENDING_SHOWN = 5
-"""The newest pending lines, shown above the input line; the rest are counted."""
 
 MOST_PASTED = 3
 """Lines that are said without a question."""
@@ -61,7 +57,6 @@ class Room:
 
     Attributes:
         view: the part of the transcript that is shown.
-        pending: lines that are not confirmed, by number.
         panel: True while the chain is shown.
         alert: the loudest of what has happened since the terminal looked.
         leaving: True once the person has asked to leave.
@@ -82,9 +77,8 @@ class Room:
 
         Args:
             engine: has not started yet.
-            glyphs: that the terminal can show.
             settings: may change while this runs.
-            log: takes each line that is shown, in the order in which they come.
+            log: takes each line that is shown, in order.
             names: positions that are known already, by address.
             clock: monotonic seconds.
             wall: seconds since 1970.
@@ -113,7 +107,7 @@ class Room:
             ignored=self._ignored,
         )
         self._own = OwnVerbs(self, settings, self._ignored)
-        self.pending: dict[int, str] = {}
+        self.pending = Pending(glyphs)
         self.panel = False
         self.alert: Alert | None = None
         self._unshown = Backlog()
@@ -217,10 +211,10 @@ class Room:
                 self._arrived(event)
                 return
             case events.SendPending(number=number, to=to, text=text):
-                self.pending[number] = text if to == EVERYBODY else f">> {to}: {text}"
+                self.pending.add(number, text if to == EVERYBODY else f">> {to}: {text}")
                 return
             case events.SendAcknowledged(number=number):
-                self.pending.pop(number, None)
+                self.pending.remove(number)
                 self._said(event)
                 return
             case events.HistoryListed(request=request) if request == self._look:
@@ -231,7 +225,7 @@ class Room:
                     self._show(told)
                     return
             case events.SendRefused(number=number):
-                self.pending.pop(number, None)
+                self.pending.remove(number)
         self._note_standing(event)
         self.conversation.notices = self._tells_of_others
         self._show(self.conversation.heard(event))
@@ -394,14 +388,6 @@ class Room:
         line = standing.fitted([harmless(self._glyphs.fit(p)) for p in parts], dot, columns)
         return [("class:status.warning" if bad else "class:status", line)]
 
-    def pending_rows(self, columns: int) -> list[Pieces]:
-        """The lines that are not confirmed."""
-        shown = list(islice(reversed(self.pending.values()), MOST_PENDING_SHOWN))[::-1]
-        more = len(self.pending) - len(shown)
-        lines = [f"{self._glyphs.pending} {more} more"] if more else []
-        lines += [f"{self._glyphs.pending} {harmless(self._glyphs.fit(text))}" for text in shown]
-        return [row for line in lines for row in wrapped([("class:faint", line)], columns)[:3]]
-
     def panel_rows(self, columns: int) -> list[Pieces]:
         """The chain, drawn, while it is wanted."""
         if not self.panel:
@@ -437,18 +423,6 @@ class Room:
     def page(self) -> int:
         """Rows of a page."""
         return max(1, self._size[1] - 2)
-
-    def last_words(self, *, kept: bool) -> list[str]:
-        """What to say on the terminal after the screen is gone."""
-        if not self.pending:
-            return []
-        count = len(self.pending)
-        told = "1 of your lines was" if count == 1 else f"{count} of your lines were"
-        later = "; the next start says " + ("it" if count == 1 else "them") if kept else ""
-        shown = list(islice(self.pending.values(), MOST_PENDING_SHOWN))
-        more = [f"|   and {count - len(shown)} more"] if count > len(shown) else []
-        lines = [f"|   {harmless(self._glyphs.fit(text))}" for text in shown]
-        return [f"* {told} not confirmed{later}:", *lines, *more]
 
 
 def _lines_of(text: str) -> int:

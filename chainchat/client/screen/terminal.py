@@ -97,8 +97,6 @@ class Terminal:
         """Run ``engine``, which has not started yet.
 
         Args:
-            engine: the client.
-            settings: what the person has chosen.
             tls: which CAs to trust; see ``Connection``.
             log: takes each line that is shown.
             memory: where what is pending survives the end; None: it does not.
@@ -126,20 +124,23 @@ class Terminal:
             on_text_changed=self._edited,
         )
         self.searched = Buffer(name="search", multiline=False, on_text_changed=self._find)
-        self.app: Application[None] = Application(
+        self.app = self._application()
+        self.app.key_processor.before_key_press += lambda _: self.room.saw()
+        self.app.ttimeoutlen = self.app.timeoutlen = ESCAPE_WITHIN
+
+    def _application(self) -> Application[None]:
+        return Application(
             layout=self._layout(),
             key_bindings=Keyboard(self).bindings(),
             style=self._style,
             color_depth=self._depth,
             full_screen=True,
-            mouse_support=Condition(lambda: settings.mouse == "on"),
+            mouse_support=Condition(lambda: self._settings.mouse == "on"),
             input=_keyboard(),
             output=self._output,
             max_render_postpone_time=None,
             after_render=lambda _: self._drawn(),
         )
-        self.app.key_processor.before_key_press += lambda _: self.room.saw()
-        self.app.ttimeoutlen = self.app.timeoutlen = ESCAPE_WITHIN
 
     def _has_few_colours(self) -> bool:
         depth = self._depth or self._output.get_default_color_depth()
@@ -160,7 +161,7 @@ class Terminal:
             [
                 self._rows(lambda columns, most: self.room.panel_rows(columns)[:most]),
                 Window(_Transcript(self.room)),
-                self._rows(lambda columns, most: self.room.pending_rows(columns)[-most:]),
+                self._rows(lambda columns, most: self.room.pending.rows(columns)[-most:]),
                 ConditionalContainer(
                     Window(typed, height=height, wrap_lines=True, dont_extend_height=True),
                     ~is_searching,
@@ -234,7 +235,9 @@ class Terminal:
         size = self._output.get_size()
         self.room.view.to_end()
         rows = self.room.rows(size.columns, min(LAST_ROWS, size.rows - 2))
-        rows += [[("", line)] for line in self.room.last_words(kept=self._memory is not None)]
+        rows += [
+            [("", line)] for line in self.room.pending.last_words(kept=self._memory is not None)
+        ]
         pieces = [piece for row in rows for piece in (*row, ("", "\n"))]
         depth = self._depth or self._output.get_default_color_depth()
         plain = create_output(sys.stdout)  # the other one takes cells

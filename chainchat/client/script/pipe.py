@@ -58,12 +58,10 @@ class Pipe:
         """Run ``engine``, which has not started yet.
 
         Args:
-            json: print events rather than lines.
             follow: stay, and print, after the end of the input.
             timeout: seconds that settling everything may take after the end of the input.
             send: say these, and print nothing but their ids; None: read standard input.
             to: an account, or ``*``.
-            tls: which CAs to trust; see ``Connection``.
             named: the name of what is sent, if it has one.
             names: positions that are known already, by address.
         """
