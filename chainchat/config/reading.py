@@ -39,8 +39,8 @@ def _settings(path: Path, parser: configparser.RawConfigParser) -> Settings:
     chain = Section(path, parser, "chain", keys.CHAIN_KEYS)
     clients = Section(path, parser, "clients", keys.CLIENTS_KEYS)
     limits = Section(path, parser, "limits", keys.LIMITS_KEYS)
-    accounts = Section(path, parser, "accounts", keys.ACCOUNTS_KEYS)
     storage = Section(path, parser, "storage", keys.STORAGE_KEYS)
+    accounts = Section(path, parser, "accounts", keys.ACCOUNTS_KEYS)
     tls = Section(path, parser, "tls", keys.TLS_KEYS)
     log = Section(path, parser, "log", keys.LOG_KEYS)
     keep_days, keep_octets = storage.take("keep", kinds.KEEP, (0, 0))
@@ -63,11 +63,7 @@ def _settings(path: Path, parser: configparser.RawConfigParser) -> Settings:
         most_accounts=limits.take("most-accounts", kinds.MOST_ACCOUNTS, 100_000),
         send_rate=limits.take("send-rate", kinds.RATE, 200),
         send_burst=limits.take("send-burst", kinds.SEND_BURST, 2_000),
-        accounts=AccountRules(
-            new=accounts.take("new", kinds.NEW_ACCOUNTS, NewAccounts.OPEN),
-            delete_others=accounts.take("delete-others", kinds.YES_OR_NO, True),
-            plaintext=accounts.take("plaintext", kinds.PLAINTEXT, Plaintext.AUTO),
-        ),
+        accounts=_account_rules(accounts),
         stop=storage.take("stop", kinds.OCTETS, 100_000_000),
         keep_days=keep_days,
         keep_octets=keep_octets,
@@ -77,10 +73,12 @@ def _settings(path: Path, parser: configparser.RawConfigParser) -> Settings:
         chain_tls=tls.take("chain", kinds.YES_OR_NO, False),
         check_dates=tls.take("check-dates", kinds.YES_OR_NO, True),
         log_format=log.take("format", kinds.LOG_FORMAT, LogFormat.TEXT),
-        values={
-            (name, key): parser[name][key] for name in parser.sections() for key in parser[name]
-        },
+        values=_values(parser),
     )
+
+
+def _values(parser: configparser.RawConfigParser) -> dict[tuple[str, str], str]:
+    return {(name, key): parser[name][key] for name in parser.sections() for key in parser[name]}
 
 
 def _nodes(
@@ -97,6 +95,14 @@ def _nodes(
         nodes[position] = _node(section, position, order if founder else None)
         _refuse_clashes(section, nodes[position], taken)
     return nodes
+
+
+def _account_rules(section: Section) -> AccountRules:
+    return AccountRules(
+        new=section.take("new", kinds.NEW_ACCOUNTS, NewAccounts.OPEN),
+        delete_others=section.take("delete-others", kinds.YES_OR_NO, True),
+        plaintext=section.take("plaintext", kinds.PLAINTEXT, Plaintext.AUTO),
+    )
 
 
 def _tls_files(section: Section) -> TLSFiles:

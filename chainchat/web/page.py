@@ -314,8 +314,12 @@ def _body(report: Report, made: Parts) -> Iterator[Child]:
         ),
     )
     yield tag("main", drawn, in_words)
+    yield _footer(report)
+
+
+def _footer(report: Report) -> Element:
     started = report.started.replace("T", " ").replace("Z", " UTC")
-    yield tag(
+    return tag(
         "footer",
         f"chainchat {report.version}, running since {started}. ",
         tag(
