@@ -65,7 +65,7 @@ class Account(Struct, array_like=True, gc=False):
 
 
 class _Plain(Struct, array_like=True, gc=False):
-    """A user without a password, in an old record.
+    """A user without a password.
 
     An old record stays as it is until one of its accounts changes: nodes that copy the log must
     have the same octets.
@@ -91,7 +91,7 @@ class AccountRecords:
 
     Attributes:
         newest: number of the account that the newest record began with.
-        room: how many more accounts the newest record takes.
+        room: for how many more accounts that has room.
     """
 
     def __init__(self, bounds: Bounds) -> None:

@@ -1,14 +1,13 @@
 """Commands: the changes of the chat, as they travel through the log.
 
-A command is a frozen record, encoded as a MessagePack array, and holds all that its effect depends
-on. Fields that many share:
+A command is a MessagePack array that holds all that its effect depends on. Fields that many share:
 
 - session: ``origin.counter``, unique for ever; None if the node's owner gave an operator's command.
 - account: the id of the log entry that created it. A name can be given again, a number cannot.
 - checked: the id of the entry that set the verifier against which the origin has checked a password
   or a proof; 0 for none. If another verifier counts by now, the command is refused.
 
-A field that an older version did not write has a default, which means what that version did.
+The default of a field that an older version did not write means what that version did.
 """
 
 from msgspec import Struct, msgpack
@@ -82,7 +81,7 @@ class Saying(Struct, frozen=True, array_like=True, gc=False):
 
 
 class Say(Command, frozen=True, array_like=True, tag="say", gc=False):
-    """Say one or more messages that came together from one client (``client``: the program's id).
+    """Say the messages that came together from one client (``client``: the program's id).
 
     The entry takes a sequence number for each: the message's id.
     """
@@ -97,7 +96,7 @@ class Say(Command, frozen=True, array_like=True, tag="say", gc=False):
 class Delete(Command, frozen=True, array_like=True, tag="delete", gc=False):
     """Delete ``account``, or the account ``name`` if that is UNKNOWN.
 
-    ``others``: everybody may delete another's account, not only operators.
+    ``others``: everybody may delete another's account.
     """
 
     session: str
@@ -171,7 +170,7 @@ class Logout(Command, frozen=True, array_like=True, tag="logout", gc=False):
 
     Attributes:
         seen: the read mark, 0 to leave it.
-        finished: the program to forget, since it repeats nothing any more; empty for none.
+        finished: the program to forget, which repeats nothing any more.
     """
 
     session: str
@@ -261,7 +260,7 @@ def origin_of(session: str) -> str:
 
 
 UNANNOUNCED = "u"
-"""Ends the id of a session of whose beginning and end nobody is told."""
+"""Ends the id of a session whose beginning and end nobody is told."""
 
 
 def is_announced(session: str) -> bool:

@@ -109,8 +109,8 @@ class LineSplitter:
     """Cuts what one connection receives into lines, which end in LF, CR LF or CR NUL.
 
     Where people type, a CR alone ends a line too, and a NUL is nothing: some terminals send no LF,
-    and some clients send NULs to stay connected. Taking data in costs next to nothing; lines are
-    cut when asked for.
+    and some clients send NULs to stay connected. Lines are cut when asked for; taking data in is
+    cheap.
 
     Attributes:
         complete: the lines that are not cut yet, each with its LF.
@@ -174,7 +174,7 @@ class LineSplitter:
     def cut(self, most: int = -1) -> list[bytes | Literal[TooLong.TOO_LONG]]:
         """Cut the next complete lines, at most ``most``, or all; without endings.
 
-        TOO_LONG stands for each line over the limit, so that answers keep their order.
+        TOO_LONG stands for each line over the limit.
         """
         # `split` does the work for every octet at C's speed. (`replace` takes three times as long
         # for CR LF.)
@@ -262,7 +262,6 @@ _HTTP = re.compile(r"[^ ]+ [^ ]+ HTTP/[0-9]|host:", re.IGNORECASE)
 def is_http(line: str) -> bool:
     """True if a line is HTTP: a request line or a Host header.
 
-    Ask before the login: a web page can make a browser send a request whose *body* is lines of
-    chat.
+    Ask before the login: a web page can make a browser send lines of chat in a request's *body*.
     """
     return _HTTP.match(line) is not None

@@ -35,7 +35,7 @@ class Program:
         checksums: of what was said, parallel to ``numbers``.
         values: the message's id, or minus the refusal's code; likewise.
         first: how many records came before the one that the arrays begin with.
-        written: the newest record in the last snapshot, NEVER if there was none.
+        written: the newest record in the last snapshot, or NEVER.
     """
 
     __slots__ = (
@@ -231,9 +231,9 @@ class Programs:
         return program
 
     def said(self, program: Program, before: int) -> None:
-        """Charge a program in use for new SENDs; forget others if there are too many.
+        """Charge a program in use for its SENDs; forget others if there are too many.
 
-        ``before``: how many of its SENDs were remembered before the new ones.
+        ``before``: how many were remembered before the new ones.
         """
         if len(program.numbers) > self._most_sends:
             program.forget_oldest()

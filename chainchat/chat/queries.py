@@ -86,7 +86,7 @@ class Page(Struct, frozen=True):
 
     Attributes:
         more: the query for the next page, None if this is the last.
-        refused: why the answer ends here; this page is the last.
+        refused: why the answer ends here.
         removed: set if messages that were asked for may be gone.
     """
 

@@ -57,10 +57,7 @@ class Resume(Struct, frozen=True):
 
 
 class Authenticate(Struct, frozen=True):
-    """Begin to prove that the program knows the password of ``name``.
-
-    ``first``: SCRAM's first message.
-    """
+    """Begin to prove knowledge of the password of ``name``; ``first``: SCRAM's first message."""
 
     name: str
     first: str

@@ -18,8 +18,8 @@ def check_login(account: Account | None, command: commands.Login) -> None:
     """Check a login to ``account``, None if there is none of this name.
 
     Raises:
-        RefusedAtApplyError: 434, the password is not the one that was checked; 513, it has to be
-            changed first; or why the account must not be made.
+        RefusedAtApplyError: 434, another password was checked; 513, it has to be changed first; or
+            why the account must not be made.
     """
     if account is not None:
         check_secret(account, command.checked)

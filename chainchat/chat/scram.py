@@ -112,7 +112,7 @@ def client_proof(salted_password: bytes, said: bytes) -> bytes:
 
 
 def server_signature(salted_password: bytes, said: bytes) -> bytes:
-    """The signature that the client expects of a server that has the verifier."""
+    """The signature that the client expects."""
     return _hmac(_hmac(salted_password, b"Server Key"), said)
 
 
@@ -178,7 +178,7 @@ class Exchange:
 
         Raises:
             BrokenExchangeError: it does not belong to this exchange.
-            WrongProofError: the client does not know the password.
+            WrongProofError: it is none.
         """
         found = _FINAL.fullmatch(message)
         if found is None:

@@ -29,7 +29,7 @@ _MINUTES_OF_DAY = _DAY // _MINUTE
 
 
 class Human(Mode):
-    """The mode of people. It has no tags, and ignores those it is given."""
+    """The mode of people, without tags."""
 
     same_to_all = True
     pipelines = False

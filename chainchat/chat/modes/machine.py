@@ -82,7 +82,6 @@ class Machine(Mode):
         return f"+OK @{tag} id={id} again" if again else f"+OK @{tag} id={id}"
 
     def all_sent(self, tags: Sequence[str], ids: Sequence[int]) -> list[str]:
-        """The same of many, which need not be asked for one by one."""
         return [f"+OK @{tag} id={id_}" for tag, id_ in zip(tags, ids, strict=True)]
 
     def done(self, tag: str, text: str) -> str:

@@ -45,7 +45,6 @@ class ChainView(Struct, frozen=True):
         role: ``head``, ``middle``, ``tail``, ``only``, or why it has none.
         committed: the newest id that is on every member's disk.
         away: positions of the chain that this node cannot reach.
-        version: empty if it is not told.
     """
 
     epoch: int
@@ -101,10 +100,7 @@ class Mode(Protocol):
         """
 
     def leading_messages(self, lines: Sequence[Line]) -> list[tuple[str, Say]]:
-        """The tags and requests of the first lines, while they say something.
-
-        They become one command. Every other line is for ``parse``.
-        """
+        """The tags and requests of the first lines, while they say something: one command."""
 
     def tag_of(self, line: Line) -> str:
         """The tag for the answer to an unreadable line; NO_TAG if it has none."""
@@ -147,7 +143,7 @@ class Mode(Protocol):
         *,
         logged_in: bool,  # noqa: ARG002
     ) -> list[str]:
-        """Those of a client's unheard lines that can be shown; by default all.
+        """Those of a client's unheard lines that can be shown.
 
         What may be a password, a token or a part of a proof is left out.
         """
@@ -211,7 +207,7 @@ _ROLES = {
 def drawn(view: ChainView) -> list[str]:
     """The chain for people: ``epoch 3   head -> middle (away) -> [tail]   committed 1042``.
 
-    The notes follow; the last line says which node this is.
+    The notes follow, then which node this is.
     """
     drawing = " -> ".join(
         (f"[{position}]" if position == view.node else position)

@@ -123,7 +123,7 @@ def _send(rest: str) -> Request | None:
 def _said(number: str, to: str, text: str) -> Say | None:
     """The request of a SEND with these parts; None if its number is none.
 
-    0 is as wrong as none: in a Say, it stands for "no number".
+    0 is none, too: in a Say, it stands for "no number".
     """
     value = int(number)
     if not 0 < value <= LARGEST:
