@@ -1,4 +1,4 @@
-"""The command line of the bundled client, with what ``client.toml`` says where it says nothing."""
+"""The command line of the bundled client, and ``client.toml`` where it says nothing."""
 
 import argparse
 import getpass
@@ -281,7 +281,7 @@ def _nodes(
 ) -> list[Address]:
     """The nodes of ``--connect``, or of the settings; then those of the configuration.
 
-    ``names`` takes the positions of the latter.
+    ``names`` takes their positions.
     """
     options.tls = options.tls or chosen.tls
     try:

@@ -1,6 +1,6 @@
 """The engine on asyncio: owns the socket and the clock, and decides nothing.
 
-``run`` returns when the engine has ended, and raises what the program's handler of events raises.
+``run`` returns when the engine has ended, and raises what the handler of events raises.
 """
 
 import asyncio
@@ -62,9 +62,9 @@ class Connection:
     ) -> None:
         """Run ``engine``, which has not started yet.
 
-        ``heard`` is called with each event, in order. It may use the engine, and need not
-        ``flush``. A program that cannot show all of it at once calls ``behind`` or ``hold``.
-        ``tls`` says which CAs to trust; by default, those of the system.
+        ``heard`` is called with each event, in order. It may use the engine without a ``flush``. A
+        program that cannot show all of it at once calls ``behind`` or ``hold``. ``tls`` says which
+        CAs to trust; by default, those of the system.
         """
         self._engine = engine
         self._heard = heard
@@ -132,7 +132,7 @@ class Connection:
             self._flushing = False
 
     def _turn(self, step: Callable[..., None], *arguments: object) -> None:
-        """Let the engine take one step. An error ends ``run``."""
+        """An error ends ``run``."""
         try:
             step(*arguments)
             self.flush()

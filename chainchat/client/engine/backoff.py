@@ -81,7 +81,7 @@ class Nodes:
             served: how many seconds the session lasted, if there was one.
             sent_on: True if the node announced that it closes, and named the others.
             unanswered: True if the node accepted the connection and said nothing: it is frozen, or
-                has too many clients to greet, which coming back at once would make worse.
+                has too many clients to greet, and coming back at once would make that worse.
         """
         if served is not None and (sent_on or served >= LASTING):
             self._failures = 0

@@ -1,7 +1,7 @@
 """One connection: requests go out, and each reply is paired with its request.
 
-Replies keep the order of the requests, so each answers the oldest one. Only CHAIN and PING are
-answered at once, whatever waits: so the dialogue can tell a waiting node from a dead one.
+Each reply answers the oldest request. Only CHAIN and PING are answered at once, whatever waits: so
+the dialogue can tell a waiting node from a dead one.
 """
 
 from collections import deque

@@ -177,9 +177,7 @@ class Engine:
             self._passwords.keep(password)
 
     def change_password(self, old: str, new: str) -> None:
-        """Set another password, or remove it if ``new`` is empty. ``old``: if there is one.
-
-        ``PasswordChanged`` or ``PasswordRefused`` follows.
+        """Set another password, or remove it if ``new`` is empty; ``old``: if there is one.
 
         Raises:
             RefusedError: 522, no account can have it.

@@ -96,7 +96,6 @@ class Ended(Event, frozen=True, tag="ended"):
         reason: ``logout``, ``moved`` (the session was resumed elsewhere), ``deleted`` (the account
             was), ``kicked`` (by an operator) or ``refused`` (no node will ever accept the login).
         code: the protocol's error code, or 0.
-        text: for people.
     """
 
     reason: str
@@ -150,7 +149,7 @@ class SendPending(Event, frozen=True, tag="pending"):
 class SendAcknowledged(Event, frozen=True, tag="acknowledged"):
     """A SEND is on the disk of every member of the chain, as message ``id``.
 
-    ``again``: the chain had it already, from an attempt whose answer was lost.
+    ``again``: it already was, by an attempt whose answer was lost.
     """
 
     number: int

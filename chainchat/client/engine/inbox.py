@@ -1,7 +1,7 @@
 """Received messages: each one once and in order, whatever is pushed twice or missing.
 
-Each push names the one before, so a hole shows at once. SINCE fills the hole, page by page; until
-then pushes are held back, and dropped if they are too many: a hole in turn.
+Each push names the one before, so a hole shows at once. SINCE fills it, page by page; until then
+pushes are held back, and dropped if they are too many: a hole in turn.
 """
 
 from collections.abc import Sequence

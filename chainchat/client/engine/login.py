@@ -12,8 +12,8 @@ from chainchat.client.engine.wire import Refusal, whole_number
 class Login:
     """The account's token, while there is one, and the retries.
 
-    RESUME needs the id after which to go on: of the last message seen, or else the account's read
-    mark from LOGIN's reply.
+    RESUME needs the id of the last message seen, or else the account's read mark from LOGIN's
+    reply.
     """
 
     def __init__(

@@ -1,6 +1,6 @@
 """What a client remembers from one run to the next, so that an end or a crash says nothing twice.
 
-``Memory`` itself forgets everything with the process; ``kept_memory`` keeps it on the disk.
+``Memory`` forgets everything with the process; ``kept_memory`` keeps it on the disk.
 """
 
 import base64

@@ -71,7 +71,7 @@ class Passwords:
         return PasswordNeeded(refusal.text, new)
 
     def keep(self, password: str) -> None:
-        """Keep an answer that came when the connection had broken, for the next one."""
+        """Keep an answer that came while there was no connection."""
         self._password = _prepared(password)
 
     def answer(self, password: str) -> Step:

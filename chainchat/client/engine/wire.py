@@ -97,7 +97,7 @@ ServerLine = Push | Done | Refusal | Item | End | Note
 
 
 class LineReader:
-    """Cuts bytes into lines; decodes and splits a chunk as a whole, for speed."""
+    """Cuts bytes into lines, decoding and splitting a chunk as a whole, for speed."""
 
     def __init__(self) -> None:
         self._rest = bytearray()

@@ -1,8 +1,7 @@
 """The memory of a client on the disk: one SQLite file for each account and chain, locked.
 
-A chain is known by its nodes: beside the file stands a link for each address that belongs to it. So
-whichever node is named, the file is found, and a second client that comes to another node of the
-same chain finds it locked.
+A chain is known by its nodes: beside the file stands a link for each of their addresses. So the
+file is found whichever node is named, and a second client of the same chain finds it locked.
 """
 
 import os
@@ -57,7 +56,7 @@ class KeptMemory(Memory):
         self._urgent = False
         self._changed = False
         self._stale = False
-        """True while the file is behind, because it could not be written."""
+        """The file is behind, because it could not be written."""
         self._kept_at = 0.0
         os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
         self._file = sqlite3.connect(path, timeout=0, isolation_level=None)

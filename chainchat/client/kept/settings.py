@@ -25,7 +25,7 @@ class SettingsError(Exception):
 
 
 class Settings(Struct, forbid_unknown_fields=True):
-    """One person's choices; each has a default.
+    """One person's choices.
 
     Attributes:
         name: the account to log in as.

@@ -1,4 +1,4 @@
-"""Lines that wait to be shown, each made when its turn comes."""
+"""Lines that wait to be shown."""
 
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -8,7 +8,7 @@ MOST_LINES = 200
 """Lines that are shown in one turn of the event loop."""
 
 MOST_CHARACTERS = 16 * 1024
-"""Characters shown in one turn, before its last line."""
+"""In one turn, before its last line."""
 
 
 class Backlog:

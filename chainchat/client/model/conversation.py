@@ -1,7 +1,7 @@
 """A person's lines in and out, without I/O: human mode, on top of machine mode.
 
-Only ``/last`` differs from the server's human mode: machine mode has only SINCE, so the client asks
-ever further back until there are enough messages.
+Machine mode has only SINCE: for ``/last`` the client asks ever further back until there are enough
+messages.
 """
 
 import datetime
@@ -45,7 +45,7 @@ MOST_NAMES = 10_000
 """Accounts that are remembered for completion."""
 
 LONGEST_QUOTED = 100
-"""Characters of a refused line that are shown with the refusal."""
+"""Characters of a refused line that its refusal shows."""
 
 IDS_PER_MESSAGE = 4
 """Ids that ``/last`` looks back for each message: logins and others' mail have ids, too."""
@@ -76,7 +76,6 @@ class Conversation:
         Args:
             asks: True if ``asking`` can be answered, without showing what is typed.
             zone: of the times that are shown; None: that of this machine.
-            name_of: what to call the node at a host and port.
         """
         self.names: set[str] = set()
         self.here: set[str] = set()

@@ -40,7 +40,6 @@ class LookingBack:
 
     Attributes:
         wanted: what is looked for; empty before the first search.
-        active: True while pages are asked for.
         reached: the oldest message that was looked at; None before the first.
         ended: True once everything was looked at.
     """
@@ -87,7 +86,7 @@ class LookingBack:
             self.go_on()
 
     def stop(self) -> None:
-        """Ask no more. A page that is on its way is not looked at."""
+        """A page that is on its way is not looked at."""
         self.active = False
         self._request = 0
         self._open_window(self._high)

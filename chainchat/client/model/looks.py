@@ -13,7 +13,7 @@ Pieces = list[tuple[str, str]]
 """Styles and texts of a line, as prompt_toolkit has them."""
 
 NAME_COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#b8a000")
-"""For names; Okabe and Ito's, which colour-blind people can tell apart (the yellow is darker)."""
+"""Okabe and Ito's, which colour-blind people can tell apart (the yellow is darker)."""
 
 NAME_COLOURS_OF_16 = ("ansicyan", "ansiyellow", "ansibrightblue", "ansimagenta", "ansibrightcyan")
 """The same for terminals with 16 colours; red and green mean something else."""

@@ -1,7 +1,7 @@
 """What somebody missed who comes back, without I/O.
 
-The newest messages are asked for at once, so that there is something to read while the rest comes
-in order. What the server pushes up to the newest of them was missed.
+The newest messages are asked for at once, to be read while the rest comes in order. What the server
+pushes up to the newest of them was missed.
 """
 
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ class Missed:
 
     Attributes:
         after: id of the newest message that was not missed.
-        count: how many were missed; None as long as this is not known.
+        count: how many were missed, once this is known.
     """
 
     def __init__(self, login: LoggedIn, name: str) -> None:

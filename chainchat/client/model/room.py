@@ -1,8 +1,8 @@
 """What a person's screen shows, without a terminal: transcript, pending lines, status, questions.
 
 ``terminal`` draws it and brings keys. A sent line is pending until it is confirmed; then it stands
-in the transcript, in the place that its id gives it. So the transcript shows only what has
-happened. One's own lines show this machine's time: their confirmations carry none.
+in the transcript, in the place that its id gives it: the transcript shows only what has happened.
+One's own lines show this machine's time: their confirmations carry none.
 """
 
 import datetime
@@ -79,7 +79,6 @@ class Room:
             engine: has not started yet.
             settings: may change while this runs.
             log: takes each line that is shown, in order.
-            names: positions that are known already, by address.
             clock: monotonic seconds.
             wall: seconds since 1970.
         """

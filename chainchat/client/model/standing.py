@@ -1,7 +1,6 @@
 """How things stand: what is known of every node, and the status line that tells it.
 
-The line is made of parts, the most important first; what does not fit is left out from its end, so
-nothing important is ever cut.
+The line is made of parts, the most important first; what does not fit is left out from its end.
 """
 
 import re
@@ -32,11 +31,11 @@ class Standing:
     """What the client knows of the nodes.
 
     Attributes:
-        node: the position of the connected node; empty while there is none.
+        node: the position of the connected node, if any.
         next_try: the monotonic time of the next attempt to connect.
         waits_for: positions that the chain waits for; None: it confirms.
         chain: the words of the newest answer to CHAIN.
-        lag: seconds that the newest answer took.
+        lag: seconds that this answer took.
     """
 
     def __init__(self, names: Names | None = None) -> None:

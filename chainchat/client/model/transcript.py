@@ -1,7 +1,7 @@
 """What was said and told, in order: messages by their ids, notices where they came.
 
-Messages may come in any order: one's own when they are confirmed, the newest before those that were
-missed. Each has its place all the same. A notice stays behind what was the newest when it came.
+One's own messages come when they are confirmed, the newest before those that were missed; each has
+its place all the same. A notice stays behind what was the newest when it came.
 """
 
 import datetime

@@ -1,7 +1,7 @@
 """Drawing that stays right in terminals of any opinion about the width of characters.
 
 Terminals disagree about emoji of several characters, and about marks. prompt_toolkit moves the
-cursor by steps, from where it believes it to be: after one such character, all that follows on the
+cursor by steps from where it believes it to be: after one such character, all that follows on the
 row would stand elsewhere, and what it is to replace would stay.
 """
 

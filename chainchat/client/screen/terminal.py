@@ -1,7 +1,7 @@
 """The client for people: one full-screen application from the first key to the last.
 
 It draws a ``Room`` and brings it keys. The terminal never echoes anything itself, since it is never
-given back between two lines: so whatever is typed or pasted stands there once. The transcript is
+given back between two lines: whatever is typed or pasted stands there once. The transcript is
 scrolled and searched inside, because a line that is confirmed late belongs between others, and
 because nothing above the input line could be drawn again after the window's size has changed.
 """
@@ -98,9 +98,7 @@ class Terminal:
 
         Args:
             tls: which CAs to trust; see ``Connection``.
-            log: takes each line that is shown.
             memory: where what is pending survives the end; None: it does not.
-            names: positions that are known already, by address.
         """
         self._settings = settings
         self._memory = memory

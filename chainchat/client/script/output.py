@@ -1,7 +1,6 @@
 """Standard output as a pipe whose reader may be slow: only the output waits for the reader.
 
-A blocking write would hold up the whole client. So each write is only as large as a pipe is certain
-to take.
+A blocking write would hold up the whole client: each is only as large as a pipe is certain to take.
 """
 
 import asyncio

@@ -63,7 +63,6 @@ class Pipe:
             send: say these, and print nothing but their ids; None: read standard input.
             to: an account, or ``*``.
             named: the name of what is sent, if it has one.
-            names: positions that are known already, by address.
         """
         self._engine = engine
         self._json = json
