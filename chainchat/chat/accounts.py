@@ -102,11 +102,11 @@ class AccountRecords:
         self._changed: set[int] = set()
         self._snapshot_at = 0
         self._unwritten: set[int] = set()
-        """Records of the snapshot that are not written yet."""
+        """Not written yet."""
         self._before: dict[int, Account] = {}
-        """Their accounts that have changed since, as they were."""
+        """Accounts in these that have changed since, as they were."""
         self._removed: dict[int, list[Account]] = {}
-        """Their accounts that were removed since, by record."""
+        """Accounts in these that were removed since, by record."""
 
     def add(self, account: Account) -> None:
         """Add an account."""

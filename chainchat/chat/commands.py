@@ -250,7 +250,7 @@ def decode(data: bytes) -> AnyCommand:
 
 
 def span(command: AnyCommand) -> int:
-    """How many sequence numbers the command's entry takes."""
+    """Sequence numbers that the command's entry takes."""
     return len(command.sayings) if isinstance(command, Say) else 1
 
 

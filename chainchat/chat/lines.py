@@ -52,12 +52,12 @@ class TelnetFilter:
         return b"" if offered else IAC + _WILL + _ECHO
 
     def reveal(self) -> bytes:
-        """Octets that end this; none if the client shows what is typed."""
+        """Octets that end this, if it is so."""
         conceals, self._offered, self.conceals = self.conceals, False, False
         return IAC + _WONT + _ECHO if conceals else b""
 
     def feed(self, data: bytes) -> tuple[bytes, bytes]:
-        """Take the next octets; returns them without commands, and the answers to the commands."""
+        """Take the next octets; returns them without commands, and the answers to those."""
         if IAC not in data and not self._held and not self._in_subnegotiation:
             return data, b""
         data = self._held + data
@@ -96,7 +96,7 @@ class TooLong(Enum):
 
 
 TOO_LONG: Final = TooLong.TOO_LONG
-"""In place of a line that was too long and has been dropped."""
+"""In place of a line that was too long."""
 
 Line = bytes | TooLong
 """Without its ending."""
@@ -153,7 +153,7 @@ class LineSplitter:
         return (self.complete or self._begun or data)[:6].lower() == b"/hello"
 
     def _typed(self, data: bytes) -> bytes:
-        """Take a CR that ends a line at once: the LF or NUL that may follow is part of its end."""
+        """A CR ends a line at once: the LF or NUL that may follow is part of its end."""
         if self._held and data:
             data = data[data[0] in b"\n\0" :]
             self._held = b""
@@ -248,7 +248,7 @@ def clean(line: bytes) -> str:
 
 
 def clean_together(lines: Sequence[Line]) -> str | None:
-    """The ``clean`` lines joined by line feeds, if all are printable ASCII; else None."""
+    """The ``clean`` lines joined by line feeds, if all are printable ASCII."""
     try:
         together = b"\n".join(cast("Sequence[bytes]", lines))
     except TypeError:  # one is TOO_LONG: quicker found so than looked for

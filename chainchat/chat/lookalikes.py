@@ -20,7 +20,7 @@ def skeleton_of(name: str) -> str:
 
 
 SERVERS_WORDS = frozenset(map(skeleton_of, ("you", "everybody", "server", "system")))
-"""Skeletons of what the server says of itself and of those it speaks to."""
+"""Of what the server says of itself and of those it speaks to."""
 
 
 def is_servers_word(name: str, positions: Iterable[str]) -> bool:

@@ -121,7 +121,7 @@ class Program:
         return records
 
     def written_keys(self) -> list[int]:
-        """The keys of the records in the last snapshot that were not replaced since."""
+        """The keys of the last snapshot's records that were not replaced since."""
         first = max(0, self.written - self._bounds.records_of_program + 1)
         return [self._key(index) for index in range(first, self.written + 1)]
 
@@ -130,7 +130,7 @@ class Program:
 
 
 class _Part(Struct, array_like=True):
-    """A record: so many SENDs of a program, or fewer in the newest; the columns as octets."""
+    """So many SENDs of a program, or fewer in the newest record; the columns as octets."""
 
     account: int
     client: str
@@ -165,7 +165,7 @@ class _OfAccount:
 
 
 class Programs:
-    """All programs, and which of their records have changed since the last snapshot."""
+    """All programs, and which records have changed since the last snapshot."""
 
     def __init__(self, bounds: Bounds, outdated: Callable[[int, int], None]) -> None:
         """``outdated`` gets an account's number and the highest number of its forgotten program."""
@@ -201,7 +201,7 @@ class Programs:
     def use(self, account: int, client: str, seq: int, highest: int) -> Program:
         """Find or begin a program, and make it the most recently used of its account.
 
-        A new program must number above ``highest``. Call ``said`` when its SENDs are remembered.
+        A new one must number above ``highest``. Call ``said`` when its SENDs are remembered.
         """
         programs = self._of_account.get(account)
         if programs is None:

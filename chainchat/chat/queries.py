@@ -31,7 +31,7 @@ SCANNED_AT_ONCE = 32
 """Accounts whose names are matched between two looks at the clock."""
 
 PATTERN_SECONDS = 2.0
-"""Seconds of work that one pattern may cost the tail, over all pages."""
+"""Seconds of work for one pattern, over all pages."""
 
 PATTERN_OCTETS = 256
 r"""RE2 needs at most 6 ms to read one, for 85 classes like ``\pL``."""
@@ -181,7 +181,7 @@ def _later(query: Later, messages: Messages, budget: Budget) -> Page:
 def _taken(
     messages: Iterable[ChatMessage], count: int, budget: Budget
 ) -> tuple[list[ChatMessage], bool]:
-    """The messages that fit in a page and its time, at least one; and True after the last."""
+    """The messages that fit in a page and its time, at least one; True after the last."""
     page: list[ChatMessage] = []
     room = PAGE_OCTETS
     for message in messages:
@@ -198,7 +198,6 @@ def _taken(
 
 
 def _accounts(query: Accounts, state: ChatState, budget: Budget) -> Page:
-    """The matching names, of as many accounts as there is time for."""
     matches = _compile(query.pattern).match if query.pattern else bool  # no name is empty
     plain = beginning(query.pattern)
     after = query.after or _just_before(plain)
@@ -224,7 +223,7 @@ def _begins(account: Account, plain: str) -> bool:
 
 
 _PLAIN = re.compile(r"\^?([A-Za-z0-9_-]*)")
-"""A pattern whose beginning says how the names begin. A ``.`` would be any character."""
+"""Its beginning says how the names begin. A ``.`` would be any character."""
 
 
 def beginning(pattern: str) -> str:

@@ -6,7 +6,7 @@ from chainchat.chat.refusals import Code
 
 
 class RefusedAtApplyError(Exception):
-    """Raised while a command is applied, before anything changed; carries the answer."""
+    """Raised before a command has changed anything; carries the answer."""
 
     def __init__(self, code: Code, about: str = "") -> None:
         super().__init__(code.name)
@@ -32,7 +32,7 @@ def check_login(account: Account | None, command: commands.Login) -> None:
 
 
 def check_secret(account: Account, checked: int) -> None:
-    """Check that the account still has the verifier that entry ``checked`` set, or 0: none.
+    """Check that the account has the verifier that entry ``checked`` set, or 0: none.
 
     Raises:
         RefusedAtApplyError: 434.

@@ -78,7 +78,7 @@ class Sayings:
         return Outcome(results, said=heard)
 
     def highest(self, account: int, client: str) -> int:
-        """The highest number of this program that was applied, or may have been."""
+        """The highest number of this program that may have been applied."""
         program = self._programs.find(account, client)
         return self._accounts[account].outdated if program is None else program.highest
 

@@ -66,7 +66,7 @@ class WrongProofError(Exception):
 
 
 def prepared(text: str) -> str:
-    """``text`` in the one form in which it is hashed (SASLprep, RFC 4013, as a stored string).
+    """``text`` as it is hashed (SASLprep, RFC 4013, as a stored string).
 
     Raises:
         ValueError: it is longer than any password, or holds what none may hold.
@@ -89,7 +89,7 @@ def prepared(text: str) -> str:
 
 
 def salted(password: str, salt: bytes, iterations: int) -> bytes:
-    """SaltedPassword of a prepared password; takes 0.2 ms for each 1,000 iterations."""
+    """SaltedPassword of a prepared password, in 0.2 ms for each 1,000 iterations."""
     return hashlib.pbkdf2_hmac("sha256", password.encode(), salt, iterations)
 
 
@@ -100,7 +100,7 @@ def verifier_of(salted_password: bytes, salt: bytes, iterations: int) -> Verifie
 
 
 def admits(verifier: Verifier, salted_password: bytes) -> bool:
-    """True if this is the password's SaltedPassword, with the verifier's salt and iterations."""
+    """True if this is the password's SaltedPassword, as the verifier salts it."""
     stored = _hash(_hmac(salted_password, b"Client Key"))
     return hmac.compare_digest(stored, verifier.stored)
 

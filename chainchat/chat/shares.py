@@ -1,9 +1,9 @@
-"""Shares: which account takes most of what all share, and so has to give first."""
+"""Shares: which account takes most of what all share, and has to give first."""
 
 from heapq import heapify, heappop, heappush, heapreplace
 
 FEW = 16
-"""Accounts that have left a step may stay in its heap, at least so many."""
+"""Accounts that may stay in a step's heap after they have left it, at least."""
 
 
 class Shares:
@@ -21,7 +21,7 @@ class Shares:
         self._counts: dict[int, int] = {}
         """Accounts in each step."""
         self._heaps: dict[int, list[tuple[int, int]]] = {}
-        """By step: (when it was last used, or some time before; account)."""
+        """By step: (when it was last used, or before; account)."""
         self._listed: dict[int, set[int]] = {}
         """By step: the accounts in its heap, some of which have moved."""
 

@@ -72,7 +72,7 @@ class Arguments:
             parser.error(f"--password-file {self.options.password_file}: that is not UTF-8")
 
     def error(self, message: str) -> NoReturn:
-        """End with a complaint that is not about the options."""
+        """End with a complaint."""
         self._parser.exit(2, f"{self._parser.prog}: {message}\n")
 
 
@@ -94,7 +94,7 @@ def _name_of(parser: argparse.ArgumentParser, chosen: Settings) -> str:
 
 
 def _password(options: argparse.Namespace) -> str:
-    """The password that was given, never on the command line: others see that."""
+    """Never on the command line: others see that."""
     if options.password_file is None:
         return os.environ.get(VARIABLE, "")
     text: str = options.password_file.read_text()
@@ -266,7 +266,7 @@ def _input(parser: argparse.ArgumentParser) -> str:
 
 
 def _alert(text: str) -> str:
-    """One line, whatever it was, that every server takes: for pagers."""
+    """One line that every server takes, for pagers."""
     line = " / ".join(" ".join(harmless(line).split()) for line in _lines(text))
     while len(line.encode()) > ALERT_OCTETS:
         line = f"{line[: min(len(line) - 2, ALERT_OCTETS)]}…"

@@ -17,14 +17,14 @@ TICK = 0.1
 """Seconds between two looks at the clock."""
 
 READ_OCTETS = 4096
-"""Octets read in one turn of the event loop; keys and timers get the next."""
+"""In one turn of the event loop; keys and timers get the next."""
 
 _KEEPALIVE = {"TCP_KEEPIDLE": 20, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 4}
 """Seconds before the kernel probes a silent peer, between probes, and the number of these."""
 
 
 _UNKNOWN_CA = (18, 19, 20, 21)
-"""OpenSSL's numbers for a certificate that no known CA has signed."""
+"""OpenSSL's numbers for a certificate of an unknown CA."""
 
 
 class _Link(asyncio.BufferedProtocol):
@@ -105,7 +105,7 @@ class Connection:
                 self._link.transport.pause_reading()
 
     def shown(self) -> None:
-        """The program has shown all that it heard: acknowledge it, and read on."""
+        """All that was heard is shown: acknowledge it, and read on."""
         self._behind = False
         self._engine.seen()
         if self._holding:
@@ -114,7 +114,7 @@ class Connection:
                 self._link.transport.resume_reading()
 
     def flush(self) -> None:
-        """Carry out what the engine wants; call it after using the engine."""
+        """Carry out what the engine wants, after every use of it."""
         if self._flushing:
             return  # called by `heard`: the loop below goes on with what came of it
         self._flushing = True
@@ -145,7 +145,6 @@ class Connection:
         self._turn(partial(self._engine.tick, listening=not self._holding), self._loop.time())
 
     def _set_timer(self) -> None:
-        """Wake up for an alarm that the next tick would serve late."""
         if self._timer:
             self._timer.cancel()
         alarm = self._engine.alarm
@@ -226,7 +225,6 @@ def _tls_reason(error: ssl.SSLError) -> str:
 
 
 def _keep_alive(connected: socket.socket) -> None:
-    """Let the kernel notice a dead peer during a long silence."""
     with contextlib.suppress(OSError):
         connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         for name, value in _KEEPALIVE.items():

@@ -135,7 +135,6 @@ class Human(Mode):
         return f"| {self.message(message, viewer)}"
 
     def chain(self, tag: str, view: ChainView) -> Sequence[str]:
-        """``| epoch 3   head -> [tail]   committed 1042``, the notes, ``. you are on tail, …``."""
         *lines, last = drawn(view)
         return [*(self.item(tag, line) for line in lines), self.end(tag, last)]
 

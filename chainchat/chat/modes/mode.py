@@ -106,7 +106,7 @@ class Mode(Protocol):
         """The tag for the answer to an unreadable line; NO_TAG if it has none."""
 
     def may_be_answered_at_once(self, line: bytes) -> bool:
-        """A quick look: True if the node may answer the line by itself."""
+        """True if the node may answer the line by itself."""
 
     def logged_in(
         self, tag: str, name: str, token: str, *, high: int, mark: int, missed: int, number: int
@@ -120,13 +120,13 @@ class Mode(Protocol):
         """A RESUME was done; ``token``: for the next time."""
 
     def question(self, text: str) -> str:
-        """What a client is shown that is asked; the answer follows on the same line."""
+        """What a client is shown that is asked."""
 
     def told(self, tag: str, words: str) -> str:
         """Another request was done, and ``words`` are its answer."""
 
     def invited(self, tag: str, name: str, password: str, *, once: bool) -> str:
-        """The account ``name`` has this password now; ``once``: only to choose another."""
+        """The account ``name`` has this password now; ``once``: to choose another."""
 
     def precedes_secret(
         self,
@@ -185,7 +185,7 @@ class Mode(Protocol):
         """A push of ``message`` to the account ``viewer``."""
 
     def day(self, time: int) -> str | None:
-        """The line before the first message of another UTC day, if this mode has one."""
+        """The line before the first message of another UTC day, if any."""
 
     def notice(self, code: str, text: str, **values: str) -> str:
         """A notice: a NOTE code, its text for people, and its values."""

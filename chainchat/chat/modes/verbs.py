@@ -210,7 +210,7 @@ _VERBS = {
 
 
 def tagged(line: str, example: str) -> tuple[str, str, str]:
-    """Tag, verb and rest of a clean line; ``example``: a verb that fits, for the refusal.
+    """Tag, verb and rest of a clean line; ``example``: of a verb, for the refusal.
 
     Raises:
         RefusedError: 501, there is no tag or no verb.
@@ -274,7 +274,7 @@ def request_of(line: str) -> tuple[str, Request]:
 
 
 def leading_messages(lines: Sequence[Line]) -> list[tuple[str, Say]]:
-    """The requests of the first lines, while they are valid SENDs; each costs less."""
+    """The requests of the first lines, while they are valid SENDs."""
     sends: list[tuple[str, Say]] = []
     # Look at the first line alone: if it is no SEND, the others' turn has not come.
     for start, end in pairwise([0, *range(1, len(lines), READ_AT_ONCE), len(lines)]):

@@ -1,8 +1,8 @@
 """The next node to try, and the time: drawn at random, so that clients do not do the same.
 
 The clients of a dead node spread over the others, and over some time if they are many. After
-failures, each wait is drawn evenly between nothing and a bound that doubles (exponential backoff
-with full jitter).
+failures, each wait is drawn between nothing and a bound that doubles (exponential backoff with full
+jitter).
 """
 
 from collections.abc import Iterable
@@ -11,7 +11,7 @@ from random import Random
 from chainchat.client.engine.wire import Address
 
 LASTING = 5.0
-"""Seconds that a session must last to show that its node is well."""
+"""Seconds of a session that show that its node is well."""
 
 SPREAD = 0.001
 """Seconds for each session of a dead node, over which all of them reconnect."""
@@ -27,7 +27,7 @@ class Backoff:
     """Waits that grow with each failure in a row."""
 
     def __init__(self, random: Random, first: float, longest: float) -> None:
-        """``first`` is the bound of the first wait, ``longest`` what it grows to, in seconds."""
+        """The bounds of the first and of the longest wait, in seconds."""
         self._random = random
         self._first = first
         self._longest = longest
@@ -40,7 +40,7 @@ class Backoff:
         return wait
 
     def reset(self) -> None:
-        """Make the next wait a short one again, after a success."""
+        """Make the next wait a short one again."""
         self._bound = self._first
 
 

@@ -97,7 +97,7 @@ class Engine:
     # --- outputs ---------------------------------------------------------------------
 
     def take_events(self, *, seen: bool = True) -> list[events.Event]:
-        """The events since the last call; their messages count as seen, or only after ``seen``."""
+        """The events since the last call; they count as seen, or only after ``seen``."""
         taken = list(self._events)
         self._events.clear()
         if seen:
@@ -109,7 +109,7 @@ class Engine:
         self._receiving.handed_over()
 
     def take_bytes(self) -> bytes:
-        """The octets to write. The memory has kept first what must not be lost."""
+        """The octets to write, after the memory has kept what must not be lost."""
         self._memory.keep(self._now)
         return self._dialogue.take_bytes()
 
@@ -129,7 +129,7 @@ class Engine:
 
     @property
     def alarm(self) -> float | None:
-        """The time at which ``tick`` is due, to the millisecond; None if nothing is urgent."""
+        """When ``tick`` is due, to the millisecond; None if nothing is urgent."""
         return self._phases.alarm
 
     # --- what the program wants ------------------------------------------------------
@@ -200,7 +200,7 @@ class Engine:
                 self._log_in()
 
     def logout(self) -> None:
-        """Leave once every SEND is settled; ``Ended`` follows. The account stays."""
+        """Leave once every SEND is settled; ``Ended`` follows."""
         self._leaving = True
         self._pump()
 
@@ -215,7 +215,7 @@ class Engine:
         self._dialogue.hello(self._client, notices=self._notices)
 
     def received(self, data: bytes, now: float) -> None:
-        """Take octets, cut anywhere. The fewer at a time, the shorter the turn."""
+        """Take octets, cut anywhere: the fewer, the shorter the turn."""
         self._now = now
         dialogue = self._dialogue
         self._phases.heard()
@@ -276,7 +276,7 @@ class Engine:
         self._events.append(events.ConnectTo(*self._nodes.current))
 
     def _learn(self, nodes: str) -> None:
-        """Note where this node says that the others are: with TLS, if it was reached so."""
+        """The others are reached with TLS, if this node was."""
         addresses = wire.parse_nodes(nodes, tls=self._nodes.current.tls)
         self._nodes.learn(addresses)
         self._memory.learned(addresses)

@@ -13,10 +13,10 @@ ACKNOWLEDGE_EVERY = 1.0
 """Seconds between two ACKs."""
 
 MOST_HELD = 1000
-"""Pushes that are held back while a hole is filled."""
+"""Pushes that wait while a hole is filled."""
 
 PAGE = 500
-"""Messages that are asked for at a time to fill a hole."""
+"""Messages that fill a hole are asked for in such pages."""
 
 
 class Inbox:
@@ -39,7 +39,7 @@ class Inbox:
         self._acknowledged_at = 0.0
 
     def pushed(self, push: Push) -> MessageArrived | None:
-        """Take a push; returns its message if it is the next one, and not repeated or held back."""
+        """Take a push; returns its message if it is the next one."""
         if self.missing is not None:
             if len(self._held) < MOST_HELD:
                 self._held.append(push)

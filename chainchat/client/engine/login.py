@@ -1,4 +1,4 @@
-"""Logging in: LOGIN, RESUME with the token, and what to do when refused."""
+"""Logging in, and what to do when refused."""
 
 from random import Random
 
@@ -43,7 +43,7 @@ class Login:
         self._backoff.reset()
 
     def refused(self, verb: str, refusal: Refusal) -> Ended | LoginDelayed | None:
-        """The meaning of a refusal of ``verb``; None: make the next ``request`` at once."""
+        """What a refusal of ``verb`` means; None: make the next ``request`` at once."""
         code, text = refusal.code, refusal.text
         if verb == "RESUME" and code == 521 and self._was_in:
             return Ended("deleted", code, f"the account {self._name} was deleted")

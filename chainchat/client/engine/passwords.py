@@ -44,7 +44,6 @@ class Passwords:
         self._asks = asks
         self._proof: Proof | None = None
         self._proved = False
-        """True once the newest proof was accepted."""
         self._new: Key | None = None
         """The key of the password that is being set."""
         self._changing = False
@@ -54,7 +53,7 @@ class Passwords:
         self.is_protected = keys.key is not None
 
     def needed(self, refusal: Refusal) -> Step:
-        """The step after a LOGIN that needs a proof, or one that was not enough."""
+        """The step after a LOGIN that needs a proof, or another one."""
         self.is_protected = True
         if self._proved and refusal.code == NEEDED:
             return self._want(refusal, new=True)

@@ -110,7 +110,7 @@ class Phases:
         return True
 
     def broke(self, now: float) -> float | None:
-        """Note that the connection broke; for how long there was a session on it, if there was."""
+        """Note that the connection broke; returns the seconds of the session on it, if any."""
         served = None if self._online_since is None else now - self._online_since
         self._online_since = None
         self.note_trouble(now)

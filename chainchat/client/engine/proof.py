@@ -15,7 +15,7 @@ from chainchat.chat import scram
 from chainchat.client.engine.wire import ProtocolError
 
 FEWEST_ITERATIONS = 4096
-"""RFC 7677's least, for an account of which nothing is known yet."""
+"""RFC 7677's least, while nothing is known of an account."""
 
 NONCE_OCTETS = 18
 

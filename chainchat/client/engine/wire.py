@@ -40,7 +40,7 @@ class ProtocolError(Exception):
 
 
 class UnsendableError(ValueError):
-    """Words that cannot be part of a request; ``code``: the refusal they would get."""
+    """Words that cannot be part of a request; ``code``: of their refusal."""
 
     def __init__(self, code: int, text: str) -> None:
         super().__init__(text)
@@ -157,7 +157,7 @@ def parse_line(line: str) -> ServerLine | None:
 
 
 def parse_message(rest: str) -> Push:
-    """Parse ``id prev time from to :text``, which follows ``MSG`` in a push or a list.
+    """Parse ``id prev time from to :text``, which follows ``MSG``.
 
     Raises:
         ValueError: it is not of that form.
@@ -218,7 +218,7 @@ def send_line(tag: int, number: int, to: str, text: str) -> str:
 
 
 def octets(text: str) -> int:
-    """The length of a text for the server: in UTF-8."""
+    """In UTF-8."""
     return len(text) if text.isascii() else len(text.encode())
 
 

@@ -17,9 +17,9 @@ class _Kept(msgspec.Struct):
 
 
 class KeptKeys(Keys):
-    """The key of ``name``, in a file of the state folder. A file that cannot be used is no error.
+    """The key of ``name``, in a file of the state folder.
 
-    Without a file, the person is asked for the password again.
+    A file that cannot be used is no error: the person is asked for the password again.
     """
 
     def __init__(self, name: str) -> None:
@@ -51,6 +51,6 @@ class KeptKeys(Keys):
 
 
 def state_folder() -> Path:
-    """Where programs keep what is worth less than data (XDG base directories)."""
+    """The folder for what is worth less than data (XDG base directories)."""
     base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
     return Path(base) / "chainchat"

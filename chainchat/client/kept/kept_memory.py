@@ -177,7 +177,7 @@ class KeptMemory(Memory):
         return True
 
     def _write_anew(self) -> None:
-        """Write everything again, after the file could not be written for a while."""
+        """Write everything again, after the file could not be written."""
         self._stale = False
         self._execute("DELETE FROM open")
         for outgoing in self.open.values():
@@ -192,7 +192,7 @@ class KeptMemory(Memory):
 
 
 def find(account: str, addresses: Iterable[Address]) -> Path:
-    """The file of an account in the chain of which these are nodes; made known to all of them.
+    """The file of an account in the chain of these nodes; made known to all of them.
 
     Raises:
         OSError: the folder cannot be made or read.

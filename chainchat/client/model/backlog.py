@@ -5,14 +5,14 @@ from collections.abc import Iterable, Iterator
 from itertools import chain
 
 MOST_LINES = 200
-"""Lines that are shown in one turn of the event loop."""
+"""In one turn of the event loop."""
 
 MOST_CHARACTERS = 16 * 1024
 """In one turn, before its last line."""
 
 
 class Backlog:
-    """A queue of lines. A long list costs nothing until its lines are taken, turn by turn."""
+    """A queue of lines: a long list costs nothing until its lines are taken, turn by turn."""
 
     def __init__(self) -> None:
         self._queue: deque[Iterator[str]] = deque()

@@ -36,13 +36,13 @@ from chainchat.client.engine.wire import EVERYBODY, LONGEST_NUMBER, UnsendableEr
 from chainchat.client.model.questions import Asking
 
 STATUS_EVERY = 5.0
-"""Seconds between two requests for the chain's state, for a status line."""
+"""Seconds between two requests for the chain's state."""
 
 FOR_NO_LOG = "+OK the password of"
 """Begins a line that is for no log."""
 
 MOST_NAMES = 10_000
-"""Accounts that are remembered for completion."""
+"""Of accounts, for completion."""
 
 LONGEST_QUOTED = 100
 """Characters of a refused line that its refusal shows."""
@@ -107,7 +107,7 @@ class Conversation:
     # --- typed -----------------------------------------------------------------------
 
     def typed(self, line: str) -> list[str]:
-        """Carry out ``line``; returns lines to show at once. An error begins ``-ERR``."""
+        """Carry out ``line``; returns lines to show at once, an error with ``-ERR``."""
         line = line.replace("\t", " ")
         if not line.strip():
             return []
@@ -414,7 +414,7 @@ class Conversation:
         return []
 
     def _note_trouble(self, trouble: str) -> None:
-        """Remember the first trouble, to be told when it is over, or when it lasts."""
+        """Remember the first trouble, to be told when it is over, or lasts."""
         self.trouble = self.trouble or trouble
 
     def _logged_in(self, name: str) -> str:

@@ -1,6 +1,6 @@
 """The search in what the servers keep, before what is loaded: backwards, a page at a time.
 
-Memory holds one page, and what was found in it.
+Memory holds one page.
 """
 
 from collections import deque
@@ -12,10 +12,10 @@ from chainchat.client.engine.events import MessageArrived
 from chainchat.client.model.transcript import matches
 
 PAGE = 500
-"""Messages that are asked for at a time."""
+"""In messages."""
 
 WIDEST = 16 * PAGE
-"""Ids that are looked through at a time where few of them are messages."""
+"""Ids looked through at a time where few of them are messages."""
 
 AT_ONCE = 20
 """Pages at the beginning."""
@@ -25,11 +25,11 @@ PAGE_EVERY = 0.4
 while it also speaks."""
 
 CONTEXT = 2
-"""Messages that are shown before and after the one that is found."""
+"""Messages shown before and after the one that is found."""
 
 
 class Found(Struct, frozen=True):
-    """The newest message that was found, among its neighbours."""
+    """The newest message found, among its neighbours."""
 
     message: MessageArrived
     around: tuple[MessageArrived, ...]
@@ -76,7 +76,7 @@ class LookingBack:
         self._counted_at = clock()
 
     def begin(self, wanted: str, before: int) -> None:
-        """Look for ``wanted``; on from where the last search for the same came to, if it did."""
+        """Look for ``wanted``; on from where the last search for the same came to."""
         if wanted != self.wanted:
             self.wanted, self.ended, self.reached = wanted, False, None
             self._width = PAGE

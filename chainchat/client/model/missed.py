@@ -9,13 +9,13 @@ from collections.abc import Sequence
 from chainchat.client.engine.events import LoggedIn, MessageArrived
 
 CONTEXT = 20
-"""Messages from before that are shown to somebody who comes, be they new or back."""
+"""Messages from before that are shown to whoever comes, new or back."""
 
 AT_ONCE = 60
 """The newest messages, shown before the rest of what was missed."""
 
 IDS_AT_FIRST = 4 * AT_ONCE
-"""Ids that are looked through for them: logins and others' mail have ids, too."""
+"""Ids looked through for them: logins and others' mail have ids, too."""
 
 
 class Missed:

@@ -27,10 +27,10 @@ from chainchat.client.model.transcript import Entry, Transcript
 from chainchat.client.model.view import View
 
 MOST_PASTED = 3
-"""Lines that are said without a question."""
+"""Lines said without a question."""
 
 BUSY = 20
-"""People on, above which nobody is told who comes and goes, unless they want to be."""
+"""People on, above which nobody is told who comes and goes by default."""
 
 NEAR_LIMIT = 0.8
 """Share of the longest text at which octets are counted."""
@@ -49,7 +49,7 @@ class Alert(Enum):
 
 
 Log = Callable[[datetime.datetime, str], None]
-"""Takes lines that are shown, with their times where the person is."""
+"""Takes shown lines, with their local times."""
 
 
 class Room:
@@ -161,7 +161,7 @@ class Room:
         return f"{self._engine.name}> "
 
     def typed(self, text: str) -> None:
-        """Carry out what was typed, or pasted: several lines."""
+        """Carry out what was typed or pasted."""
         self.view.to_end()
         for line in text.splitlines():
             own = self._own.answer(line)
@@ -183,7 +183,7 @@ class Room:
         return self.searching.find(text, self._size, again=again)
 
     def look_back(self) -> None:
-        """Search what is older than what is loaded; the status line tells if there is no more."""
+        """Search what is older than what is loaded."""
         self.searching.look_back()
 
     @property
@@ -193,7 +193,7 @@ class Room:
         return f"search{failed}: "
 
     def stop_searching(self) -> None:
-        """Mark nothing any more, and ask the servers for no more of it."""
+        """Mark nothing any more, and ask for no more of it."""
         self._show(self.searching.stop())
         self.view.stop_searching()
 
@@ -287,7 +287,7 @@ class Room:
         self.work()
 
     def work(self) -> bool:
-        """Take some of the lines that wait into the transcript; True if more wait."""
+        """Take some of the waiting lines into the transcript; True if more wait."""
         for line in self._unshown.take():
             self.transcript.add_line(line)
             if self._log is not None and not line.startswith(FOR_NO_LOG):
@@ -395,7 +395,7 @@ class Room:
         return [*standing.drawn(self.standing, self._glyphs, columns), rule]
 
     def near_limit(self, text: str) -> str:
-        """``987 of 1024 octets`` while ``text`` nears what the server takes; else empty."""
+        """``987 of 1024 octets`` near the server's limit; else empty."""
         to = EVERYBODY
         line = max(text.splitlines() or [""], key=len)
         if line.lstrip().startswith(">>"):

@@ -39,14 +39,14 @@ class Searching:
         )
 
     def find(self, text: str, size: tuple[int, int], *, again: int = 0) -> bool:
-        """Search what is loaded; see ``View.search``. ``size``: columns and rows of the screen."""
+        """Search what is loaded; ``size``: columns and rows of the screen."""
         if self._back.active and text != self._back.wanted:
             self._back.stop()
         self.failed = not self._view.search(text, *size, again=again) and text != ""
         return not self.failed
 
     def look_back(self) -> list[str]:
-        """Search what is older than what is loaded, for the text of the last ``find``."""
+        """Search what is older than what is loaded, for the last text."""
         wanted = self._view.looking_for
         if not wanted or self._back.active:
             return []

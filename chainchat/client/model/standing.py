@@ -13,13 +13,13 @@ from chainchat.client.model.looks import Glyphs, Pieces
 from chainchat.client.model.wrapping import wrapped
 
 LONG_AWAY = 60.0
-"""Seconds offline after which somebody is told what they missed."""
+"""Seconds offline that make somebody miss something."""
 
 Names = Mapping[tuple[str, int], str]
-"""Positions, by the address at which clients reach them."""
+"""Positions, by the address for clients."""
 
 DIRECTIONS = re.compile("; (try|go on at) .*")
-"""The end of a refusal, which says where to go: the client does so by itself."""
+"""The end of a refusal, which says where to go: the client goes by itself."""
 
 SAY_LITTLE = frozenset({"connection refused", "no answer", "the server closed the connection"})
 """States told last: others say whom the chain waits for."""
@@ -82,7 +82,7 @@ class Standing:
 
     @property
     def away(self) -> list[str]:
-        """Positions that were in the chain and are not, or that the connected node cannot reach."""
+        """Positions that were in the chain, or that the connected node cannot reach."""
         unreached = [name for name in self.chain.get("away", "").split(",") if name]
         members = self.members
         left = [name for name in self._ever if name not in members]
@@ -116,7 +116,7 @@ class Standing:
         return [f"{self._listed(by_state[state])}: {state}" for state in states]
 
     def _listed(self, addresses: Sequence[tuple[str, int]]) -> str:
-        """``head and 2 more``: nodes, those without a known name by number if they are several."""
+        """``head and 2 more``: several nodes without a known name by number."""
         names = [self._names[address] for address in addresses if address in self._names]
         nameless = len(addresses) - len(names)
         if nameless <= 1:
@@ -195,7 +195,7 @@ def counted(counts: Counts) -> list[str]:
 
 
 def fitted(parts: Sequence[str], dot: str, columns: int) -> str:
-    """As many of the parts as fit into a line; the first one in any case."""
+    """As many of the parts as fit into a line, at least one."""
     line = ""
     for part in filter(None, parts):
         longer = f"{line}{dot}{part}" if line else part

@@ -81,7 +81,6 @@ class Transcript:
         return True
 
     def _between(self, place: int, time: int) -> int:
-        """This machine's ``time``, as the times of the neighbours allow."""
         before = next((e.time for e in reversed(self.entries[:place][-9:]) if e.is_message), 0)
         after = next((e.time for e in self.entries[place : place + 9] if e.is_message), time)
         return max(before, min(time, after))
@@ -99,7 +98,7 @@ class Transcript:
     # --- what stands before an entry
 
     def begins_day(self, place: int) -> bool:
-        """True if a day, where the person is, begins with the message at ``place``."""
+        """True if a day of the person's begins with the message at ``place``."""
         entry = self.entries[place]
         if not entry.is_message:
             return False

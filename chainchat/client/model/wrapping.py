@@ -56,13 +56,13 @@ def _taken(parts: Iterable[str], room: int) -> int:
 
 @lru_cache(maxsize=4096)
 def columns_of(character: str) -> int:
-    """The columns that are kept for it: as many as any terminal gives it."""
+    """Its columns: as many as any terminal gives it."""
     return 1 if is_spacing_mark(character) else max(0, wcwidth(character))
 
 
 @lru_cache(maxsize=4096)
 def is_spacing_mark(character: str) -> bool:
-    """True for a mark that takes a column in some terminals and none in others."""
+    """True for a mark that takes a column in some terminals only."""
     return unicodedata.category(character) == "Mc"
 
 

@@ -1,4 +1,4 @@
-"""Completion of what is typed: verbs, what they take, and names wherever one may be meant."""
+"""Completion of what is typed: verbs, what they take, and names."""
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 
@@ -60,7 +60,6 @@ class Completions(Completer):
                 yield Completion(candidate, start_position=-len(word))
 
     def _candidates(self, line: str) -> tuple[str, Iterable[str]]:
-        """The word that is begun, and what it may become."""
         begun = name_begun(line)
         if line.startswith("/") and begun is None:
             taken = max(

@@ -1,4 +1,4 @@
-"""Moving and deleting by what a person sees as one character, whatever it is made of."""
+"""Moving and deleting by what a person sees as one character."""
 
 from collections.abc import Callable
 

@@ -24,10 +24,10 @@ class Button(IntEnum):
 
 
 BEGIN_OF_SGR = "\x1b[<"
-"""Of a report in the newer one of two formats, that of xterm's mode 1006."""
+"""Of a report in the newer one of two formats (xterm's mode 1006)."""
 
 MODIFIERS = 4 | 8 | 16
-"""Of that number, the bits for Shift, Alt and Ctrl."""
+"""Shift, Alt and Ctrl in the number of a button."""
 
 HOW_TO_SELECT = (
     "* to select text, hold Shift (iTerm2: Option); /set mouse off leaves the mouse to the terminal"
@@ -97,7 +97,7 @@ class Keyboard:
         return keys
 
     def _cancel(self, _: KeyPressEvent) -> None:
-        """Ctrl-C: away with what is begun, as in a shell; with nothing begun, leave."""
+        """Ctrl-C: away with what is begun, as in a shell; else leave."""
         if self._is_searching():
             self._stop_searching()
         elif self._room.edited():

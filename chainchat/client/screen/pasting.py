@@ -46,7 +46,7 @@ class PasteParser(Vt100Parser):
         super().flush()
 
     def _go_on(self, pieces: list[str], data: str) -> str:
-        """Take a piece of a paste; returns what follows the paste."""
+        """Take a piece of a paste; returns what follows it."""
         last = pieces.pop() if pieces else ""
         pasted, end, rest = (last + data).partition(END)
         if end:
@@ -59,5 +59,4 @@ class PasteParser(Vt100Parser):
 
 
 def _begun(typed: str) -> str:
-    """The end of ``typed`` that may be the beginning of ``BEGIN``."""
     return next((BEGIN[:n] for n in range(len(BEGIN) - 1, 0, -1) if typed.endswith(BEGIN[:n])), "")

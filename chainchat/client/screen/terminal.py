@@ -65,7 +65,7 @@ NAMES_WITHIN = 1.0
 REFRESH_EVERY = 0.5
 
 REDRAW_EVERY = 0.03
-"""Seconds between two drawings for what was heard, at least; keys are shown at once."""
+"""Seconds between two drawings of what was heard; keys are shown at once."""
 
 ESCAPE_WITHIN = 0.05
 """Seconds after which an Esc is the key, and no beginning of another."""
@@ -73,7 +73,7 @@ ESCAPE_WITHIN = 0.05
 MOST_INPUT_ROWS = 6
 
 LAST_ROWS = 20
-"""Rows of the transcript that stay in the terminal after leaving."""
+"""Rows of the transcript that stay after leaving."""
 
 
 def locale_is_utf8() -> bool:
@@ -192,7 +192,7 @@ class Terminal:
         return ConditionalContainer(window, Condition(fresh))
 
     async def run(self) -> int:
-        """Run until the person leaves or the server ends it; returns the exit status."""
+        """Run until the end; returns the exit status."""
         work = [asyncio.create_task(self._connect()), asyncio.create_task(self._refresh())]
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGHUP):
@@ -272,7 +272,7 @@ class Terminal:
         self._connection.flush()
 
     def paste(self, text: str) -> None:
-        """Take a paste: many lines are asked about, the beginning of a line just stands there."""
+        """Take a paste: many lines are asked about."""
         lines = text.replace("\r\n", "\n").replace("\r", "\n").strip("\n")
         before, after = (
             self.input.document.text_before_cursor,
@@ -316,13 +316,11 @@ class Terminal:
         self._heard_something.set()
 
     def _keep_working(self) -> None:
-        """Take a long list into the transcript, a piece at a time."""
         if self.room.work():
             asyncio.get_running_loop().call_soon(self._keep_working)
         self._redraw_soon()
 
     def _redraw_soon(self) -> None:
-        """Draw when it is time; a key's own drawing may be sooner."""
         if self._redrawing is None:
             loop = asyncio.get_running_loop()
             self._redrawing = loop.call_at(self._drawn_at + REDRAW_EVERY, self._redraw)
@@ -388,13 +386,13 @@ def _keyboard() -> Input:
 
 
 def _keep_out_of_collections() -> None:
-    """Let the collector of garbage pass over all that is there: some 20 ms each time."""
+    """Let the garbage collector pass over all that is there: some 20 ms each time."""
     gc.collect()
     gc.freeze()
 
 
 def _depth(settings: Settings) -> ColorDepth | None:
-    """The colours to use; None: what the terminal has."""
+    """None: what the terminal has."""
     if os.environ.get("NO_COLOR") or settings.colours == "off":
         return ColorDepth.DEPTH_1_BIT
     return ColorDepth.DEPTH_4_BIT if settings.colours == "16" else None

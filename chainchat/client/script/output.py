@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterable
 from chainchat.client.model.backlog import Backlog
 
 WRITE_OCTETS = 4096
-"""Octets of one write: a pipe that poll calls writable takes so many without blocking."""
+"""Of one write: a pipe that poll calls writable takes so many without blocking."""
 
 WRITES = 16
-"""Writes in one turn of the event loop."""
+"""In one turn of the event loop."""
 
 
 class Output:

@@ -33,10 +33,10 @@ LONGEST_LINE = 17 * 1024
 """Octets kept of a line of standard input: every server refuses so many."""
 
 READ_OCTETS = 16 * 1024
-"""Octets of standard input in one read."""
+"""Of standard input."""
 
 MOST_TYPED = 100
-"""Lines of standard input carried out in one turn of the event loop."""
+"""Lines of standard input in one turn of the event loop."""
 
 
 class Pipe:
@@ -82,7 +82,7 @@ class Pipe:
         self._ended: events.Ended | None = None
 
     async def run(self) -> int:
-        """Say everything; returns the exit status, 0 if all of it was confirmed."""
+        """Say everything; returns the exit status, 0 if all was confirmed."""
         work = (self._work(), self._connection.run(), self._print())
         tasks = [asyncio.create_task(each) for each in work]
         try:
@@ -100,7 +100,7 @@ class Pipe:
         return self._verdict()
 
     async def _print(self) -> None:
-        """Write what is printed. Who only sends something has it said, even if nobody reads."""
+        """Who only sends something has it said, even if nobody reads."""
         try:
             await self._output.run()
         except OSError as error:
@@ -146,7 +146,6 @@ class Pipe:
         return REFUSED if self._refused else 0
 
     def _state(self) -> str:
-        """What is wrong, of every node that is known to have something wrong."""
         nodes = "; ".join(self._standing.troubles_of_nodes())
         waiting = self._standing.trouble_of_chain() if self._engine.online else ""
         return "; ".join(filter(None, [nodes, waiting, self._trouble])) or "nothing was heard"
