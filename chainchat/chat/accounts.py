@@ -102,7 +102,7 @@ class AccountRecords:
         self._changed: set[int] = set()
         self._snapshot_at = 0
         self._unwritten: set[int] = set()
-        """Not written yet."""
+        """Records of the snapshot that are not written yet."""
         self._before: dict[int, Account] = {}
         """Accounts in these that have changed since, as they were."""
         self._removed: dict[int, list[Account]] = {}

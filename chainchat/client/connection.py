@@ -145,6 +145,7 @@ class Connection:
         self._turn(partial(self._engine.tick, listening=not self._holding), self._loop.time())
 
     def _set_timer(self) -> None:
+        """Wake up for an alarm that the next tick would serve late."""
         if self._timer:
             self._timer.cancel()
         alarm = self._engine.alarm

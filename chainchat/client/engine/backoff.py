@@ -1,8 +1,8 @@
 """The next node to try, and the time: drawn at random, so that clients do not do the same.
 
 The clients of a dead node spread over the others, and over some time if they are many. After
-failures, each wait is drawn between nothing and a bound that doubles (exponential backoff with full
-jitter).
+failures, each wait is drawn evenly between nothing and a bound that doubles (exponential backoff
+with full jitter).
 """
 
 from collections.abc import Iterable

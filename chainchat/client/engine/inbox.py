@@ -16,7 +16,7 @@ MOST_HELD = 1000
 """Pushes that wait while a hole is filled."""
 
 PAGE = 500
-"""Messages that fill a hole are asked for in such pages."""
+"""Messages in a page that fills a hole."""
 
 
 class Inbox:

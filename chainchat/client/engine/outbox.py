@@ -62,7 +62,7 @@ class Outbox:
         return outgoing
 
     def unwritable(self, number: int) -> None:
-        """Settle ``number``, which cannot be written."""
+        """Settle ``number``, which came from ``next`` but cannot be written."""
         self._unanswered -= 1
         self._memory.settled(number)
 

@@ -40,7 +40,7 @@ class ProtocolError(Exception):
 
 
 class UnsendableError(ValueError):
-    """Words that cannot be part of a request; ``code``: of their refusal."""
+    """Words that cannot be part of a request; ``code``: the refusal they would get."""
 
     def __init__(self, code: int, text: str) -> None:
         super().__init__(text)
@@ -218,7 +218,7 @@ def send_line(tag: int, number: int, to: str, text: str) -> str:
 
 
 def octets(text: str) -> int:
-    """In UTF-8."""
+    """The length of a text in UTF-8."""
     return len(text) if text.isascii() else len(text.encode())
 
 

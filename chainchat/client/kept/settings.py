@@ -68,7 +68,7 @@ class Settings(Struct, forbid_unknown_fields=True):
 
 
 def config_file() -> Path:
-    """In the folder for what a person has chosen (XDG base directories)."""
+    """Where programs keep what a person has chosen (XDG base directories)."""
     base = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
     return Path(base) / "chainchat" / "client.toml"
 

@@ -42,7 +42,7 @@ FOR_NO_LOG = "+OK the password of"
 """Begins a line that is for no log."""
 
 MOST_NAMES = 10_000
-"""Of accounts, for completion."""
+"""Accounts that are remembered for completion."""
 
 LONGEST_QUOTED = 100
 """Characters of a refused line that its refusal shows."""

@@ -1,6 +1,6 @@
 """The search in what the servers keep, before what is loaded: backwards, a page at a time.
 
-Memory holds one page.
+Memory holds one page, and what was found in it.
 """
 
 from collections import deque
@@ -12,7 +12,7 @@ from chainchat.client.engine.events import MessageArrived
 from chainchat.client.model.transcript import matches
 
 PAGE = 500
-"""In messages."""
+"""Messages that are asked for at a time."""
 
 WIDEST = 16 * PAGE
 """Ids looked through at a time where few of them are messages."""

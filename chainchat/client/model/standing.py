@@ -13,7 +13,7 @@ from chainchat.client.model.looks import Glyphs, Pieces
 from chainchat.client.model.wrapping import wrapped
 
 LONG_AWAY = 60.0
-"""Seconds offline that make somebody miss something."""
+"""Seconds offline after which somebody is told what they missed."""
 
 Names = Mapping[tuple[str, int], str]
 """Positions, by the address for clients."""
@@ -82,7 +82,7 @@ class Standing:
 
     @property
     def away(self) -> list[str]:
-        """Positions that were in the chain, or that the connected node cannot reach."""
+        """Positions that were in the chain and are not, or that the connected node cannot reach."""
         unreached = [name for name in self.chain.get("away", "").split(",") if name]
         members = self.members
         left = [name for name in self._ever if name not in members]
@@ -116,7 +116,7 @@ class Standing:
         return [f"{self._listed(by_state[state])}: {state}" for state in states]
 
     def _listed(self, addresses: Sequence[tuple[str, int]]) -> str:
-        """``head and 2 more``: several nodes without a known name by number."""
+        """``head and 2 more``: of several nodes, those without a known name by number."""
         names = [self._names[address] for address in addresses if address in self._names]
         nameless = len(addresses) - len(names)
         if nameless <= 1:

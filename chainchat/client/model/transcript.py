@@ -81,6 +81,7 @@ class Transcript:
         return True
 
     def _between(self, place: int, time: int) -> int:
+        """This machine's ``time``, as the times of the neighbours allow."""
         before = next((e.time for e in reversed(self.entries[:place][-9:]) if e.is_message), 0)
         after = next((e.time for e in self.entries[place : place + 9] if e.is_message), time)
         return max(before, min(time, after))

@@ -56,7 +56,7 @@ def _taken(parts: Iterable[str], room: int) -> int:
 
 @lru_cache(maxsize=4096)
 def columns_of(character: str) -> int:
-    """Its columns: as many as any terminal gives it."""
+    """The columns that are kept for it: as many as any terminal gives it."""
     return 1 if is_spacing_mark(character) else max(0, wcwidth(character))
 
 

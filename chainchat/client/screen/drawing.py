@@ -23,7 +23,7 @@ from chainchat.client.model.wrapping import is_spacing_mark
 
 EMOJI = "\U0001f000"
 SYMBOLS = ("\u2300", "\u2bff")
-"""Between these, terminals differ with their age."""
+"""From the former on, and where the latter are wide, terminals differ with their age."""
 
 UNCERTAIN = frozenset({"Mn", "Mc", "Me", "Cf", "Cn", "Co", "Cs"})
 """Categories of characters that some terminals give no room of their own."""

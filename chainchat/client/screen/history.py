@@ -38,7 +38,7 @@ class History(FileHistory):
 
 
 def _trim(path: Path, most: int) -> None:
-    """The file has a ``#`` line before each."""
+    """Keep the newest lines of the file, which has a ``#`` line before each."""
     if path.stat().st_size <= 2 * most * OCTETS_PER_LINE:
         return
     entries = path.read_text(errors="replace").split("\n# ")

@@ -59,4 +59,5 @@ class PasteParser(Vt100Parser):
 
 
 def _begun(typed: str) -> str:
+    """The end of ``typed`` that may be the beginning of ``BEGIN``."""
     return next((BEGIN[:n] for n in range(len(BEGIN) - 1, 0, -1) if typed.endswith(BEGIN[:n])), "")

@@ -321,6 +321,7 @@ class Terminal:
         self._redraw_soon()
 
     def _redraw_soon(self) -> None:
+        """Draw when it is time; a key's own drawing may be sooner."""
         if self._redrawing is None:
             loop = asyncio.get_running_loop()
             self._redrawing = loop.call_at(self._drawn_at + REDRAW_EVERY, self._redraw)
