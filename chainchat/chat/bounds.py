@@ -13,7 +13,7 @@ class Bounds(Struct, frozen=True):
         sends: results kept of each program, at least.
         program_cost: of a client ID: 1,200 octets of memory. Each of its SENDs costs 1: 20 octets.
         cost: of all programs; beyond it, the account that costs most has to forget.
-        cost_step: costs are compared in such steps.
+        cost_step: in which costs are compared.
         accounts_in_record: about 3 KB, which fits in a page of SQLite.
         sends_in_record: when a program says more, only its newest record is written again.
     """

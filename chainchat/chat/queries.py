@@ -85,7 +85,7 @@ class Page(Struct, frozen=True):
     """A part of an answer.
 
     Attributes:
-        more: the query for the next page, None if this is the last.
+        more: the query for the next page, if any.
         refused: why the answer ends here.
         removed: set if messages that were asked for may be gone.
     """

@@ -59,7 +59,6 @@ class RefusedError(Exception):
 
     Attributes:
         text: what to do about it, for a person.
-        tag: of the request in machine mode, or ``-``.
     """
 
     def __init__(self, code: Code, text: str, tag: str = "-") -> None:

@@ -1,4 +1,4 @@
-"""Requests of a client: one frozen record per verb, the same for all modes.
+"""Requests of a client, the same for all modes.
 
 A mode makes them from lines; ``chainchat.sessions.requests`` carries them out.
 """

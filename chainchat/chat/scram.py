@@ -165,7 +165,7 @@ class Exchange:
 
         Args:
             verifier: of the account, or a ``decoy``.
-            nonce: the server's, fresh and random; printable ASCII without commas.
+            nonce: fresh and random; printable ASCII without commas.
         """
         self.verifier = verifier
         self._first = first

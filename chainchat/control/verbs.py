@@ -32,7 +32,6 @@ Pages = Iterator[Sequence[Struct]]
 """A list, a page at a time."""
 
 Words = Sequence[str]
-"""What follows the verb."""
 
 
 class Verb(Struct, frozen=True):
@@ -114,7 +113,7 @@ def _pages_of_accounts(desk: Desk) -> Pages:
 
 
 class MayStop(Struct, frozen=True):
-    """``may``: True if the chain would go on without this node; else ``reason`` says why not."""
+    """``may``: True if the chain would go on without this node; else ``reason``: why not."""
 
     position: str
     may: bool

@@ -1,7 +1,7 @@
 """The audit: who came in, who was refused, and who changed what others may do, a log line each.
 
-The lines name people, addresses and sessions, never what is said, and never a secret. A node logs
-what its own clients and its own operator did.
+The lines name people, addresses and sessions, never what is said or a secret. A node logs what its
+own clients and its own operator did.
 """
 
 from collections.abc import Callable

@@ -35,7 +35,6 @@ class Farewell:
     def __init__(
         self, transport: Transport, writer: Writer, clock: Clock, seconds: float = DRAIN_SECONDS
     ) -> None:
-        """``seconds``: for the other side to close, once everything is sent."""
         self._transport = transport
         self._writer = writer
         self._clock = clock
@@ -44,7 +43,7 @@ class Farewell:
         self._deadline: Timer | None = None
 
     def begin(self, *, input_ended: bool = False) -> None:
-        """Say that nothing follows what was written; ``input_ended``: the other side has, too."""
+        """Say that nothing follows; ``input_ended``: nor from the other side."""
         if input_ended:
             self._writer.close()
         else:
@@ -58,7 +57,7 @@ class Farewell:
             self._deadline = self._clock.callLater(LOOK_SECONDS, self.begin_when_taken, taken)
 
     def drain(self, data: bytes) -> None:
-        """Drop what the other side still says; stop reading if that is too much."""
+        """Drop what the other side still says; read no more if that is too much."""
         self._drained += len(data)
         if self._drained > DRAIN_OCTETS:
             self._transport.pauseProducing()

@@ -13,7 +13,7 @@ from twisted.internet.tcp import Connection
 from zope.interface import implementer
 
 FULL_OCTETS = 64 * 1024
-"""Octets that may stand unsent before a connection is full; the same as Twisted's."""
+"""Octets that may stand unsent before a connection is full, as with Twisted."""
 
 
 class Transport(Protocol):
@@ -90,7 +90,6 @@ class Outlet:
         self._at_once = plain
         """Nothing stands unsent."""
         self._by_transport = not plain
-        """The transport keeps whatever the socket does not take."""
         self._waiting: list[bytes] = []
         """For the transport, when it has sent everything else."""
         self._unsent = 0

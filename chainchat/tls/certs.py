@@ -65,7 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 class Workshop:
-    """The folder in which certificates are made: the CA, and a folder for each position."""
+    """The folder for the CA, and a folder for each position."""
 
     def __init__(
         self, settings: config.Settings, folder: Path, client_names: Sequence[str]
@@ -153,7 +153,7 @@ class Workshop:
         return identity(position, self._settings.name), node.host, node.client_host
 
     def _is_stale(self, position: str, authority: Certificate, wanted: Sequence[str]) -> bool:
-        """Tell whether a certificate that is there fits, or why not; ``wanted``: clients' names."""
+        """Tell whether a certificate fits, or why not; ``wanted``: clients' names."""
         path = self._certificate(position)
         there = read_certificates(path)[0]
         _, host, *client_hosts = map(canonical, self._names(position))
@@ -183,7 +183,7 @@ def _signer(path: Path, key: PrivateKey | None) -> Certificate:
 
 
 def _others(certificates: Sequence[Certificate]) -> tuple[str, ...]:
-    """The names of a certificate that clients use: kept when it is renewed."""
+    """Names that clients use are kept when a certificate is renewed."""
     found = names(certificates[0]) if certificates else ()
     return tuple(n for n in found if not is_address(n) and not n.endswith(".chainchat"))
 

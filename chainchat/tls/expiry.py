@@ -6,7 +6,6 @@ from datetime import datetime, timedelta
 from cryptography.x509 import Certificate
 
 WARNED = timedelta(days=30)
-"""How long before a certificate expires operators are warned."""
 
 
 class Expiry:

@@ -33,7 +33,7 @@ _ALERTS = {
     "protocol version": "speaks no TLS that this node speaks",
     "handshake failure": "speaks no TLS that this node speaks",
 }
-"""What the other side says before it hangs up, by OpenSSL's words (RFC 8446, section 6.2)."""
+"""What the other side says before it hangs up, in OpenSSL's words (RFC 8446, section 6.2)."""
 
 _NO_TLS = ("wrong version number", "http request", "packet length", "unexpected message")
 _OTHER_TLS = ("unsupported protocol", "no shared cipher", "version too low", "no suitable")

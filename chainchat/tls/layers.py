@@ -1,7 +1,6 @@
 """The layers of a connection, with and without TLS.
 
-Under TLS: the protocol, ``Encrypted`` (TLS itself), ``Below``, which writes at once, and the TCP
-connection.
+Under TLS: the protocol, ``Encrypted``, ``Below``, which writes at once, and the TCP connection.
 """
 
 from collections.abc import Callable
@@ -39,10 +38,10 @@ class Secured(Protocol):
         """Note that everything is sent, after ``half_close``."""
 
     def spoke_without_tls(self) -> bytes:
-        """Note that the other side began without TLS; give what to say to it before the end."""
+        """The other side began without TLS; give what to say to it before the end."""
 
     def records_came(self, octets: int) -> None:
-        """Note that so many octets came of whoever has dialled; their text was received before."""
+        """So many octets came of whoever has dialled; their text was received before."""
 
 
 class Textless:
@@ -55,14 +54,14 @@ class Textless:
 
     def __init__(self) -> None:
         self._octets = 0
-        """Not reported, and too few to say that there is more than the beginning of a record."""
+        """Not reported, and no more than the beginning of a record."""
 
     def text(self, octets: int) -> None:
         """Note the text of one record."""
         self._octets -= octets + AROUND_TEXT
 
     def came(self, octets: int) -> int:
-        """Note octets of TLS, after their text; how many more there are by now without any."""
+        """Note octets of TLS, after their text; returns how many more there are without any."""
         self._octets = max(0, self._octets + octets)
         more = max(0, self._octets - LONGEST_RECORD)
         self._octets -= more
@@ -251,7 +250,7 @@ def tcp(transport: Any) -> Any:
 
 
 def certificate(transport: Any) -> Certificate | None:
-    """The certificate that the other side showed; None without one, or without TLS.
+    """The certificate that the other side showed, if any.
 
     Raises:
         ValueError: it cannot be read.

@@ -72,7 +72,7 @@ def _different(*hosts: str) -> tuple[str, ...]:
 
 
 def _is_trusted(credentials: Credentials) -> bool:
-    """True if a CA that this node trusts has signed its certificate, or its last intermediate."""
+    """True if a trusted CA has signed this node's certificate, or its last intermediate."""
     return any(is_signed_by(credentials.certificates[-1], each) for each in credentials.authorities)
 
 
