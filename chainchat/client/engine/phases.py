@@ -6,8 +6,8 @@ from math import inf
 CONNECT_WITHIN = 10.0
 
 GREETING_WITHIN = 3.0
-"""Seconds before a node that accepted the connection answers ``/hello``; they double each time: who
-leaves the queue of a node that admits a crowd at a pace, and joins it again, makes it longer."""
+"""Seconds before a node that accepted the connection answers ``/hello``. They double each time:
+whoever leaves the queue of a busy node and joins it again makes it longer."""
 
 LONGEST_GREETING = 30.0
 """The most that they grow to; also granted to a node that has said anything at all."""

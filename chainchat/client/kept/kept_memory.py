@@ -146,7 +146,7 @@ class KeptMemory(Memory):
         due = now >= self._kept_at + KEEP_EVERY
         if self._stale and due:
             self._kept_at = now
-            self._write_anew()
+            self._write_all()
         if self._changed and (self._urgent or due):
             self._changed = self._urgent = False
             self._kept_at = now
@@ -176,7 +176,7 @@ class KeptMemory(Memory):
             return False
         return True
 
-    def _write_anew(self) -> None:
+    def _write_all(self) -> None:
         """Write everything again, after the file could not be written."""
         self._stale = False
         self._execute("DELETE FROM open")

@@ -55,9 +55,8 @@ class Conversation:
     """Turns lines into calls of the engine, and events into lines.
 
     Attributes:
-        names: known accounts.
+        names: of known accounts.
         here: the names of those who are on.
-        notices: True to show who comes and goes.
         node: the position of the connected node, if any.
         trouble: what ended the connection or prevents the login; mostly empty.
     """

@@ -59,7 +59,6 @@ class Room:
         view: the part of the transcript that is shown.
         panel: True while the chain is shown.
         alert: the loudest of what has happened since the terminal looked.
-        leaving: True once the person has asked to leave.
     """
 
     def __init__(

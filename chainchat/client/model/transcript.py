@@ -25,7 +25,6 @@ class Entry(Struct, gc=False):
     Attributes:
         id: of the message; of the newest message before a notice.
         time: milliseconds since 1970; 0 for a notice.
-        sender: an account.
         to: an account, or ``*``.
         text: what was said, or the whole line.
         mine: True if this client has said it.
