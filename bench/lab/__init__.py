@@ -2,8 +2,7 @@
 
 ``writing`` and ``fanning`` are the load generators, which know a server's protocol only by its
 *dialect*: ``chain`` starts chainchat's servers and speaks theirs; ``nats``, ``redis`` and ``irc``
-do so for others, with what these share in ``peers``. ``connections`` are sockets, ``processes``
-reads what a process has used, ``report`` prints tables, writes files and draws.
+do so for others.
 """
 
 import signal

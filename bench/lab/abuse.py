@@ -75,7 +75,6 @@ class Chainchat:
     speech = CHAINCHAT
 
     def __init__(self, row: Abuse, size: int, folder: Path) -> None:
-        """Prepare; ``with`` starts."""
         self._row = row
         self._size = size
         self._cluster = row.cluster(lambda **options: Cluster(folder, **options))
@@ -159,7 +158,6 @@ def measure(stage: Stage, row: Abuse, seconds: float) -> Result:
 
 
 def _pass_until(end: float, servers: Any, peaks: dict[str, float]) -> None:
-    """Wait, looking at the memory now and then."""
     while (left := end - time.monotonic()) > 0:
         for name, pid in servers.pids.items():
             with contextlib.suppress(OSError):
@@ -185,7 +183,6 @@ def _metered(servers: Any, nodes: dict[str, Result]) -> Iterator[dict[str, float
 
 
 def _summary(waits: Waits) -> Result:
-    """Of one phase."""
     if not waits.seconds:
         return {"lines": 0, "p50": None, "p99": None, "max": None, "unanswered": 0}
     return {

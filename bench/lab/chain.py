@@ -166,10 +166,7 @@ class ChainPerson:
 
 
 class ChainWriter:
-    """A program that says the same again and again; see ``writing.Writer``.
-
-    It logs in *quiet*, so no delivery weighs on the figures.
-    """
+    """A program that says the same again and again, *quiet*: no delivery weighs on the figures."""
 
     def __init__(
         self, address: tuple[str, int], name: str, text: bytes, *, to: bytes = b"*"
@@ -189,9 +186,9 @@ class ChainWriter:
         return b"".join([self._form % (number, number) for number in numbers])
 
     def acknowledged(self, data: bytes) -> int:
-        """Count the lines; look at the last one.
+        """Count the lines.
 
-        Tags come in order and ids grow, so the last of each piece vouches for those before.
+        Tags come in order and ids grow, so the last line of each piece vouches for those before.
         """
         whole, newline, rest = data.rpartition(b"\n")
         if not newline:

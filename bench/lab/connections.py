@@ -11,7 +11,7 @@ from typing import Protocol
 from lab.processes import ServerError
 
 PATIENCE = 20.0
-"""Seconds that any server may take for an answer."""
+"""Seconds for an answer."""
 
 AT_ONCE = 256
 """Connections that are opened before the first of them is waited for."""
@@ -43,12 +43,7 @@ class Greeting:
 
 
 class Visitor(Protocol):
-    """One connection in the words of one server's protocol: its *dialect*.
-
-    Attributes:
-        address: where to connect.
-        greeting: what comes before the first message.
-    """
+    """One connection in the words of one server's protocol: its *dialect*."""
 
     address: tuple[str, int]
     greeting: Greeting
@@ -149,7 +144,7 @@ class Outgoing:
             self._epoll.modify(self.number, select.EPOLLIN | select.EPOLLOUT)
 
     def writable(self) -> None:
-        """The socket takes more."""
+        """Send the rest: the socket takes more."""
         self._send_rest()
         if not self._unsent:
             self._epoll.modify(self.number, select.EPOLLIN)

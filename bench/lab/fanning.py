@@ -20,12 +20,7 @@ class Audience:
     """Receivers, from ``with`` on, and the sender."""
 
     def __init__(self, sender: Writer, receivers: Sequence[Visitor], text: bytes) -> None:
-        """Prepare.
-
-        Args:
-            sender: whose acknowledgements are not waited for.
-            text: what the sender says; no server says its last octet of its own.
-        """
+        """``text``: no server says its last octet of its own."""
         self._text = text
         self._sender = sender
         self._receivers = receivers
@@ -145,12 +140,7 @@ class _Run:
     """
 
     def __init__(self, sockets: Mapping[int, socket.socket], mark: bytes) -> None:
-        """Begin.
-
-        Args:
-            sockets: of the receivers, by number.
-            mark: the octet that every delivery has once.
-        """
+        """``mark``: the octet that every delivery has once."""
         self.asked = 0
         self.reached = 0
         self.sent = Sent()

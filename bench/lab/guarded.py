@@ -146,7 +146,6 @@ class Guarded:
     """One IRC server, and one row."""
 
     def __init__(self, kind: type[IrcServer], row: Abuse, size: int, folder: Path) -> None:
-        """Prepare; ``with`` starts."""
         self.name = kind.name
         self.speech = _speech(*WORDS[kind])
         self._act = ACTS[row.name]

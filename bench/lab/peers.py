@@ -52,7 +52,7 @@ class Peer:
     package: str
 
     def __init__(self, folder: Path) -> None:
-        """Prepare; the folder is an empty one."""
+        """The folder is an empty one."""
         self.folder = folder
         self._servers: dict[str, Server] = {}
 
@@ -119,11 +119,7 @@ class Listener:
 
 
 class LineWriter:
-    """A writer whose requests are all alike, and each answered with so many lines.
-
-    Attributes:
-        greeting: what comes first.
-    """
+    """A writer whose requests are all alike, and each answered with so many lines."""
 
     def __init__(
         self,

@@ -61,11 +61,7 @@ class Meter:
     """Processor time of servers and of this process, from its making or ``restart`` on."""
 
     def __init__(self, pids: Mapping[str, int]) -> None:
-        """Begin.
-
-        Args:
-            pids: the servers', by what they are called in the results.
-        """
+        """``pids``: by what the servers are called in the results."""
         self._pids = pids
         self.restart()
 
@@ -90,11 +86,7 @@ def per_million(seconds: Mapping[str, float], messages: int) -> dict[str, float]
 
 
 def allow_open_files(count: int) -> int:
-    """Let this process, and those that it starts, have so many files open.
-
-    Returns:
-        How many they may have: fewer, if the machine refuses.
-    """
+    """Let this process and its children open so many files, or fewer; returns how many."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     for limits in ((max(count, soft), max(count, hard)), (min(count, hard), hard)):
         try:
@@ -109,7 +101,7 @@ class Server:
     """A process that was started here, and is ended by its id."""
 
     def __init__(self, command: Sequence[str], log: Path, **options: object) -> None:
-        """Start it; options are those of ``subprocess.Popen``."""
+        """The options are those of ``subprocess.Popen``."""
         self.log = log
         with log.open("ab") as output:
             self._process = subprocess.Popen(

@@ -1,1 +1,1 @@
-"""The chat: accounts, sessions, messages and the line grammars; pure, without replication."""
+"""The chat: accounts, sessions, messages and the line grammars; pure."""

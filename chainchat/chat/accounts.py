@@ -22,8 +22,6 @@ class Verifier(Struct, frozen=True, array_like=True, gc=False):
 
     Attributes:
         iterations: of PBKDF2.
-        stored: StoredKey.
-        server: ServerKey.
         set_by: id of the entry that set it, unique among the account's verifiers.
         once: it admits only to set another: somebody else has made the password.
     """
@@ -67,7 +65,7 @@ class Account(Struct, array_like=True, gc=False):
 
 
 class _Plain(Struct, array_like=True, gc=False):
-    """A user without a password, as accounts were before there were passwords.
+    """A user without a password.
 
     An old record stays as it is until one of its accounts changes: nodes that copy the log must
     have the same octets.
@@ -93,7 +91,7 @@ class AccountRecords:
 
     Attributes:
         newest: number of the account that the newest record began with.
-        room: how many more accounts the newest record takes.
+        room: for how many more accounts that has room.
     """
 
     def __init__(self, bounds: Bounds) -> None:

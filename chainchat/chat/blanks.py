@@ -3,7 +3,6 @@
 import re
 
 MOST_BLANKS = 8
-"""Blanks in a row that people are shown."""
 
 # Spaces of every width, letters without a shape (Hangul fillers, the empty Braille cell), and what
 # is not shown at all: joiners, selectors, tags.
@@ -17,7 +16,7 @@ _SPACES = " " * MOST_BLANKS
 
 
 def without_padding(text: str) -> str:
-    """``text`` with no more than MOST_BLANKS blanks in a row."""
+    """``text`` with no more than MOST_BLANKS in a row."""
     if text.isascii() and f"{_SPACES} " not in text:  # nearly every text
         return text
     return _PADDING.sub(_SPACES, text)

@@ -1,7 +1,4 @@
-"""How much the chat's state holds, and in what portions it is stored.
-
-Every node decides by these what is refused and forgotten, so they are no setting.
-"""
+"""How much the chat's state holds. Every node refuses and forgets by these: they are no setting."""
 
 from msgspec import Struct
 
@@ -16,8 +13,8 @@ class Bounds(Struct, frozen=True):
         sends: results kept of each program, at least.
         program_cost: of a client ID: 1,200 octets of memory. Each of its SENDs costs 1: 20 octets.
         cost: of all programs; beyond it, the account that costs most has to forget.
-        cost_step: costs are compared in such steps.
-        accounts_in_record: about 3 KB of them, which fits in a page of SQLite.
+        cost_step: in which costs are compared.
+        accounts_in_record: about 3 KB, which fits in a page of SQLite.
         sends_in_record: when a program says more, only its newest record is written again.
     """
 

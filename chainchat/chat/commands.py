@@ -1,15 +1,13 @@
 """Commands: the changes of the chat, as they travel through the log.
 
-A command is a frozen record, encoded as a MessagePack array, and holds all that its effect depends
-on. Fields that many share:
+A command is a MessagePack array that holds all that its effect depends on. Fields that many share:
 
-- session: ``origin.counter``; unique for ever, and names its origin. None if the node's owner gave
-  an operator's command.
+- session: ``origin.counter``, unique for ever; None if the node's owner gave an operator's command.
 - account: the id of the log entry that created it. A name can be given again, a number cannot.
 - checked: the id of the entry that set the verifier against which the origin has checked a password
   or a proof; 0 for none. If another verifier counts by now, the command is refused.
 
-Fields that an older version did not write have defaults, which mean what that version did.
+The default of a field that an older version did not write means what that version did.
 """
 
 from msgspec import Struct, msgpack
@@ -39,10 +37,8 @@ class Login(Command, frozen=True, array_like=True, tag="login", gc=False):
     Attributes:
         client: the program's id, empty for a person.
         token: SHA-256 of the token by which a program may resume; empty for a person.
-        checked: see above.
         refuse_new: the ``Code`` with which to refuse to make an account; 0: make it.
-        refuse_alike: make no account whose name looks like another's (``lookalikes``); False in
-            entries of versions without that rule.
+        refuse_alike: make no account whose name looks like another's (``lookalikes``).
     """
 
     session: str
@@ -85,7 +81,7 @@ class Saying(Struct, frozen=True, array_like=True, gc=False):
 
 
 class Say(Command, frozen=True, array_like=True, tag="say", gc=False):
-    """Say one or more messages that came together from one client (``client``: the program's id).
+    """Say the messages that came together from one client (``client``: the program's id).
 
     The entry takes a sequence number for each: the message's id.
     """
@@ -100,7 +96,7 @@ class Say(Command, frozen=True, array_like=True, tag="say", gc=False):
 class Delete(Command, frozen=True, array_like=True, tag="delete", gc=False):
     """Delete ``account``, or the account ``name`` if that is UNKNOWN.
 
-    ``others``: everybody may delete another's account, not only operators.
+    ``others``: everybody may delete another's account.
     """
 
     session: str
@@ -114,7 +110,6 @@ class SetSecret(Command, frozen=True, array_like=True, tag="secret", gc=False):
 
     Attributes:
         session: the account's own; empty before the login, when only ``checked`` proves the right.
-        checked: see above.
         verifier: of the new password (``set_by`` is set when applied); None for no password.
     """
 
@@ -130,7 +125,6 @@ class Invite(Command, frozen=True, array_like=True, tag="invite", gc=False):
 
     Attributes:
         reset: for an existing account, whose password, session and token it replaces or ends.
-        refuse_alike: see ``Login``.
     """
 
     session: str
@@ -141,7 +135,7 @@ class Invite(Command, frozen=True, array_like=True, tag="invite", gc=False):
 
 
 class Grant(Command, frozen=True, array_like=True, tag="grant", gc=False):
-    """Give the account ``name`` a role; ``session``: the operator's, or none."""
+    """Give the account ``name`` a role."""
 
     session: str
     name: str
@@ -149,17 +143,14 @@ class Grant(Command, frozen=True, array_like=True, tag="grant", gc=False):
 
 
 class Kick(Command, frozen=True, array_like=True, tag="kick", gc=False):
-    """End the session and the token of ``name``; ``session``: the operator's, or none."""
+    """End the session and the token of ``name``."""
 
     session: str
     name: str
 
 
 class Salting(Command, frozen=True, array_like=True, tag="salting", gc=False):
-    """Give the chain the secret that the salts of unknown names are made from.
-
-    Only the first one counts.
-    """
+    """Give the chain the secret for the salts of unknown names; only the first one counts."""
 
     secret: bytes
 
@@ -179,7 +170,7 @@ class Logout(Command, frozen=True, array_like=True, tag="logout", gc=False):
 
     Attributes:
         seen: the read mark, 0 to leave it.
-        finished: the program to forget, since it repeats nothing any more; empty for none.
+        finished: the program to forget, which repeats nothing any more.
     """
 
     session: str
@@ -259,7 +250,7 @@ def decode(data: bytes) -> AnyCommand:
 
 
 def span(command: AnyCommand) -> int:
-    """How many sequence numbers the command's entry takes."""
+    """Sequence numbers that the command's entry takes."""
     return len(command.sayings) if isinstance(command, Say) else 1
 
 
@@ -269,7 +260,7 @@ def origin_of(session: str) -> str:
 
 
 UNANNOUNCED = "u"
-"""Ends the id of a session of whose beginning and end nobody is told."""
+"""Ends the id of a session whose beginning and end nobody is told."""
 
 
 def is_announced(session: str) -> bool:

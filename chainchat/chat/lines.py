@@ -1,13 +1,11 @@
 """From octets to clean lines: telnet's commands removed, lines cut, text checked.
 
-Three steps, which know nothing of each other::
+Three steps, which know nothing of each other, and whose memory is bounded::
 
-    data, answer = telnet_filter.feed(received)   # send the answer back
+    data, answer = telnet_filter.feed(received)   # cut anywhere; send the answer back
     line_splitter.add(data)
     for line in line_splitter.cut():              # bytes, or TOO_LONG
         text = clean(line)                        # str, or RefusedError
-
-The octets may be cut anywhere. What a step remembers is bounded.
 """
 
 import re
@@ -54,16 +52,12 @@ class TelnetFilter:
         return b"" if offered else IAC + _WILL + _ECHO
 
     def reveal(self) -> bytes:
-        """Octets that end this; none if the client shows what is typed."""
+        """Octets that end this, if it is so."""
         conceals, self._offered, self.conceals = self.conceals, False, False
         return IAC + _WONT + _ECHO if conceals else b""
 
     def feed(self, data: bytes) -> tuple[bytes, bytes]:
-        """Take the next octets received.
-
-        Returns:
-            The octets without commands; and the answers to the commands that ask for one.
-        """
+        """Take the next octets; returns them without commands, and the answers to those."""
         if IAC not in data and not self._held and not self._in_subnegotiation:
             return data, b""
         data = self._held + data
@@ -96,16 +90,16 @@ class TelnetFilter:
 
 
 class TooLong(Enum):
-    """The type of TOO_LONG, for type checkers."""
+    """The type of TOO_LONG."""
 
     TOO_LONG = "too long"
 
 
 TOO_LONG: Final = TooLong.TOO_LONG
-"""In place of a line that was too long and has been dropped."""
+"""In place of a line that was too long."""
 
 Line = bytes | TooLong
-"""A line as received, without its ending."""
+"""Without its ending."""
 
 
 _LONE_CR = re.compile(rb"\r(?!\n)")
@@ -115,8 +109,8 @@ class LineSplitter:
     """Cuts what one connection receives into lines, which end in LF, CR LF or CR NUL.
 
     Where people type, a CR alone ends a line too, and a NUL is nothing: some terminals send no LF,
-    and some clients send NULs to stay connected. Taking data in costs next to nothing; lines are
-    cut when asked for.
+    and some clients send NULs to stay connected. Lines are cut when asked for; taking data in is
+    cheap.
 
     Attributes:
         complete: the lines that are not cut yet, each with its LF.
@@ -159,7 +153,7 @@ class LineSplitter:
         return (self.complete or self._begun or data)[:6].lower() == b"/hello"
 
     def _typed(self, data: bytes) -> bytes:
-        """Take a CR that ends a line at once: the LF or NUL that may follow is part of its end."""
+        """A CR ends a line at once: the LF or NUL that may follow is part of its end."""
         if self._held and data:
             data = data[data[0] in b"\n\0" :]
             self._held = b""
@@ -172,10 +166,7 @@ class LineSplitter:
         return data
 
     def drop(self) -> bool:
-        """Drop all that has come, and the rest of a line whose beginning has come.
-
-        True if there were whole lines.
-        """
+        """Drop all that has come, and the rest of a begun line; True if there were whole lines."""
         self._dropping = self._dropping or self._begun != b"" or self._held == b"\r"
         lines, self.complete, self._begun = self.complete, b"", b""
         return lines != b""
@@ -183,7 +174,7 @@ class LineSplitter:
     def cut(self, most: int = -1) -> list[bytes | Literal[TooLong.TOO_LONG]]:
         """Cut the next complete lines, at most ``most``, or all; without endings.
 
-        TOO_LONG stands for each line over the limit, so that answers keep their order.
+        TOO_LONG stands for each line over the limit.
         """
         # `split` does the work for every octet at C's speed. (`replace` takes three times as long
         # for CR LF.)
@@ -228,7 +219,6 @@ _FORBIDDEN = re.compile(
 
 
 _PLAIN = bytes(range(0x20, 0x7F))
-"""The octets of printable ASCII."""
 
 _PLAIN_AND_ENDINGS = _PLAIN + b"\n"
 
@@ -258,7 +248,7 @@ def clean(line: bytes) -> str:
 
 
 def clean_together(lines: Sequence[Line]) -> str | None:
-    """The ``clean`` lines joined by line feeds, if all are printable ASCII; else None."""
+    """The ``clean`` lines joined by line feeds, if all are printable ASCII."""
     try:
         together = b"\n".join(cast("Sequence[bytes]", lines))
     except TypeError:  # one is TOO_LONG: quicker found so than looked for
@@ -272,7 +262,6 @@ _HTTP = re.compile(r"[^ ]+ [^ ]+ HTTP/[0-9]|host:", re.IGNORECASE)
 def is_http(line: str) -> bool:
     """True if a line is HTTP: a request line or a Host header.
 
-    Ask before the login: a web page can make a browser send a request whose *body* is lines of
-    chat.
+    Ask before the login: a web page can make a browser send lines of chat in a request's *body*.
     """
     return _HTTP.match(line) is not None

@@ -1,7 +1,6 @@
 """Names that deceive: those that look like another, or like the server's own word.
 
-Two names look alike if their *skeletons* are the same: ``alice``, ``AL1CE`` and ``a-l-i-c-e`` are
-``aiice``.
+They do so if their *skeletons* are the same: ``alice``, ``AL1CE`` and ``a-l-i-c-e`` are ``aiice``.
 """
 
 from collections.abc import Iterable, Iterator
@@ -14,14 +13,14 @@ _SKELETON = str.maketrans("l10", "iio", "-_.")
 def skeleton_of(name: str) -> str:
     """A name without case, ``-``, ``_`` or ``.``, and with one letter for similar ones.
 
-    Every node has to find the same in an old log, so this never changes; another rule would be
-    another field of ``commands.Login``.
+    It never changes, so that every node finds the same in an old log; another rule would be another
+    field of ``commands.Login``.
     """
     return name.lower().translate(_SKELETON)
 
 
 SERVERS_WORDS = frozenset(map(skeleton_of, ("you", "everybody", "server", "system")))
-"""Skeletons of what the server says of itself and of those it speaks to."""
+"""Of what the server says of itself and of those it speaks to."""
 
 
 def is_servers_word(name: str, positions: Iterable[str]) -> bool:

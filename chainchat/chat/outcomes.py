@@ -19,10 +19,7 @@ class Accepted(Struct, frozen=True, gc=False):
 
 
 class Refused(Struct, frozen=True):
-    """A request that was refused; ``about``: a name for the text.
-
-    ``again``: it was refused before.
-    """
+    """A request that was refused; ``again``: it was before. ``about``: a name for the text."""
 
     code: Code
     about: str = ""

@@ -4,10 +4,10 @@ from chainchat.chat.refusals import Code, RefusedError
 from chainchat.chat.scram import prepared
 
 SHORTEST, LONGEST = 8, 128
-"""Characters of a password."""
+"""In characters."""
 
 ONE_TIME_LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"
-"""For a password that is read out or copied by hand: none looks like another."""
+"""For a password that is copied by hand: none looks like another."""
 
 ONE_TIME_LENGTH = 15
 """74 bits, more than anybody guesses."""

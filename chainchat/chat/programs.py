@@ -1,7 +1,7 @@
 """What the chat remembers of programs, so that a SEND is done once however often it comes.
 
-The memory is bounded by number, and forgets the least recently used first, in the order of the log:
-every node forgets the same.
+The memory is bounded by number. The least recently used is forgotten first, in the order of the
+log: every node forgets the same.
 
 *never again*: a program's SENDs are forgotten in three steps: first the results of its oldest
 numbers; then all but its highest number; then the program itself, while its account keeps the
@@ -35,7 +35,7 @@ class Program:
         checksums: of what was said, parallel to ``numbers``.
         values: the message's id, or minus the refusal's code; likewise.
         first: how many records came before the one that the arrays begin with.
-        written: the newest record in the last snapshot, NEVER if there was none.
+        written: the newest record in the last snapshot, or NEVER.
     """
 
     __slots__ = (
@@ -121,7 +121,7 @@ class Program:
         return records
 
     def written_keys(self) -> list[int]:
-        """The keys of the records in the last snapshot that were not replaced since."""
+        """The keys of the last snapshot's records that were not replaced since."""
         first = max(0, self.written - self._bounds.records_of_program + 1)
         return [self._key(index) for index in range(first, self.written + 1)]
 
@@ -130,7 +130,7 @@ class Program:
 
 
 class _Part(Struct, array_like=True):
-    """A record: so many SENDs of a program, or fewer in the newest; the columns as octets."""
+    """So many SENDs of a program, or fewer in the newest record; the columns as octets."""
 
     account: int
     client: str
@@ -165,14 +165,10 @@ class _OfAccount:
 
 
 class Programs:
-    """All programs, and which of their records have changed since the last snapshot."""
+    """All programs, and which records have changed since the last snapshot."""
 
     def __init__(self, bounds: Bounds, outdated: Callable[[int, int], None]) -> None:
-        """Begin without programs.
-
-        ``outdated`` is called with an account's number and the highest number of its forgotten
-        program.
-        """
+        """``outdated`` gets an account's number and the highest number of its forgotten program."""
         self._bounds = bounds
         self._most_sends = bounds.records_of_program * bounds.sends_in_record
         """Of one program, in its arrays."""
@@ -205,7 +201,7 @@ class Programs:
     def use(self, account: int, client: str, seq: int, highest: int) -> Program:
         """Find or begin a program, and make it the most recently used of its account.
 
-        A new program must number above ``highest``. Call ``said`` when its SENDs are remembered.
+        A new one must number above ``highest``. Call ``said`` when its SENDs are remembered.
         """
         programs = self._of_account.get(account)
         if programs is None:
@@ -223,7 +219,6 @@ class Programs:
     def _begun(
         self, programs: _OfAccount, account: int, client: str, seq: int, highest: int
     ) -> Program:
-        """A program that is new, or that was known by its highest number; with room for it."""
         bounds = self._bounds
         program = programs.known.pop(client, None)
         if program is None:
@@ -236,9 +231,9 @@ class Programs:
         return program
 
     def said(self, program: Program, before: int) -> None:
-        """Charge a program in use for new SENDs; forget others if there are too many.
+        """Charge a program in use for its SENDs; forget others if there are too many.
 
-        ``before``: how many of its SENDs were remembered before the new ones.
+        ``before``: how many were remembered before the new ones.
         """
         if len(program.numbers) > self._most_sends:
             program.forget_oldest()

@@ -20,10 +20,9 @@ from chainchat.chat.refusals import Code, RefusedError
 from chainchat.chat.state import ChatState
 
 PAGE_NAMES = 1_000
-"""Names in a page: at most 32 octets each."""
+"""At most 32 octets each."""
 
 PAGE_MESSAGES = 100
-"""Messages in a page."""
 
 PAGE_OCTETS = 40_000
 """The ``len`` of each text, and some room for the rest."""
@@ -32,7 +31,7 @@ SCANNED_AT_ONCE = 32
 """Accounts whose names are matched between two looks at the clock."""
 
 PATTERN_SECONDS = 2.0
-"""Seconds of work that one pattern may cost the tail, over all pages."""
+"""Seconds of work for one pattern, over all pages."""
 
 PATTERN_OCTETS = 256
 r"""RE2 needs at most 6 ms to read one, for 85 classes like ``\pL``."""
@@ -86,8 +85,8 @@ class Page(Struct, frozen=True):
     """A part of an answer.
 
     Attributes:
-        more: the query for the next page, None if this is the last.
-        refused: why the answer ends here; this page is the last.
+        more: the query for the next page, if any.
+        refused: why the answer ends here.
         removed: set if messages that were asked for may be gone.
     """
 
@@ -99,7 +98,7 @@ class Page(Struct, frozen=True):
 
 
 GIVEN_UP = Page(refused=Code.TAIL_LOST)
-"""The answer to a query that is not asked again after its tail is gone."""
+"""The answer to a query whose tail is gone, and which is not asked again."""
 
 
 class Budget(Protocol):
@@ -182,7 +181,7 @@ def _later(query: Later, messages: Messages, budget: Budget) -> Page:
 def _taken(
     messages: Iterable[ChatMessage], count: int, budget: Budget
 ) -> tuple[list[ChatMessage], bool]:
-    """The messages that fit in a page and its time, at least one; and True after the last."""
+    """The messages that fit in a page and its time, at least one; True after the last."""
     page: list[ChatMessage] = []
     room = PAGE_OCTETS
     for message in messages:
@@ -199,7 +198,6 @@ def _taken(
 
 
 def _accounts(query: Accounts, state: ChatState, budget: Budget) -> Page:
-    """The matching names, of as many accounts as there is time for."""
     matches = _compile(query.pattern).match if query.pattern else bool  # no name is empty
     plain = beginning(query.pattern)
     after = query.after or _just_before(plain)
@@ -225,7 +223,7 @@ def _begins(account: Account, plain: str) -> bool:
 
 
 _PLAIN = re.compile(r"\^?([A-Za-z0-9_-]*)")
-"""A pattern whose beginning says how the names begin. A ``.`` would be any character."""
+"""Its beginning says how the names begin. A ``.`` would be any character."""
 
 
 def beginning(pattern: str) -> str:
@@ -242,7 +240,6 @@ def beginning(pattern: str) -> str:
 
 
 def _just_before(plain: str) -> str:
-    """Sorts just before all names that begin so; names are ASCII."""
     return plain[:-1] + chr(ord(plain[-1]) - 1) + "\x7f" if plain else ""
 
 

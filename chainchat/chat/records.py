@@ -24,7 +24,7 @@ def key_of(seq: int, slot: int) -> int:
 
 
 class Digest:
-    """The sum of the hashes of all records: a changed record costs one hash, in any order."""
+    """The sum of the hashes of all records: a changed record costs one hash."""
 
     def __init__(self) -> None:
         self._sum = 0

@@ -1,6 +1,6 @@
 """Every way in which the chat says no: the codes of ``docs/protocol.md``, and their error.
 
-4xx: the same request may succeed later. 5xx: as it stands it will not.
+4xx: the same request may succeed later. 5xx: it will not.
 """
 
 from enum import IntEnum
@@ -59,7 +59,6 @@ class RefusedError(Exception):
 
     Attributes:
         text: what to do about it, for a person.
-        tag: of the request in machine mode, or ``-``.
     """
 
     def __init__(self, code: Code, text: str, tag: str = "-") -> None:

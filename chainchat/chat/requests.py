@@ -1,4 +1,4 @@
-"""Requests of a client: one frozen record per verb, the same for all modes.
+"""Requests of a client, the same for all modes.
 
 A mode makes them from lines; ``chainchat.sessions.requests`` carries them out.
 """
@@ -57,10 +57,7 @@ class Resume(Struct, frozen=True):
 
 
 class Authenticate(Struct, frozen=True):
-    """Begin to prove that the program knows the password of ``name``.
-
-    ``first``: SCRAM's first message.
-    """
+    """Begin to prove knowledge of the password of ``name``; ``first``: SCRAM's first message."""
 
     name: str
     first: str

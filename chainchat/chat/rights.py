@@ -1,7 +1,4 @@
-"""Rights: what a command may do, decided when it is applied.
-
-By the accounts and the command alone, so every node decides alike.
-"""
+"""Rights: what a command may do. Accounts and command alone decide, so every node decides alike."""
 
 from chainchat.chat import commands
 from chainchat.chat.accounts import Account, Role
@@ -9,7 +6,7 @@ from chainchat.chat.refusals import Code
 
 
 class RefusedAtApplyError(Exception):
-    """Raised while a command is applied, before anything changed; carries the answer."""
+    """Raised before a command has changed anything; carries the answer."""
 
     def __init__(self, code: Code, about: str = "") -> None:
         super().__init__(code.name)
@@ -21,8 +18,8 @@ def check_login(account: Account | None, command: commands.Login) -> None:
     """Check a login to ``account``, None if there is none of this name.
 
     Raises:
-        RefusedAtApplyError: 434, the password is not the one that was checked; 513, it has to be
-            changed first; or why the account must not be made.
+        RefusedAtApplyError: 434, another password was checked; 513, it has to be changed first; or
+            why the account must not be made.
     """
     if account is not None:
         check_secret(account, command.checked)
@@ -35,7 +32,7 @@ def check_login(account: Account | None, command: commands.Login) -> None:
 
 
 def check_secret(account: Account, checked: int) -> None:
-    """Check that the account still has the verifier that entry ``checked`` set, or 0: none.
+    """Check that the account has the verifier that entry ``checked`` set, or 0: none.
 
     Raises:
         RefusedAtApplyError: 434.

@@ -1,7 +1,7 @@
 """Saying: messages, and the SENDs of programs, each of which is done once.
 
-- *once per program*: a SEND number is applied once. Repeated, it gives the same result, or is
-  refused if the result is forgotten (see ``programs``).
+*once per program*: a SEND number is applied once. Repeated, it gives the same result, or is refused
+if the result is forgotten (see ``programs``).
 """
 
 from collections.abc import Callable
@@ -23,13 +23,7 @@ class Sayings:
         programs: Programs,
         find: Callable[[int, str], Account | None],
     ) -> None:
-        """Begin.
-
-        Args:
-            accounts: the state's, by number.
-            programs: remembers what programs have said.
-            find: the account of a number; of the name, if the number is ``UNKNOWN``.
-        """
+        """``find``: the account of a number; of the name, if the number is ``UNKNOWN``."""
         self._accounts = accounts
         self._programs = programs
         self._find = find
@@ -84,12 +78,11 @@ class Sayings:
         return Outcome(results, said=heard)
 
     def highest(self, account: int, client: str) -> int:
-        """The highest number of this program that was applied, or may have been."""
+        """The highest number of this program that may have been applied."""
         program = self._programs.find(account, client)
         return self._accounts[account].outdated if program is None else program.highest
 
     def _recipient(self, saying: Saying) -> tuple[int, str] | None:
-        """Number and name of the account; None if there is none."""
         if saying.recipient == TO_EVERYBODY:
             return TO_EVERYBODY, saying.to
         account = self._find(saying.recipient, saying.to)

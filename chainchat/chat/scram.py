@@ -1,7 +1,6 @@
 """SCRAM-SHA-256: how a password is kept, and how a program proves that it knows it.
 
-RFC 5802 and RFC 7677, without channel binding. The chain keeps a ``Verifier``; the password itself
-never reaches it:
+RFC 5802 and RFC 7677, without channel binding. The chain keeps a ``Verifier``, never the password::
 
     SaltedPassword = PBKDF2(password, salt, iterations)      slow on purpose: ``salted``
     ClientKey = HMAC(SaltedPassword, "Client Key")           StoredKey = SHA-256(ClientKey)
@@ -39,7 +38,7 @@ MOST_ITERATIONS = 1_000_000
 """For a program's own password; more would keep the others waiting."""
 
 MOST_CHARACTERS = 512
-"""Characters of a text that may become a password."""
+"""Of a text that may become a password."""
 
 _FIRST = re.compile(r"([ny]),(?:a=([^,=]*))?,(n=([^,]+),r=([!-+\--~]{8,256})(?:,[a-z]=[^,]*)*)")
 _FINAL = re.compile(r"(c=([A-Za-z0-9+/=]+),r=([!-+\--~]+)(?:,[a-z]=[^,]*)*),p=([A-Za-z0-9+/=]+)")
@@ -59,7 +58,7 @@ _PROHIBITED = (
 
 
 class BrokenExchangeError(Exception):
-    """The client's message does not fit: bad grammar, another name, another nonce."""
+    """The client's message has bad grammar, another name or another nonce."""
 
 
 class WrongProofError(Exception):
@@ -67,7 +66,7 @@ class WrongProofError(Exception):
 
 
 def prepared(text: str) -> str:
-    """``text`` in the one form in which it is hashed (SASLprep, RFC 4013, as a stored string).
+    """``text`` as it is hashed (SASLprep, RFC 4013, as a stored string).
 
     Raises:
         ValueError: it is longer than any password, or holds what none may hold.
@@ -90,7 +89,7 @@ def prepared(text: str) -> str:
 
 
 def salted(password: str, salt: bytes, iterations: int) -> bytes:
-    """SaltedPassword of a prepared password; takes 0.2 ms for each 1,000 iterations."""
+    """SaltedPassword of a prepared password, in 0.2 ms for each 1,000 iterations."""
     return hashlib.pbkdf2_hmac("sha256", password.encode(), salt, iterations)
 
 
@@ -101,7 +100,7 @@ def verifier_of(salted_password: bytes, salt: bytes, iterations: int) -> Verifie
 
 
 def admits(verifier: Verifier, salted_password: bytes) -> bool:
-    """True if this is the password's SaltedPassword, with the verifier's salt and iterations."""
+    """True if this is the password's SaltedPassword, as the verifier salts it."""
     stored = _hash(_hmac(salted_password, b"Client Key"))
     return hmac.compare_digest(stored, verifier.stored)
 
@@ -113,14 +112,14 @@ def client_proof(salted_password: bytes, said: bytes) -> bytes:
 
 
 def server_signature(salted_password: bytes, said: bytes) -> bytes:
-    """The signature that the client expects of a server that has the verifier."""
+    """The signature that the client expects."""
     return _hmac(_hmac(salted_password, b"Server Key"), said)
 
 
 def decoy(secret: bytes, name: str) -> Verifier:
     """A verifier that no password fits, always the same for a name.
 
-    ``secret``: of the chain. Without it nobody can tell the salt from a random one.
+    Without the chain's ``secret`` nobody can tell the salt from a random one.
     """
     salt = _hmac(secret, name.lower().encode())[:SALT_OCTETS]
     return Verifier(salt, ITERATIONS, b"", b"")
@@ -158,7 +157,6 @@ class Exchange:
     """The server's side of one proof.
 
     Attributes:
-        verifier: against which it is checked.
         challenge: the server's first message.
     """
 
@@ -167,7 +165,7 @@ class Exchange:
 
         Args:
             verifier: of the account, or a ``decoy``.
-            nonce: the server's, fresh and random; printable ASCII without commas.
+            nonce: fresh and random; printable ASCII without commas.
         """
         self.verifier = verifier
         self._first = first
@@ -180,7 +178,7 @@ class Exchange:
 
         Raises:
             BrokenExchangeError: it does not belong to this exchange.
-            WrongProofError: the client does not know the password.
+            WrongProofError: it is none.
         """
         found = _FINAL.fullmatch(message)
         if found is None:

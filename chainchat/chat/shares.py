@@ -1,9 +1,9 @@
-"""Shares: which account takes most of what all share, and so has to give first."""
+"""Shares: which account takes most of what all share, and has to give first."""
 
 from heapq import heapify, heappop, heappush, heapreplace
 
 FEW = 16
-"""Accounts that have left a step may stay in its heap, at least so many."""
+"""Accounts that may stay in a step's heap after they have left it, at least."""
 
 
 class Shares:
@@ -13,16 +13,15 @@ class Shares:
     """
 
     def __init__(self, step: int) -> None:
-        """Nobody takes anything yet; shares are compared in steps of ``step``."""
         self._step = step
         self._steps: dict[int, int] = {}
         """By account."""
         self._used: dict[int, int] = {}
         """By account: the entry that last used it."""
         self._counts: dict[int, int] = {}
-        """How many accounts are in each step."""
+        """Accounts in each step."""
         self._heaps: dict[int, list[tuple[int, int]]] = {}
-        """By step: (when it was last used, or some time before; account)."""
+        """By step: (when it was last used, or before; account)."""
         self._listed: dict[int, set[int]] = {}
         """By step: the accounts in its heap, some of which have moved."""
 

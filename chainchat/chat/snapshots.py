@@ -12,11 +12,8 @@ from chainchat.chat.records import Digest, Record
 class Head(Struct, array_like=True):
     """What is stored of the state besides its records; the rest is computed from these.
 
-    Attributes:
-        newest: see ``AccountRecords``.
-        room: likewise.
-        salting: see ``ChatState``.
-        removed: likewise.
+    See ``AccountRecords`` for ``newest`` and ``room``, ``ChatState`` for ``salting`` and
+    ``removed``.
     """
 
     applied: int
@@ -31,7 +28,7 @@ class Head(Struct, array_like=True):
         """The head as octets.
 
         ``removed`` is left out while it says nothing: an older release, which knows no removals,
-        then has the same digest of the same state.
+        then has the same digest.
         """
         fields = astuple(self)
         return msgpack.encode(fields if self.removed.before else fields[:-1])
@@ -51,7 +48,7 @@ class Snapshot:
         self._digest = digest
 
     def head(self) -> bytes:
-        """What to store besides the records; call it after the last record.
+        """What to store besides the records, after the last one.
 
         It begins with the digest of the whole state, DIGEST_OCTETS long.
         """

@@ -62,7 +62,6 @@ class ChatState:
     """
 
     def __init__(self, bounds: Bounds = USUAL_BOUNDS) -> None:
-        """The state before the first entry."""
         self.applied = 0
         self.time = 0
         self.origins: dict[str, int] = {}
@@ -75,7 +74,7 @@ class ChatState:
         self._alike = LookAlikes()
         """Likewise."""
         self._present = SortedNames()
-        """Keys of the names that are on."""
+        """The keys of the names that are on."""
         self._sessions: dict[str, int] = {}
         self._sessions_at: dict[str, set[str]] = {}
         """By origin."""
@@ -103,7 +102,7 @@ class ChatState:
         return None if number is None else self.accounts[number]
 
     def accounts_after(self, name: str, count: int) -> list[Account]:
-        """The first ``count`` accounts whose names come after ``name``, regardless of case."""
+        """The first ``count`` accounts whose names come after ``name``, in any case."""
         later = islice(self._roll.after(name.lower()), count)
         return [self.accounts[self._names[n]] for n in later]
 
@@ -339,14 +338,11 @@ class ChatState:
             account.seen = seen
 
     def furthest_behind(self) -> Account | None:
-        """The account that has seen least; None if there is no account.
-
-        Takes as long as there are accounts: 50 ms for a million.
-        """
+        """The account that has seen least, if any. Takes 50 ms for a million accounts."""
         return min(self.accounts.values(), key=_seen, default=None)
 
     def _forget(self, command: commands.Forget) -> None:
-        """*seen by all*: nothing goes that somebody has still to see, unless it is to go anyway."""
+        """*seen by all*: nothing goes that somebody has still to see, unless operators want it."""
         behind = None if command.unread else self.furthest_behind()
         most = self.applied if behind is None else min(behind.seen + 1, self.applied)
         before = min(command.before, most)
@@ -409,7 +405,7 @@ class ChatState:
         self._end_all(account, "kicked", events, by)
 
     def _operator(self, session: str) -> str:
-        """The name of the operator who holds ``session``; both are empty for a node's owner."""
+        """The operator who holds ``session``; both are empty for a node's owner."""
         if not session:
             return ""
         operator = self._holder(session)
@@ -437,6 +433,6 @@ class ChatState:
 
 
 def _key(name: str) -> str:
-    """A name in lower case; the same object if it is already, to save memory."""
+    """The same object if it is in lower case already, to save memory."""
     key = name.lower()
     return name if key == name else key

@@ -1,4 +1,4 @@
-"""``chainchat-client``: starts the bundled client, as the command line says."""
+"""``chainchat-client``: starts the bundled client."""
 
 import asyncio
 import datetime
@@ -47,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _open_what_is_closed() -> None:
-    """Open standard input, output and error, if they are closed: no socket may take their place."""
+    """Open the standard files that are closed: no socket may take their place."""
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         try:
             os.fstat(number)
@@ -114,7 +114,6 @@ async def _in_terminal(given: Arguments) -> int:
 
 
 def _memory(given: Arguments) -> KeptMemory | None:
-    """The memory of earlier runs; None if there can be none."""
     name = given.options.name
     path = Path("the state folder")
     try:
@@ -129,7 +128,6 @@ def _memory(given: Arguments) -> KeptMemory | None:
 
 @contextmanager
 def _log(given: Arguments, name: str) -> Iterator[Callable[[datetime.datetime, str], None]]:
-    """What writes a line into the log file."""
     try:
         file: TextIO = Path(name).expanduser().open("a", encoding="utf-8", buffering=1)
     except OSError as error:

@@ -1,11 +1,11 @@
-"""The command line of the bundled client, with what ``client.toml`` says where it says nothing."""
+"""The command line of the bundled client, and ``client.toml`` where it says nothing."""
 
 import argparse
 import getpass
 import os
 import ssl
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -45,12 +45,10 @@ class _Parser(argparse.ArgumentParser):
 
 
 class Arguments:
-    """What a run of the client is to do; ``error`` ends it with a complaint.
+    """What a run of the client is to do.
 
     Attributes:
-        options: as they were given.
         settings: of ``client.toml``, with the options above them.
-        texts: to send.
         nodes: to connect to, in this order.
         names: positions by host and port, as far as a chain.ini names them.
         tls: which CAs to trust; None: those of the system.
@@ -74,7 +72,7 @@ class Arguments:
             parser.error(f"--password-file {self.options.password_file}: that is not UTF-8")
 
     def error(self, message: str) -> NoReturn:
-        """End with a complaint that is not about the options."""
+        """End with a complaint."""
         self._parser.exit(2, f"{self._parser.prog}: {message}\n")
 
 
@@ -89,7 +87,6 @@ def _settings(parser: argparse.ArgumentParser, options: argparse.Namespace) -> S
 
 
 def _name_of(parser: argparse.ArgumentParser, chosen: Settings) -> str:
-    """The name of the settings, or the login name."""
     try:
         return checked_name(chosen.name or getpass.getuser())
     except (RefusedError, OSError, KeyError):
@@ -97,7 +94,7 @@ def _name_of(parser: argparse.ArgumentParser, chosen: Settings) -> str:
 
 
 def _password(options: argparse.Namespace) -> str:
-    """The password that was given, never on the command line: others see that."""
+    """Never on the command line: others see that."""
     if options.password_file is None:
         return os.environ.get(VARIABLE, "")
     text: str = options.password_file.read_text()
@@ -114,7 +111,14 @@ def _make_parser() -> argparse.ArgumentParser:
         epilog=EXIT_STATUSES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    add = parser.add_argument
+    _add_where(parser.add_argument)
+    _add_what_to_send(parser.add_argument)
+    _add_how_to_run(parser.add_argument)
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    return parser
+
+
+def _add_where(add: Callable[..., object]) -> None:
     add(
         "--name",
         type=_name,
@@ -141,6 +145,9 @@ def _make_parser() -> argparse.ArgumentParser:
         type=Path,
         help="read the nodes from this file (default, without --connect: ./chain.ini)",
     )
+
+
+def _add_what_to_send(add: Callable[..., object]) -> None:
     add(
         "--send",
         metavar="TEXT",
@@ -158,6 +165,9 @@ def _make_parser() -> argparse.ArgumentParser:
         help="with --send: make one line of the text that fits everywhere, for pagers",
     )
     add("--to", metavar="NAME", type=_name, help="with --send: say it to this account alone")
+
+
+def _add_how_to_run(add: Callable[..., object]) -> None:
     add(
         "--password-file",
         metavar="FILE",
@@ -190,8 +200,6 @@ def _make_parser() -> argparse.ArgumentParser:
         type=Path,
         help="use this client.toml, instead of the one in your configuration folder",
     )
-    add("--version", action="version", version=f"%(prog)s {__version__}")
-    return parser
 
 
 def _name(text: str) -> str:
@@ -248,7 +256,6 @@ def _lines(text: str) -> list[str]:
 
 
 def _input(parser: argparse.ArgumentParser) -> str:
-    """All of standard input."""
     data = sys.stdin.buffer.read(MOST_OCTETS + 1)
     if len(data) > MOST_OCTETS:
         parser.error(f"--send -: more than {MOST_OCTETS >> 20} MB")
@@ -259,7 +266,7 @@ def _input(parser: argparse.ArgumentParser) -> str:
 
 
 def _alert(text: str) -> str:
-    """One line, whatever it was, that every server takes: for pagers."""
+    """One line that every server takes, for pagers."""
     line = " / ".join(" ".join(harmless(line).split()) for line in _lines(text))
     while len(line.encode()) > ALERT_OCTETS:
         line = f"{line[: min(len(line) - 2, ALERT_OCTETS)]}…"
@@ -274,7 +281,7 @@ def _nodes(
 ) -> list[Address]:
     """The nodes of ``--connect``, or of the settings; then those of the configuration.
 
-    ``names`` takes the positions of the latter.
+    ``names`` takes their positions.
     """
     options.tls = options.tls or chosen.tls
     try:
@@ -288,6 +295,19 @@ def _nodes(
     path = options.config or DEFAULT_CONFIG
     if options.config is None and not path.exists():
         parser.error("where to? Say --connect HOST:PORT, or --config chain.ini")
+    found = connect + _configured(parser, path, names, only_tls=options.tls)
+    if not found:
+        parser.error(f"--tls: no node of {path} has a tls-port")
+    return found
+
+
+def _configured(
+    parser: argparse.ArgumentParser,
+    path: Path,
+    names: dict[tuple[str, int], str],
+    *,
+    only_tls: bool,
+) -> list[Address]:
     from chainchat.config import ConfigError, load  # noqa: PLC0415 - --connect works without it
 
     try:
@@ -299,21 +319,14 @@ def _nodes(
         names |= dict.fromkeys(
             ((node.client_host, port) for port in (node.client_port, node.tls_port)), position
         )
-    plain = [
-        Address(n.client_host, n.client_port) for n in nodes if n.client_port and not options.tls
-    ]
-    found = connect + (
-        plain or [Address(n.client_host, n.tls_port, True) for n in nodes if n.tls_port]
-    )
-    if not found:
-        parser.error(f"--tls: no node of {path} has a tls-port")
-    return found
+    plain = [Address(n.client_host, n.client_port) for n in nodes if n.client_port and not only_tls]
+    return plain or [Address(n.client_host, n.tls_port, True) for n in nodes if n.tls_port]
 
 
 def _tls(
     parser: argparse.ArgumentParser, options: argparse.Namespace, chosen: Settings
 ) -> ssl.SSLContext | None:
-    """What TLS trusts, if not what the system does."""
+    """None stands for what the system trusts."""
     if options.ca is None and chosen.ca:
         options.ca = Path(chosen.ca).expanduser()
     if options.ca is None:

@@ -1,6 +1,6 @@
 """The engine on asyncio: owns the socket and the clock, and decides nothing.
 
-``run`` returns when the engine has ended, and raises what the program's handler of events raises.
+``run`` returns when the engine has ended, and raises what the handler of events raises.
 """
 
 import asyncio
@@ -17,14 +17,14 @@ TICK = 0.1
 """Seconds between two looks at the clock."""
 
 READ_OCTETS = 4096
-"""Octets read in one turn of the event loop; keys and timers get the next."""
+"""In one turn of the event loop; keys and timers get the next."""
 
 _KEEPALIVE = {"TCP_KEEPIDLE": 20, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 4}
 """Seconds before the kernel probes a silent peer, between probes, and the number of these."""
 
 
 _UNKNOWN_CA = (18, 19, 20, 21)
-"""OpenSSL's numbers for a certificate that no known CA has signed."""
+"""OpenSSL's numbers for a certificate of an unknown CA."""
 
 
 class _Link(asyncio.BufferedProtocol):
@@ -52,7 +52,7 @@ class _Link(asyncio.BufferedProtocol):
 
 
 class Connection:
-    """Runs one engine; see the module's docstring."""
+    """Runs one engine."""
 
     def __init__(
         self,
@@ -62,9 +62,9 @@ class Connection:
     ) -> None:
         """Run ``engine``, which has not started yet.
 
-        ``heard`` is called with each event, in order. It may use the engine, and need not
-        ``flush``. A program that cannot show all of it at once calls ``behind`` or ``hold``.
-        ``tls`` says which CAs to trust; by default, those of the system.
+        ``heard`` is called with each event, in order. It may use the engine without a ``flush``. A
+        program that cannot show all of it at once calls ``behind`` or ``hold``. ``tls`` says which
+        CAs to trust; by default, those of the system.
         """
         self._engine = engine
         self._heard = heard
@@ -105,7 +105,7 @@ class Connection:
                 self._link.transport.pause_reading()
 
     def shown(self) -> None:
-        """The program has shown all that it heard: acknowledge it, and read on."""
+        """All that was heard is shown: acknowledge it, and read on."""
         self._behind = False
         self._engine.seen()
         if self._holding:
@@ -114,7 +114,7 @@ class Connection:
                 self._link.transport.resume_reading()
 
     def flush(self) -> None:
-        """Carry out what the engine wants; call it after using the engine."""
+        """Carry out what the engine wants, after every use of it."""
         if self._flushing:
             return  # called by `heard`: the loop below goes on with what came of it
         self._flushing = True
@@ -132,7 +132,7 @@ class Connection:
             self._flushing = False
 
     def _turn(self, step: Callable[..., None], *arguments: object) -> None:
-        """Let the engine take one step. An error ends ``run``."""
+        """An error ends ``run``."""
         try:
             step(*arguments)
             self.flush()
@@ -226,7 +226,6 @@ def _tls_reason(error: ssl.SSLError) -> str:
 
 
 def _keep_alive(connected: socket.socket) -> None:
-    """Let the kernel notice a dead peer during a long silence."""
     with contextlib.suppress(OSError):
         connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         for name, value in _KEEPALIVE.items():

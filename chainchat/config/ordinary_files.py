@@ -8,7 +8,7 @@ import stat
 from pathlib import Path
 
 MOST_OCTETS = 1_000_000
-"""Octets of a file; all CAs of a system together have a third."""
+"""All CAs of a system together have a third."""
 
 
 class NotOrdinaryError(OSError):

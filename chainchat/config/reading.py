@@ -23,10 +23,7 @@ FIRST_CHAIN_PORT = 7101
 
 
 def load(path: Path) -> Settings:
-    """Read chain.ini.
-
-    Args:
-        path: the file; the relative paths in it start at its folder.
+    """Read chain.ini, whose relative paths start at its folder.
 
     Raises:
         ConfigError: the file cannot be used.
@@ -42,8 +39,8 @@ def _settings(path: Path, parser: configparser.RawConfigParser) -> Settings:
     chain = Section(path, parser, "chain", keys.CHAIN_KEYS)
     clients = Section(path, parser, "clients", keys.CLIENTS_KEYS)
     limits = Section(path, parser, "limits", keys.LIMITS_KEYS)
-    accounts = Section(path, parser, "accounts", keys.ACCOUNTS_KEYS)
     storage = Section(path, parser, "storage", keys.STORAGE_KEYS)
+    accounts = Section(path, parser, "accounts", keys.ACCOUNTS_KEYS)
     tls = Section(path, parser, "tls", keys.TLS_KEYS)
     log = Section(path, parser, "log", keys.LOG_KEYS)
     keep_days, keep_octets = storage.take("keep", kinds.KEEP, (0, 0))
@@ -66,11 +63,7 @@ def _settings(path: Path, parser: configparser.RawConfigParser) -> Settings:
         most_accounts=limits.take("most-accounts", kinds.MOST_ACCOUNTS, 100_000),
         send_rate=limits.take("send-rate", kinds.RATE, 200),
         send_burst=limits.take("send-burst", kinds.SEND_BURST, 2_000),
-        accounts=AccountRules(
-            new=accounts.take("new", kinds.NEW_ACCOUNTS, NewAccounts.OPEN),
-            delete_others=accounts.take("delete-others", kinds.YES_OR_NO, True),
-            plaintext=accounts.take("plaintext", kinds.PLAINTEXT, Plaintext.AUTO),
-        ),
+        accounts=_account_rules(accounts),
         stop=storage.take("stop", kinds.OCTETS, 100_000_000),
         keep_days=keep_days,
         keep_octets=keep_octets,
@@ -80,10 +73,12 @@ def _settings(path: Path, parser: configparser.RawConfigParser) -> Settings:
         chain_tls=tls.take("chain", kinds.YES_OR_NO, False),
         check_dates=tls.take("check-dates", kinds.YES_OR_NO, True),
         log_format=log.take("format", kinds.LOG_FORMAT, LogFormat.TEXT),
-        values={
-            (name, key): parser[name][key] for name in parser.sections() for key in parser[name]
-        },
+        values=_values(parser),
     )
+
+
+def _values(parser: configparser.RawConfigParser) -> dict[tuple[str, str], str]:
+    return {(name, key): parser[name][key] for name in parser.sections() for key in parser[name]}
 
 
 def _nodes(
@@ -102,6 +97,14 @@ def _nodes(
     return nodes
 
 
+def _account_rules(section: Section) -> AccountRules:
+    return AccountRules(
+        new=section.take("new", kinds.NEW_ACCOUNTS, NewAccounts.OPEN),
+        delete_others=section.take("delete-others", kinds.YES_OR_NO, True),
+        plaintext=section.take("plaintext", kinds.PLAINTEXT, Plaintext.AUTO),
+    )
+
+
 def _tls_files(section: Section) -> TLSFiles:
     certificate = section.take("certificate", kinds.FILE, "tls/%p/node.crt")
     key = section.take("key", kinds.FILE, "tls/%p/node.key")
@@ -118,7 +121,7 @@ def _tls_files(section: Section) -> TLSFiles:
 
 
 def _node(section: Section, position: str, order: int | None) -> NodeSettings:
-    """One position; ``order``, its place among the founders if any, gives the default ports."""
+    """``order``, its place among the founders if any, gives the default ports."""
     try:
         kinds.POSITION.read(position)
     except ValueError:
@@ -146,7 +149,6 @@ def _node(section: Section, position: str, order: int | None) -> NodeSettings:
 
 
 def _refuse_clashes(section: Section, node: NodeSettings, taken: dict[object, str]) -> None:
-    """Refuse a node that claims something twice, or what an earlier node has taken."""
     for key, value, claim in _claims(node):
         if claim in taken:
             raise section.error(f"{key} = {value} is what {taken[claim]} has; choose another")

@@ -123,13 +123,11 @@ class Settings:
         stop: octets of free disk below which the node takes nothing new; 0: off.
         keep_days: the age at which messages are removed; 0: never.
         keep_octets: how much is kept at most, about; 0: as much as there is room for.
-        keep_unread: true to keep what an account has not seen, however old it is.
-        accounts: who makes accounts, and where passwords may be typed.
+        keep_unread: keep what an account has not seen, however old it is.
         refusal_is_death: a refused connection proves that a process is dead.
         nodes: the founding positions first, the others in the order of the file.
         chain_tls: the nodes speak TLS with each other.
         check_dates: false if an expired certificate is as good as any.
-        log_format: how a line of the log is written.
         values: what the file says, by section and key; without what it leaves out.
     """
 

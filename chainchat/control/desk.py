@@ -66,8 +66,7 @@ class Desk:
     async def commit(self, command: AnyCommand, explain: Callable[[Refused], str]) -> int:
         """Submit a command; the id of its entry, once that is committed and applied.
 
-        Args:
-            explain: what a refusal means, for people.
+        ``explain``: what a refusal means, for people.
 
         Raises:
             RefusedError: this node is no member (421); the chain says no; the outcome will not be

@@ -35,16 +35,13 @@ from chainchat.storage.private import FILE_MODE
 
 MOST_CONNECTIONS = 8
 MOST_OCTETS = 256
-"""Octets of a line."""
 
 MOST_LINES = 16
 """Lines that wait; while there are so many, nothing is read."""
 
 READ_OCTETS = 4_096
-"""Octets that are read at once."""
 
 IDLE_SECONDS = 300.0
-"""How long a connection may stay idle."""
 
 log = Logger()
 
@@ -64,9 +61,8 @@ class Conversation(Protocol):
         self._connected = True
         self._idle: Timer | None = None
         self.stopping = False
-        """True if this conversation has asked for the end, and waits for it."""
+        """True if it has asked for the end, and waits for it."""
         self._answer: Iterator[str] = iter(())
-        """The lines of the answer that are not written yet."""
         self._tag = ""
 
     # --- from the socket
@@ -196,7 +192,6 @@ class Conversation(Protocol):
             self._next()
 
     def stopProducing(self) -> None:
-        """Write no more: the connection is gone."""
         self._answer = iter(())
 
 

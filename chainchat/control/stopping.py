@@ -11,11 +11,7 @@ def objection(status: NodeStatus, *, refusal_is_death: bool) -> str:
     """Why the chain would not go on if this node's process ended, and what to do; mostly empty.
 
     The rule by which the others splice a member out decides (``may_shrink``), as if this node's
-    port refused connections.
-
-    Args:
-        status: the chain as this node sees it now.
-        refusal_is_death: see ``Settings``.
+    port refused connections. ``refusal_is_death``: see ``Settings``.
     """
     me, members = status.node, status.configuration.members
     others = [member for member in members if member.position != me]

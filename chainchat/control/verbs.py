@@ -24,7 +24,6 @@ from chainchat.node.report import Report
 from chainchat.node.times import shown_time
 
 PAGE_ACCOUNTS = PAGE_MESSAGES = 100
-"""Accounts, or messages, in a page."""
 
 DRAIN_SECONDS, MOST_DRAIN_SECONDS = 10, 600
 """Seconds over which clients are sent elsewhere: usual, most."""
@@ -33,7 +32,6 @@ Pages = Iterator[Sequence[Struct]]
 """A list, a page at a time."""
 
 Words = Sequence[str]
-"""What follows the verb."""
 
 
 class Verb(Struct, frozen=True):
@@ -115,7 +113,7 @@ def _pages_of_accounts(desk: Desk) -> Pages:
 
 
 class MayStop(Struct, frozen=True):
-    """``may``: True if the chain would go on without this node; else ``reason`` says why not."""
+    """``may``: True if the chain would go on without this node; else ``reason``: why not."""
 
     position: str
     may: bool
@@ -341,4 +339,3 @@ VERBS = {
     "reload": Verb("reload", "read chain.ini and certificates again", 0, 0, _reload, True),
     "help": Verb("help [COMMAND]", "list the commands", 0, 1, _help),
 }
-"""All control commands."""

@@ -101,9 +101,7 @@ class Connection:
     ) -> Iterator[Any]:
         """Yield what the node answers to a command: a value, or the items of a list.
 
-        Args:
-            command: verb and arguments.
-            told_to_wait: called once if the answer takes longer than ``patience`` seconds.
+        ``told_to_wait`` is called once if the answer takes longer than ``patience`` seconds.
 
         Raises:
             RefusedError: the node says no.

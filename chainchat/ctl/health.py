@@ -27,7 +27,6 @@ POLL_SECONDS = 0.2
 """How often ``--wait`` asks."""
 
 MEMBERS = ("head", "middle", "tail", "only")
-"""The roles of members."""
 
 LEARNER = "learner"
 """The role of a node that copies the log, and joins when there is room."""
@@ -281,7 +280,7 @@ def _kept_unread(report: dict[str, Any]) -> Iterator[str]:
 
 
 def status(settings: config.Settings, positions: list[str], *, as_json: bool) -> int:
-    """Ask these nodes, and show what they answer. The exit status."""
+    """Ask these nodes, and show what they answer; the exit status."""
     found = [seen(settings, position) for position in positions]
     _show(settings, found, as_json=as_json)
     return judged(found, len(settings.founding))[0]

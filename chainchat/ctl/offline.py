@@ -30,7 +30,6 @@ from chainchat.storage.sqlite import DATABASE, SQLiteStorage
 from chainchat.storage.wal import log_of
 
 NEWEST = 3
-"""Entries that are shown."""
 
 AT_ONCE, OCTETS_AT_ONCE = 1_000, 1_000_000
 """Messages, and octets of entries, that are read at once."""
@@ -198,15 +197,10 @@ def _read(stored: bytes, what: str) -> bytes:
 
 
 def exported(path: Path, after: int, name: str) -> Iterator[ChatMessage]:
-    """The messages above an id to everybody, and from or to an account.
+    """The messages above the id ``after`` to everybody, and from or to the account ``name``.
 
     They are read in a copy, on which the whole log is applied; its end may hold messages that
     nobody was told to be committed.
-
-    Args:
-        path: a data folder, or a backup.
-        after: the id.
-        name: the account; empty for none.
 
     Raises:
         OfflineError: it cannot be read; or there is no such account.

@@ -11,7 +11,7 @@ from chainchat.ctl.asking import WAIT_FOR_CHAIN
 from chainchat.ctl.health import described
 
 Answer = dict[str, Any]
-"""One line of an answer, from its JSON."""
+"""From its JSON."""
 
 
 @dataclass(frozen=True)
@@ -123,4 +123,4 @@ VERBS = {
     "reload": Verb("read chain.ini and certificates again", _reloaded),
     "help": Verb("list what the node understands", _help),
 }
-"""The verbs that a node understands, in order."""
+"""In order."""

@@ -1,7 +1,7 @@
 """The audit: who came in, who was refused, and who changed what others may do, a log line each.
 
-The lines name people, addresses and sessions, never what is said, and never a secret. A node logs
-what its own clients and its own operator did.
+The lines name people, addresses and sessions, never what is said or a secret. A node logs what its
+own clients and its own operator did.
 """
 
 from collections.abc import Callable
@@ -25,21 +25,11 @@ class Audit:
     """Writes the lines of one node."""
 
     def __init__(self, position: str, clock: Callable[[], float]) -> None:
-        """Begin.
-
-        Args:
-            clock: monotonic seconds.
-        """
         self._position = position
         self._refusals: Complaints[str] = Complaints(clock, MOST_ADDRESSES)
-        """By ``site_of``."""
 
     def carried_out(self, command: AnyCommand, result: Result, by: str, address: str) -> None:
-        """Note the outcome of a client's command, if the audit is about such.
-
-        Args:
-            command: what the client asked for.
-        """
+        """Note the outcome of a client's command, if the audit is about such."""
         match command:
             case commands.Login() | commands.Resume():
                 what = f"login of {command.name}"

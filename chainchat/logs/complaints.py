@@ -18,23 +18,14 @@ class Complaints(Generic[Subject]):
     """
 
     def __init__(self, clock: Callable[[], float], most: int) -> None:
-        """Begin with none.
-
-        Args:
-            clock: monotonic seconds.
-            most: lines in one period, and what is remembered.
-        """
+        """``clock``: monotonic seconds; ``most``: lines in one period, and what is remembered."""
         self._clock = clock
         self._most = most
         self._told: OrderedDict[Subject, tuple[float, int]] = OrderedDict()
         """When a line was logged last, and complaints since; oldest first."""
 
     def count(self, about: Subject) -> int:
-        """Count a complaint.
-
-        Returns:
-            0 if no line about it is due; else how many came since the last line, this one included.
-        """
+        """Count a complaint; returns how many came since the last line, 0 if no line is due."""
         now = self._clock()
         last, untold = self._told.get(about, (-inf, 0))
         if now - last < PERIOD:

@@ -36,7 +36,6 @@ class Logs:
 
     Attributes:
         name: of the log file; empty for standard output.
-        form: of its lines.
     """
 
     def __init__(self) -> None:

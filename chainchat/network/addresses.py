@@ -32,7 +32,7 @@ def objection_to(host: str) -> str:
 
 
 SITE_BITS = 64
-"""Bits of an IPv6 address that say whose it is; its owner chooses the rest."""
+"""Bits of an IPv6 address that say whose it is."""
 
 
 def site_of(host: str) -> str:
@@ -63,5 +63,5 @@ def is_loopback(host: str) -> bool:
 
 
 def place(host: str, port: int) -> str:
-    """A host and a port in one word, as in ``10.0.0.1:7001`` or ``[::1]:7001`` (RFC 3986)."""
+    """As in ``10.0.0.1:7001`` or ``[::1]:7001`` (RFC 3986)."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

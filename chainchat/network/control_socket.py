@@ -1,4 +1,4 @@
-"""Where the control socket of a node is; known to the node and to ``chainchatctl``."""
+"""Where the control socket of a node is, for the node and for ``chainchatctl``."""
 
 import os
 import sys

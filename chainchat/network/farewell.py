@@ -10,19 +10,19 @@ from chainchat.network.sockets import Transport, Writer
 from chainchat.node.interfaces import Clock, Timer
 
 DRAIN_SECONDS = 1.0
-"""Time that the other side has to close, once everything is sent."""
+"""Seconds for the other side to close, once everything is sent."""
 
 LOOK_SECONDS = 1.0
-"""Between two looks whether a stopped reader goes on."""
+"""Seconds between two looks whether a stopped reader goes on."""
 
 SHOW_SECONDS = 3.0
-"""For a reader to show what its machine has taken.
+"""Seconds for a reader to show what its machine has taken.
 
 Telnet finds the end first, and drops what it has not shown.
 """
 
 DRAIN_OCTETS = 256 * 1024
-"""Octets of input that are read and dropped until then."""
+"""Octets of input that are dropped until then."""
 
 
 class Farewell:
@@ -35,14 +35,6 @@ class Farewell:
     def __init__(
         self, transport: Transport, writer: Writer, clock: Clock, seconds: float = DRAIN_SECONDS
     ) -> None:
-        """Do nothing yet.
-
-        Args:
-            transport: of the connection.
-            writer: to it.
-            clock: the reactor.
-            seconds: that the other side has to close, once everything is sent.
-        """
         self._transport = transport
         self._writer = writer
         self._clock = clock
@@ -51,7 +43,7 @@ class Farewell:
         self._deadline: Timer | None = None
 
     def begin(self, *, input_ended: bool = False) -> None:
-        """Say that nothing follows what was written; ``input_ended``: the other side has, too."""
+        """Say that nothing follows; ``input_ended``: nor from the other side."""
         if input_ended:
             self._writer.close()
         else:
@@ -65,7 +57,7 @@ class Farewell:
             self._deadline = self._clock.callLater(LOOK_SECONDS, self.begin_when_taken, taken)
 
     def drain(self, data: bytes) -> None:
-        """Drop what the other side still says; stop reading if that is too much."""
+        """Drop what the other side still says; read no more if that is too much."""
         self._drained += len(data)
         if self._drained > DRAIN_OCTETS:
             self._transport.pauseProducing()
@@ -90,7 +82,7 @@ class Farewells:
     def __init__(self, most: int) -> None:
         self._most = most
         self._open: dict[object, Callable[[], object]] = {}
-        """By protocol, the oldest first: what closes the connection."""
+        """What closes the connection, by protocol, the oldest first."""
 
     def __len__(self) -> int:
         return len(self._open)

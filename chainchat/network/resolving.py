@@ -42,7 +42,7 @@ def client_addresses(settings: Settings) -> dict[str, str]:
 
 
 def web_address(settings: Settings, node: NodeSettings) -> str:
-    """The address on which the web port listens; empty without one.
+    """The address of the web port; empty without one.
 
     Raises:
         ConfigError: its name is unknown.

@@ -13,7 +13,7 @@ from twisted.internet.tcp import Connection
 from zope.interface import implementer
 
 FULL_OCTETS = 64 * 1024
-"""Octets that may stand unsent before a connection is full; the same as Twisted's."""
+"""Octets that may stand unsent before a connection is full, as with Twisted."""
 
 
 class Transport(Protocol):
@@ -22,32 +22,24 @@ class Transport(Protocol):
     def write(self, data: bytes) -> None:
         """Send octets in the next round of the reactor, or later."""
 
-    def loseConnection(self) -> None:
-        """End the connection when all is sent."""
+    def loseConnection(self) -> None: ...
 
     def loseWriteConnection(self) -> None:
         """End this direction when all is sent, then call the protocol's ``writeConnectionLost``."""
 
-    def abortConnection(self) -> None:
-        """End the connection at once."""
+    def abortConnection(self) -> None: ...
 
-    def pauseProducing(self) -> None:
-        """Read no more."""
+    def pauseProducing(self) -> None: ...
 
-    def registerProducer(self, producer: object, streaming: bool) -> None:
-        """Ask ``producer`` for more when there is room."""
+    def registerProducer(self, producer: object, streaming: bool) -> None: ...
 
-    def unregisterProducer(self) -> None:
-        """Ask no producer any more."""
+    def unregisterProducer(self) -> None: ...
 
-    def setTcpNoDelay(self, enabled: bool) -> None:
-        """Send small segments at once."""
+    def setTcpNoDelay(self, enabled: bool) -> None: ...
 
-    def getHandle(self) -> socket.socket:
-        """The socket."""
+    def getHandle(self) -> socket.socket: ...
 
-    def getPeer(self) -> IPv4Address:
-        """The address of the other end."""
+    def getPeer(self) -> IPv4Address: ...
 
 
 class Writer(Protocol):
@@ -96,9 +88,8 @@ class Outlet:
         plain = isinstance(transport, Connection)
         self._socket = transport.getHandle() if plain else None
         self._at_once = plain
-        """True if nothing stands unsent."""
+        """Nothing stands unsent."""
         self._by_transport = not plain
-        """True if the transport keeps whatever the socket does not take."""
         self._waiting: list[bytes] = []
         """For the transport, when it has sent everything else."""
         self._unsent = 0
@@ -155,13 +146,11 @@ class Outlet:
     # --- for the transport
 
     def pauseProducing(self) -> None:
-        """The connection is full."""
         if not self._full:
             self._full = True
             self._tell_full(True)
 
     def resumeProducing(self) -> None:
-        """The transport has sent everything."""
         if self._waiting:
             self._give(b"".join(self._waiting))
             return
@@ -175,7 +164,6 @@ class Outlet:
             call()
 
     def stopProducing(self) -> None:
-        """The connection ended, or is about to."""
         self._at_once, self._by_transport = False, True
         self._waiting.clear()
         self._unsent = 0

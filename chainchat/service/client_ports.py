@@ -20,7 +20,7 @@ from chainchat.tls.layers import encrypted
 from chainchat.web.limits import FILES
 
 NEW_ACCOUNTS_SECONDS = 600.0
-"""Time for which the accounts that an address makes are counted."""
+"""Seconds for which the accounts that an address makes are counted."""
 
 QUEUE = 1_024
 """Connections that wait in a port to be accepted, at most."""
@@ -124,7 +124,6 @@ def client_limits(settings: Settings, files: int, position: str) -> ClientLimits
 
 
 def _rate(times: int, seconds: float) -> Rate | None:
-    """So many times in so many seconds; None for 0."""
     return Rate(times / seconds, times) if times else None
 
 

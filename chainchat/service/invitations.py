@@ -10,10 +10,7 @@ from chainchat.sessions.invitations import new_invitation
 
 
 def invitation(guard: Guard, node: Node, name: str, reset: bool) -> Deferred[Invitation]:
-    """Make a password for the account ``name``; hashed in another thread.
-
-    Args:
-        reset: the account exists, and has it in place of its own.
+    """Make a password for a new account, or with ``reset`` for an old one, in another thread.
 
     Raises:
         RefusedError: 435, too many are being hashed; 524, nobody new may have this name.

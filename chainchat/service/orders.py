@@ -40,7 +40,6 @@ class Orders:
         """Change nothing yet.
 
         Args:
-            settings: with which the node started.
             files: that this process may open.
             host: the address of this node, which its certificate names.
             links: with the other nodes, which new certificates may allow.
@@ -58,8 +57,7 @@ class Orders:
     def reload(self) -> list[str]:
         """Read chain.ini and the files of TLS again, and take what a running node can take.
 
-        Returns:
-            What is new, and what needs a restart, for an operator; logged, too.
+        Returns what is new and what needs a restart, for an operator; it is logged, too.
 
         Raises:
             RefusedError: 541, a file cannot be used; nothing has changed.
@@ -70,7 +68,7 @@ class Orders:
             raise RefusedError(Code.NOT_RELOADED, f"nothing has changed: {error}") from None
 
     def reload_or_log(self) -> None:
-        """The same for a signal, which gets no answer: log why nothing has changed."""
+        """The same for a signal, which gets no answer."""
         try:
             self._reloaded()
         except (config.ConfigError, CredentialsError) as error:

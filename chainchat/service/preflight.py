@@ -117,7 +117,6 @@ def check_data(data: Path, user: User) -> None:
 
 
 def _refuse_what_is_no_folder(data: Path) -> None:
-    """Refuse a file, or a link to nowhere, where a folder is to be made."""
     found = next(path for path in (data, *data.parents) if os.path.lexists(path))
     if found.is_dir():
         return
@@ -179,7 +178,7 @@ def keep_log_private(log: Path, user: User) -> None:
 
 
 def keep_data_private(node: config.NodeSettings) -> None:
-    """Take from others what a copy left open; log what that was."""
+    """Take from others what a copy left open, and log what that was."""
     data, text = node.data, ""
     try:
         if names := narrowed(data):
@@ -312,9 +311,8 @@ def borrowed_ports(
 ) -> list[str]:
     """What is to be told of ports that the system gives to outgoing connections, too.
 
-    Args:
-        lent: where the system tells the first and the last such port.
-        reserved: where it tells which of them it does not give away.
+    ``lent`` tells the first and the last such port, ``reserved`` which of them it does not give
+    away.
     """
     try:
         first, last = map(int, lent.read_text().split())

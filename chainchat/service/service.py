@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from msgspec import msgpack
 from twisted.application.service import Service
 from twisted.internet import task
 from twisted.internet.defer import Deferred, inlineCallbacks, maybeDeferred
@@ -18,9 +17,7 @@ from twisted.internet.error import CannotListenError
 from twisted.logger import Logger
 
 from chainchat import __version__, config
-from chainchat.chain.configuration import IDENTITY_BITS, Member
 from chainchat.chain.log import DivergenceError
-from chainchat.chain.membership.settings import ChainSettings
 from chainchat.chain.messages import Message
 from chainchat.chat.accounts import Role
 from chainchat.control.desk import Desk, Office
@@ -31,7 +28,6 @@ from chainchat.network.addresses import place
 from chainchat.network.control_socket import socket_of
 from chainchat.network.farewell import DRAIN_SECONDS
 from chainchat.network.resolving import chain_addresses, client_addresses, web_address
-from chainchat.node.lives import begin_life
 from chainchat.node.node import Node
 from chainchat.node.report import Report, Sources, report
 from chainchat.node.retention import Keep
@@ -42,9 +38,9 @@ from chainchat.node.tally import Tally
 from chainchat.peers.hello import introduction
 from chainchat.peers.links import Links
 from chainchat.service import preflight
-from chainchat.service.alone import gone_on_alone
 from chainchat.service.client_ports import ClientPorts, NotYet, client_limits, ports_shown
 from chainchat.service.invitations import invitation
+from chainchat.service.lives import begun, chain_settings, new_identity
 from chainchat.service.notify import Manager
 from chainchat.service.orders import Orders
 from chainchat.service.process import collect_garbage_rarely, raise_file_limit, utc_milliseconds
@@ -66,13 +62,10 @@ if TYPE_CHECKING:
     from chainchat.web.port import WebPort
 
 STOP_SECONDS = 1.0
-"""Time for a stopping node to answer what it has taken."""
+"""Seconds for a stopping node to answer what it has taken."""
 
 ANSWER_SECONDS = 0.1
-"""Time to answer whoever orders a stop, before it begins."""
-
-INCARNATION_STEP = 1_000
-"""The most that a life's number grows: see ``begin_life``."""
+"""Seconds for the answer to whoever orders a stop, before it begins."""
 
 DAY_SECONDS = 86_400.0
 """How often the log warns of certificates that expire soon."""
@@ -202,6 +195,26 @@ class NodeService(Service):
         self._storage = SQLiteStorage(own.data)
         self._audit = Audit(own.position, self._reactor.seconds)
         self._hashing = ThreadedHashing(self._reactor)
+        self._make_guard_and_orders(addresses[own.position])
+        self._begin_life()
+        self._admission = Admission(
+            self._limits, self._reactor.seconds, lambda: self._node.configuration.epoch
+        )
+        self._links = Links(self._reactor, self._introduction, self._nodes, tls=self._tls.chain)
+        self._chain_port.factory = self._links.factory()
+        contexts = self._tls.clients
+        self._client_ports.open(self._client_factory, self._nodes, settings.nodes, contexts)
+        self._control_socket()
+        self._open_web()
+        self._node.start()
+        self._links.start(self._introduction, self._node, self._node.configuration.members)
+        self._warn_daily()
+        signal.signal(
+            signal.SIGHUP, lambda *_: self._reactor.callFromThread(self._orders.reload_or_log)
+        )
+
+    def _make_guard_and_orders(self, host: str) -> None:
+        settings, own = self._settings, self._own
         tls = place(own.client_host, own.tls_port) if own.tls_port else ""
         self._guard = Guard(
             settings.accounts,
@@ -218,24 +231,8 @@ class NodeService(Service):
             limits=self._limits,
             guard=self._guard,
             tls=self._tls,
-            host=addresses[own.position],
+            host=host,
             links=lambda: self._links,
-        )
-        self._begin_life()
-        self._admission = Admission(
-            self._limits, self._reactor.seconds, lambda: self._node.configuration.epoch
-        )
-        self._links = Links(self._reactor, self._introduction, self._nodes, tls=self._tls.chain)
-        self._chain_port.factory = self._links.factory()
-        contexts = self._tls.clients
-        self._client_ports.open(self._client_factory, self._nodes, settings.nodes, contexts)
-        self._control_socket()
-        self._open_web()
-        self._node.start()
-        self._links.start(self._introduction, self._node, self._node.configuration.members)
-        self._warn_daily()
-        signal.signal(
-            signal.SIGHUP, lambda *_: self._reactor.callFromThread(self._orders.reload_or_log)
         )
 
     def _control_socket(self) -> None:
@@ -300,21 +297,9 @@ class NodeService(Service):
 
     def _begin_life(self) -> None:
         settings, own = self._orders.settings, self._own
-        step = 1 + secrets.randbelow(INCARNATION_STEP)
-        record = begin_life(self._storage, lambda: secrets.token_hex(8), step)
-        me = Member(
-            own.position,
-            record.id,
-            record.incarnation,
-            self._nodes[own.position].host,
-            own.chain_port,
-            own.client_port,
-        )
-        if self._fenced is not None:
-            founding, identity = settings.founding, new_identity()
-            record = gone_on_alone(record, me, self._fenced, founding, identity)
-            self._storage.write_record(msgpack.encode(record))
-            self._fenced = None
+        host = self._nodes[own.position].host
+        me, record = begun(self._storage, settings, own, host, self._fenced)
+        self._fenced = None
         self._introduction = introduction(settings, me)
         self._node = Node(
             me,
@@ -322,14 +307,7 @@ class NodeService(Service):
             self._storage,
             self,
             self._reactor,
-            settings=ChainSettings(
-                founding=settings.founding,
-                suspect_after=settings.suspect_after,
-                known=frozenset(settings.nodes),
-                places={p: (n.host, n.chain_port) for p, n in self._nodes.items()},
-                longest_pause=settings.rejoin_pause,
-                refusal_is_death=settings.refusal_is_death,
-            ),
+            settings=chain_settings(settings, self._nodes),
             wall=utc_milliseconds,
             fail=self._fail,
             excluded=self._end_life,
@@ -376,7 +354,7 @@ class NodeService(Service):
         self._links.distrust(position, reason)
 
     def _client_factory(self, addresses: dict[str, str]) -> ClientFactory:
-        """A factory for clients; ``addresses``: where they find each node, by position."""
+        """``addresses``: where clients find each node, by position."""
         settings = self._settings
         server_info = ServerInfo(
             settings.name,
@@ -446,8 +424,3 @@ class NodeService(Service):
 
     def _unfinished(self, sessions: list[Attendee]) -> bool:
         return self._node.pending > 0 or any(session.busy for session in sessions)
-
-
-def new_identity() -> int:
-    """A random identity for a configuration."""
-    return secrets.randbits(IDENTITY_BITS)

@@ -15,7 +15,6 @@ from chainchat.tls.credentials import PrivateKey
 from chainchat.tls.identity import is_address
 
 YEARS = 10
-"""How long a certificate is valid."""
 
 BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 """From when it is valid: machines without a clock of their own start at this time."""
@@ -47,11 +46,7 @@ def new_certificate(
     authority_key: PrivateKey,
     now: datetime,
 ) -> x509.Certificate:
-    """The certificate of a node.
-
-    Args:
-        names: DNS names and IP addresses; the first one is the subject, too.
-    """
+    """The certificate of a node, for these DNS names and IP addresses; the first is the subject."""
     names = list(names)
     subject = _name(chain, names[0].partition(".")[0])
     builder = _builder(subject, authority.subject, key.public_key(), now)

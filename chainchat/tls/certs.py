@@ -34,8 +34,6 @@ OWNERS_FOLDER, OWNERS_FILE = 0o700, 0o600
 
 
 class _Parser(argparse.ArgumentParser):
-    """Errors are one line."""
-
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: {message} (--help explains the options)\n")
 
@@ -43,8 +41,7 @@ class _Parser(argparse.ArgumentParser):
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command.
 
-    Returns:
-        The exit status: 0 all is as chain.ini wants it; 1 something is not; 2 wrong options.
+    Returns the exit status: 0 all is as chain.ini wants it; 1 something is not; 2 wrong options.
     """
     parser = _make_parser()
     options = parser.parse_args(arguments)
@@ -68,12 +65,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 class Workshop:
-    """The folder in which certificates are made: the CA, and a folder for each position."""
+    """The folder for the CA, and a folder for each position."""
 
     def __init__(
         self, settings: config.Settings, folder: Path, client_names: Sequence[str]
     ) -> None:
-        """Touch nothing yet; ``client_names``: by which clients know every node."""
+        """``client_names``: by which clients know every node."""
         self._settings = settings
         self._folder = folder
         self._client_names = client_names
@@ -124,7 +121,6 @@ class Workshop:
         return authority, made
 
     def _renew(self, position: str, authority: Certificate, key: PrivateKey | None) -> None:
-        """Make a position's folder, with a new key and certificate."""
         if key is None:
             raise CredentialsError(
                 f"{self._folder / 'ca.key'}: is not here, and without it nothing can be signed; "
@@ -157,7 +153,7 @@ class Workshop:
         return identity(position, self._settings.name), node.host, node.client_host
 
     def _is_stale(self, position: str, authority: Certificate, wanted: Sequence[str]) -> bool:
-        """Tell whether a certificate that is there fits, or why not; ``wanted``: clients' names."""
+        """Tell whether a certificate fits, or why not; ``wanted``: clients' names."""
         path = self._certificate(position)
         there = read_certificates(path)[0]
         _, host, *client_hosts = map(canonical, self._names(position))
@@ -176,11 +172,7 @@ class Workshop:
 
 
 def _signer(path: Path, key: PrivateKey | None) -> Certificate:
-    """The CA whose key is here, of those in a file.
-
-    Raises:
-        CredentialsError: the key is of none of them.
-    """
+    """The CA whose key is here, of those in a file."""
     found = read_certificates(path)
     if key is None:
         return found[0]
@@ -191,7 +183,7 @@ def _signer(path: Path, key: PrivateKey | None) -> Certificate:
 
 
 def _others(certificates: Sequence[Certificate]) -> tuple[str, ...]:
-    """The names of a certificate that clients use: kept when it is renewed."""
+    """Names that clients use are kept when a certificate is renewed."""
     found = names(certificates[0]) if certificates else ()
     return tuple(n for n in found if not is_address(n) and not n.endswith(".chainchat"))
 

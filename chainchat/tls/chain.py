@@ -52,8 +52,8 @@ class ChainTLS:
     def objection(self, transport: Any, member: Member) -> str:
         """Why the other side of a connection cannot be ``member``; empty if it can.
 
-        OpenSSL has verified the certificate itself by now. Twisted's own check of names lets pass
-        what it does not understand.
+        OpenSSL has verified the certificate itself. Twisted's own check of names lets pass what it
+        does not understand.
         """
         try:
             shown = certificate(transport)

@@ -34,10 +34,9 @@ class Creator:
 
 
 def between_nodes(credentials: Credentials, *, check_dates: bool) -> SSL.Context:
-    """For both ends of a link: TLS 1.3, and both show a certificate of a CA that is trusted.
+    """For both ends of a link: TLS 1.3, and both show a certificate of a trusted CA.
 
-    Args:
-        check_dates: False to accept certificates before and after their time.
+    ``check_dates``: False to accept certificates before and after their time.
     """
     context = _context(credentials, SSL.TLS1_3_VERSION)
     store = context.get_cert_store()
@@ -51,7 +50,7 @@ def between_nodes(credentials: Credentials, *, check_dates: bool) -> SSL.Context
 
 
 def for_clients(credentials: Credentials) -> SSL.Context:
-    """For a node that clients talk to: TLS 1.2 at least, and they show no certificate."""
+    """For clients: TLS 1.2 at least, and they show no certificate."""
     return _context(credentials, SSL.TLS1_2_VERSION)
 
 

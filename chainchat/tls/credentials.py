@@ -24,7 +24,6 @@ PrivateKey = (
     | ed448.Ed448PrivateKey
     | dsa.DSAPrivateKey
 )
-"""The keys that a certificate for TLS can have."""
 
 OF_GROUP, OF_OTHERS = stat.S_IRWXG, stat.S_IRWXO
 READ_BY_GROUP = stat.S_IRGRP
@@ -52,12 +51,12 @@ class Credentials(Struct, frozen=True):
 
     @property
     def begins(self) -> datetime:
-        """When the last of the certificates that it needs begins to be valid."""
+        """When the last of the certificates begins to be valid."""
         return max(certificate.not_valid_before_utc for certificate in self.certificates)
 
     @property
     def expires(self) -> datetime:
-        """When the first of the certificates that it needs expires."""
+        """When the first of the certificates expires."""
         return min(certificate.not_valid_after_utc for certificate in self.certificates)
 
 
@@ -94,7 +93,7 @@ def refuse_open_key(path: Path) -> None:
     """Refuse a key that others can read; root's may be readable for one group.
 
     Raises:
-        CredentialsError: others can read it, or it is not there.
+        CredentialsError: they can, or it is not there.
     """
     try:
         found = path.stat()

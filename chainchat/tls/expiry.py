@@ -6,14 +6,12 @@ from datetime import datetime, timedelta
 from cryptography.x509 import Certificate
 
 WARNED = timedelta(days=30)
-"""How long before a certificate expires operators are warned."""
 
 
 class Expiry:
     """When certificates expire, by whose they are."""
 
     def __init__(self, now: Callable[[], datetime]) -> None:
-        """Know of none; ``now`` is the wall clock."""
         self._now = now
         self._expires: dict[str, datetime] = {}
 

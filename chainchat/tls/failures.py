@@ -33,7 +33,7 @@ _ALERTS = {
     "protocol version": "speaks no TLS that this node speaks",
     "handshake failure": "speaks no TLS that this node speaks",
 }
-"""What the other side says before it hangs up, by OpenSSL's words (RFC 8446, section 6.2)."""
+"""What the other side says before it hangs up, in OpenSSL's words (RFC 8446, section 6.2)."""
 
 _NO_TLS = ("wrong version number", "http request", "packet length", "unexpected message")
 _OTHER_TLS = ("unsupported protocol", "no shared cipher", "version too low", "no suitable")
@@ -50,12 +50,7 @@ RECORDS = (b"\x16\x03", b"\x15\x03")
 
 
 def distrust(number: int, certificate: Certificate) -> str:
-    """Why a certificate was refused.
-
-    Args:
-        number: OpenSSL's.
-        certificate: the one in the chain of certificates that was refused.
-    """
+    """Why a certificate was refused, by OpenSSL's ``number``."""
     why = _VERIFYING.get(number, f"is not accepted (OpenSSL's error {number})")
     return f"shows a certificate that {why} ({described([certificate])})"
 

@@ -13,7 +13,6 @@ class Shaking(Protocol):
 
     Attributes:
         connected: false once it has ended.
-        transport: the TCP connection.
     """
 
     connected: int

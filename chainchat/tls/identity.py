@@ -33,7 +33,6 @@ def objection(certificate: Certificate, position: str, chain: str, hosts: Sequen
 
     Args:
         certificate: of a CA that is trusted.
-        position: what its holder says it is.
         hosts: names and addresses of its host; one is enough.
     """
     name = identity(position, chain)
@@ -80,7 +79,7 @@ def names(certificate: Certificate) -> tuple[str, ...]:
 
 
 def shown_names(certificate: Certificate) -> str:
-    """The names in a certificate, for a line of the log."""
+    """The names in a certificate, for the log."""
     text = ", ".join(names(certificate))
     text = "".join(char if char.isprintable() else "?" for char in text)
     return text if len(text) <= LONGEST_SHOWN else text[:LONGEST_SHOWN] + "…"

@@ -1,7 +1,6 @@
 """The layers of a connection, with and without TLS.
 
-Under TLS: the protocol, ``Encrypted`` (TLS itself), ``Below``, which writes at once, and the TCP
-connection.
+Under TLS: the protocol, ``Encrypted``, ``Below``, which writes at once, and the TCP connection.
 """
 
 from collections.abc import Callable
@@ -33,16 +32,16 @@ class Secured(Protocol):
     """A protocol that may be told to speak through TLS."""
 
     def handshakeCompleted(self) -> None:
-        """Note that TLS is agreed on; see Twisted's ``IHandshakeListener``."""
+        """See Twisted's ``IHandshakeListener``."""
 
     def writeConnectionLost(self) -> None:
         """Note that everything is sent, after ``half_close``."""
 
     def spoke_without_tls(self) -> bytes:
-        """Note that the other side began without TLS; give what to say to it before the end."""
+        """The other side began without TLS; give what to say to it before the end."""
 
     def records_came(self, octets: int) -> None:
-        """Note that so many octets came of whoever has dialled; their text was received before."""
+        """So many octets came of whoever has dialled; their text was received before."""
 
 
 class Textless:
@@ -55,14 +54,14 @@ class Textless:
 
     def __init__(self) -> None:
         self._octets = 0
-        """Not reported, and too few to say that there is more than the beginning of a record."""
+        """Not reported, and no more than the beginning of a record."""
 
     def text(self, octets: int) -> None:
         """Note the text of one record."""
         self._octets -= octets + AROUND_TEXT
 
     def came(self, octets: int) -> int:
-        """Note octets of TLS, after their text; how many more there are by now without any."""
+        """Note octets of TLS, after their text; returns how many more there are without any."""
         self._octets = max(0, self._octets + octets)
         more = max(0, self._octets - LONGEST_RECORD)
         self._octets -= more
@@ -70,11 +69,7 @@ class Textless:
 
 
 class Below(ProtocolWrapper):
-    """What ``Encrypted`` takes for its transport: it writes records to the socket at once.
-
-    Attributes:
-        full: see ``writer``.
-    """
+    """What ``Encrypted`` takes for its transport: it writes records to the socket at once."""
 
     factory: "BelowFactory"
     outlet: Outlet
@@ -83,7 +78,6 @@ class Below(ProtocolWrapper):
     _gathered: list[bytes] | None = None
     _farewell: Farewell | None = None
     _shaken = False
-    """True once TLS is agreed on."""
 
     def makeConnection(self, transport: Any) -> None:
         self.outlet = Outlet(transport, self._filled)
@@ -183,7 +177,7 @@ class EncryptedOutlet:
 
     @property
     def written(self) -> int:
-        """See ``Writer``. Counts what TLS makes of the octets, and its handshake."""
+        """Counts what TLS makes of the octets, and its handshake."""
         return self._below.outlet.written
 
     def write(self, data: bytes) -> None:
@@ -192,25 +186,19 @@ class EncryptedOutlet:
         self._below.write_gathered()
 
     def close(self) -> None:
-        """See ``Writer``. Does not wait until the other side says that it has closed, too."""
+        """Does not wait until the other side says that it has closed, too."""
         self._transport.loseConnection()
         self._below.loseConnection()
 
     def half_close(self) -> None:
-        """See ``Writer``. Reads on, though TLS knows no half-closed connection."""
+        """Reads on, though TLS knows no half-closed connection."""
         protocol: Secured = self._transport.wrappedProtocol
         self._transport.loseConnection()
         self._below.outlet.when_sent(protocol.writeConnectionLost)
 
 
 def writer(transport: Any, full: Callable[[bool], object]) -> Writer:
-    """Take over all writing to a new connection.
-
-    Args:
-        transport: of the protocol; only the socket of a TCP connection is written to directly.
-        full: called with True when more than ``most`` octets stand unsent, with False when all are
-            sent.
-    """
+    """Take over all writing to a new connection; ``full``: see ``Outlet``."""
     if isinstance(transport, Encrypted):
         return EncryptedOutlet(transport, full)
     return Outlet(transport, full)
@@ -262,7 +250,7 @@ def tcp(transport: Any) -> Any:
 
 
 def certificate(transport: Any) -> Certificate | None:
-    """The certificate that the other side showed; None without one, or without TLS.
+    """The certificate that the other side showed, if any.
 
     Raises:
         ValueError: it cannot be read.

@@ -72,12 +72,11 @@ def _different(*hosts: str) -> tuple[str, ...]:
 
 
 def _is_trusted(credentials: Credentials) -> bool:
-    """True if a CA that this node trusts has signed its certificate, or its last intermediate."""
+    """True if a trusted CA has signed this node's certificate, or its last intermediate."""
     return any(is_signed_by(credentials.certificates[-1], each) for each in credentials.authorities)
 
 
 def _news(old: Credentials | None, new: Credentials | None) -> Iterator[str]:
-    """What differs between two credentials."""
     if old is None or new is None:
         return
     if old.certificates != new.certificates:
@@ -102,7 +101,7 @@ class NodeTLS:
         credentials: NodeCredentials,
         addresses: Mapping[str, str],
     ) -> None:
-        """Take the first credentials; ``addresses``: by position."""
+        """``addresses``: by position."""
         self.expiry = Expiry(utc_now)
         self._credentials = credentials
         names = {p: (node.host, addresses[p]) for p, node in settings.nodes.items()}
@@ -143,11 +142,7 @@ class NodeTLS:
                 )
 
     def renew(self, credentials: NodeCredentials, *, check_dates: bool) -> list[str]:
-        """Take new credentials, for the connections to come.
-
-        Returns:
-            What is new, for an operator.
-        """
+        """Take new credentials, for the connections to come; returns the news for an operator."""
         old, self._credentials = self._credentials, credentials
         if self.chain is not None and credentials.chain is not None:
             self.chain.renew(credentials.chain, check_dates=check_dates)

@@ -134,7 +134,6 @@ def _pairs(members: list[Place], spots: list[Spot]) -> list[Pair]:
 
 
 def _gap(view: View, before: Place, after: Place, spot: Spot, *, tall: bool) -> Element:
-    """What is between two nodes: entries and acknowledgements."""
     if tall:
         x, y, turn = spot.x + WIDE / 2, spot.y + HIGH, " rotate(90)"
     else:
@@ -144,10 +143,7 @@ def _gap(view: View, before: Place, after: Place, spot: Spot, *, tall: bool) -> 
 
 
 def _between(view: View, before: Place, after: Place) -> tuple[str, list[Element]]:
-    """The style of a gap, and what is drawn in it.
-
-    Of the links between two others, this node knows nothing.
-    """
+    """This node knows nothing of the links between two others."""
     well = all(place.linked and place.said != AWAY for place in (before, after))
     if well:
         return "gap", _whole_gap(view)

@@ -1,7 +1,7 @@
 """How much strangers get of the web port."""
 
 MOST_CONNECTIONS = 64
-"""Connections, those of watchers among them."""
+"""Those of watchers among them."""
 
 MOST_WATCHERS = 48
 """So many may watch: the rest is for health checks and metrics."""

@@ -268,10 +268,7 @@ def open_files() -> int:
 
 
 def registry(shown: Shown, watchers: Callable[[], int]) -> CollectorRegistry:
-    """A registry with the metrics of a node, and nothing else.
-
-    ``watchers``: how many browsers watch the page.
-    """
+    """A registry with the metrics of a node; ``watchers``: how many browsers watch the page."""
     made = CollectorRegistry(auto_describe=False)
     made.register(NodeCollector(shown, watchers))
     return made

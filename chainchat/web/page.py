@@ -20,7 +20,6 @@ SOON_SECONDS = 30 * DAY_SECONDS
 MINUTES = POINTS * POINT_SECONDS // 60
 
 PLACE = re.compile(r"\{\{(\w+)\}\}")
-"""Where a part goes."""
 
 Parts = dict[str, str]
 """The parts of a page as HTML, by the id of their elements."""
@@ -315,8 +314,12 @@ def _body(report: Report, made: Parts) -> Iterator[Child]:
         ),
     )
     yield tag("main", drawn, in_words)
+    yield _footer(report)
+
+
+def _footer(report: Report) -> Element:
     started = report.started.replace("T", " ").replace("Z", " UTC")
-    yield tag(
+    return tag(
         "footer",
         f"chainchat {report.version}, running since {started}. ",
         tag(

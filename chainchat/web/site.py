@@ -179,11 +179,9 @@ class EventStream:
     # --- for the transport
 
     def pauseProducing(self) -> None:
-        """Much is unsent."""
         self._full = True
 
     def resumeProducing(self) -> None:
-        """All is sent."""
         self._full = False
 
     def stopProducing(self) -> None:
@@ -239,7 +237,7 @@ class WebFactory(Factory):
     """Makes a channel for each connection; closes those that are too many.
 
     Attributes:
-        desk: gives the answers; set before the first connection is accepted.
+        desk: set before the first connection is accepted.
         names: of this node, by which it may be asked.
         connections: that are open.
         watching: those of them that watch.

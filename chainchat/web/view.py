@@ -114,8 +114,7 @@ class Place(Struct, frozen=True):
 
     Attributes:
         role: in the chain, or why it has none.
-        state: how it is.
-        said: the same in words.
+        said: the state in words.
         linked: True if this node is connected with it.
         here: True if it is this node.
     """

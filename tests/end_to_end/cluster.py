@@ -161,7 +161,6 @@ class Node:
         self.wait()
 
     def stop(self) -> int:
-        """End it politely; its exit status."""
         self.signal(signal.SIGTERM)
         return self.wait()
 
@@ -173,12 +172,10 @@ class Node:
         self.signal(signal.SIGCONT)
 
     def signal(self, number: int) -> None:
-        """Signal the process, if it runs."""
         if self.process is not None and self.running:
             self.process.send_signal(number)
 
     def wait(self, within: float = STOPS_WITHIN) -> int:
-        """Wait for its end; the exit status."""
         assert self.process is not None
         return self.process.wait(within)
 
@@ -311,7 +308,6 @@ class Cluster:
         return self._head + "".join(sections)
 
     def make_certificates(self, *options: str) -> None:
-        """Run ``chainchat-certs`` in the folder of the chain."""
         make_certificates(next(iter(self.nodes.values())).config, *options)
 
     @property
@@ -348,7 +344,6 @@ class Cluster:
         assert after[: len(before)] == before, f"{before} became {after}"
 
     def kill(self, *positions: str) -> None:
-        """Kill these nodes, or all, at once."""
         killed = [self.nodes[position] for position in positions or self.nodes]
         killed = [node for node in killed if node.running]
         for node in killed:
@@ -436,7 +431,6 @@ class Cluster:
         return self.cables.between(one, other)
 
     def isolate(self, position: str) -> list[Cable]:
-        """The cables of one node, to be cut or frozen."""
         return [self.cable(position, other.position) for other in self.others(position)]
 
     # --- the end

@@ -67,8 +67,6 @@ def once(text: bytes) -> Script:
 
 
 class _Stream:
-    """One connection."""
-
     def __init__(self, flood: "Flood", number: int) -> None:
         self.flood = flood
         self.number = number
@@ -117,7 +115,6 @@ class _Stream:
             self.flood.waiting.append(self)
 
     def ready(self, events: int) -> None:
-        """Read, write, whatever goes."""
         try:
             if events & select.EPOLLIN and not self.read():
                 self.close(refused=not (self.finished and self.flood.loops))
@@ -151,7 +148,6 @@ class _Stream:
         self.unsent = self.unsent[sent:]
 
     def finish(self) -> None:
-        """All is said."""
         assert self.socket is not None
         self.finished = True
         if self.flood.again:
@@ -180,7 +176,6 @@ class Flood:
         """Prepare.
 
         Args:
-            tally: what is counted; see ``new_tally``.
             addresses: where to connect; one after the other.
             reads: they read what they are told.
             again: they hang up at the end of the script, and begin again.

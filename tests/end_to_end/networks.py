@@ -24,13 +24,12 @@ ADDRESS = "10.77.0.{}"
 """Of the machine with this number. Only the namespaces know of it, so it is in nobody's way."""
 
 HARDWARE = "02:00:00:00:00:{:02x}"
-"""Likewise; 02: given by hand."""
+"""02: given by hand."""
 
 OUTSIDE, NOBODY = 254, 255
 """Numbers that are no node's."""
 
 NAMESPACES = Path("/var/run/netns")
-"""Where ``ip`` keeps them."""
 
 RENO = "net.ipv4.tcp_congestion_control=reno"
 
@@ -211,7 +210,6 @@ class Networks:
 
 
 def _run(*arguments: str, typed: str = "", program: str = "ip") -> None:
-    """Run ``ip``, or something like it."""
     subprocess.run([program, *arguments], input=typed, capture_output=True, text=True, check=True)
 
 

@@ -79,17 +79,9 @@ class Schedule:
 
     Attributes:
         suspect_after: the setting of the chain, in seconds.
-        refusal_is_death: likewise.
     """
 
     def __init__(self, seed: int, positions: Sequence[str], kinds: Sequence[str]) -> None:
-        """Begin.
-
-        Args:
-            seed: of everything that is drawn.
-            positions: of the nodes, spares included.
-            kinds: what can go wrong here.
-        """
         self._random = Random(seed)
         self._positions = tuple(positions)
         self._kinds = list(kinds)
@@ -104,7 +96,6 @@ class Schedule:
         return f"suspected after {self.suspect_after:g} s, a refusal {refusal} a death"
 
     def next(self) -> Blow:
-        """The next blow."""
         self._blows += 1
         families = (*(PROCESSES, NETWORK, NETWORK, POWER, CLOCKS, DISKS) * 2, ALONE[:1])
         possible = [found for family in families if (found := self._of(family))]

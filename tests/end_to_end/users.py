@@ -108,13 +108,7 @@ class Users:
         pause: float = PAUSE,
         speech: Speech = CHAINCHAT,
     ) -> None:
-        """Prepare.
-
-        Args:
-            addresses: the nodes; the users begin at one after the other.
-            name: what their names begin with.
-            pause: seconds between two lines of one.
-        """
+        """The users begin at one address after the other; ``pause``: seconds between two lines."""
         self._counts = shared(3)
         self._here, there = pipe()
         callers = [
@@ -251,8 +245,6 @@ async def _come_and_go(node: tuple[str, int], name: str, speech: Speech) -> None
 
 
 class _User(asyncio.Protocol):
-    """One of them."""
-
     def __init__(
         self, name: str, nodes: Sequence[tuple[str, int]], speech: Speech, counts: Any
     ) -> None:
@@ -335,7 +327,6 @@ class _User(asyncio.Protocol):
             self.settled.set()
 
     def connection_lost(self, _: Exception | None) -> None:
-        """Call another node in a while."""
         self._counts[DROPPED] += self.welcome.is_set()
         self.welcome.clear()
         self._nodes.rotate(-1)

@@ -71,11 +71,7 @@ class HostClock:
     def __init__(
         self, world: WorldClock, rate: float, deliver: Callable[[Callable[[], Any]], None]
     ) -> None:
-        """A clock.
-
-        Args:
-            deliver: runs a call on the host, or keeps it until the host runs again.
-        """
+        """``deliver`` runs a call on the host, or keeps it until the host runs again."""
         self.stalled_until = 0.0
         self.worked = 0.0
         self.frozen = 0.0

@@ -26,7 +26,7 @@ DELAY = 0.004
 """Mean delay of the network, seconds."""
 
 Way = tuple[str, str]
-"""(from, to)."""
+"""Sender and receiver."""
 
 Watcher = Callable[[str, str, Message], None]
 """Is told of a message: who sends it, to whom, and what it is."""

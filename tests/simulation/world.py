@@ -189,7 +189,6 @@ class World:
     # --- running
 
     def run(self, until: float) -> None:
-        """Let the world go on to a point in virtual time."""
         while self.clock.now < until:
             try:
                 if not self.clock.step():
@@ -236,7 +235,6 @@ class World:
     # --- processes
 
     def start(self, host: Host) -> None:
-        """Start a process on the host's disk."""
         if host.node is not None:
             return
         host.dying = host.stalling = 0.0
@@ -304,7 +302,6 @@ class World:
         raise Killed(host.name)
 
     def kill(self, host: Host) -> None:
-        """kill -9."""
         if host.node is None:
             return
         self.note(f"{host.name} dies")
@@ -383,7 +380,6 @@ class World:
     # --- disks
 
     def wipe(self, host: Host) -> None:
-        """An empty disk, in place of a dead process's."""
         self.note(f"{host.name} gets an empty disk")
         host.disks += 1
         host.disk = self._new_disk(Machine(self, host))

@@ -1,4 +1,4 @@
-"""Modes, the ways to speak with a client: a file for each, behind the interface in ``mode``."""
+"""Modes, the ways to speak with a client, behind the interface in ``mode``."""
 
 from chainchat.chat.modes.human import HUMAN
 from chainchat.chat.modes.machine import MACHINE
@@ -8,4 +8,4 @@ FIRST: Mode = HUMAN
 """The mode of a new connection."""
 
 AFTER_HELLO: dict[str, Mode] = {"chainchat/1": MACHINE}
-"""The other modes, by the protocol that a client names in ``/hello``."""
+"""By the protocol that a client names in ``/hello``."""

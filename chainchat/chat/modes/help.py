@@ -128,7 +128,7 @@ def unknown(word: str) -> RefusedError:
 
 
 def about(verb: str) -> list[str]:
-    """A line for each topic, or some about ``verb``, given with or without its slash.
+    """A line for each topic, or some about ``verb``, with or without its slash.
 
     Raises:
         RefusedError: 500, there is no such verb.

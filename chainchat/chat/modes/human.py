@@ -29,7 +29,7 @@ _MINUTES_OF_DAY = _DAY // _MINUTE
 
 
 class Human(Mode):
-    """The mode of people. It has no tags, and ignores those it is given."""
+    """The mode of people, without tags."""
 
     same_to_all = True
     pipelines = False
@@ -38,19 +38,16 @@ class Human(Mode):
     asks = True
 
     def greeting(self, node: str, max_line: int, nodes: Sequence[str], sessions: int) -> str:
-        """``+OK you are on tail: type your name to log in``, if a ``/hello`` leads here."""
         return f"+OK you are on {node}: type your name to log in"
 
     def leading_messages(self, lines: Sequence[Line]) -> list[tuple[str, Say]]:
-        """None: people say few lines at once."""
-        return []
+        return []  # people say few lines at once
 
     def tag_of(self, line: Line) -> str:
-        """People have no tags."""
         return NO_TAG
 
     def parse(self, line: str, *, logged_in: bool) -> tuple[str, Request]:
-        """An empty tag, and the request of one clean line that is not empty.
+        """See ``Mode``.
 
         Raises:
             RefusedError: 500, 501, 506, 510, 511 or 520; the text says what to type.
@@ -80,7 +77,6 @@ class Human(Mode):
     def logged_in(
         self, tag: str, name: str, token: str, *, high: int, mark: int, missed: int, number: int
     ) -> str:
-        """``+OK you are alice: …``, and how much she missed, or where help is."""
         if not missed:
             return f"+OK you are {name}: type to talk to everybody, /help for all else"
         messages = "1 message" if missed == 1 else f"{missed} messages"
@@ -89,19 +85,15 @@ class Human(Mode):
         return f"+OK you are {name}: you missed {messages}"
 
     def resumed(self, tag: str, token: str, high: int, number: int) -> str:
-        """Only programs resume."""
         return "+OK"
 
     def question(self, text: str) -> str:
-        """``* password of alice: ``."""
         return f"* {text}: "
 
     def told(self, tag: str, words: str) -> str:
-        """``+OK …``."""
         return f"+OK {words}"
 
     def invited(self, tag: str, name: str, password: str, *, once: bool) -> str:
-        """``+OK the password of bob, to choose another with, shown only this once: …``."""
         use = "to choose another with" if once else "until it is changed"
         return f"+OK the password of {name}, {use}, shown only this once: {password}"
 
@@ -124,36 +116,29 @@ class Human(Mode):
         return [*shown, *lines[len(shown) : len(shown) + 1]]
 
     def sent(self, tag: str, id: int, *, again: bool) -> str:  # noqa: A002 - the protocol's word
-        """``+OK 1042``."""
         return f"+OK {id} again" if again else f"+OK {id}"
 
     def done(self, tag: str, text: str) -> str:
-        """``+OK bob is deleted``."""
         return f"+OK {text}"
 
     def refused(self, tag: str, code: Code, text: str, *, again: bool = False) -> str:
-        """``-ERR 521 …``. An earlier refusal is no use to a person."""
+        """An earlier refusal is no use to a person."""
         return f"-ERR {code.value} {text}"
 
     def item(self, tag: str, text: str) -> str:
-        """``| alice``."""
         return f"| {text}"
 
     def end(self, tag: str, text: str) -> str:
-        """``. 3 accounts``."""
         return f". {text}"
 
     def message_item(self, tag: str, message: ChatMessage, viewer: str) -> str:
-        """``| #1042 14:03 alice: text``."""
         return f"| {self.message(message, viewer)}"
 
     def chain(self, tag: str, view: ChainView) -> Sequence[str]:
-        """``| epoch 3   head -> [tail]   committed 1042``, the notes, ``. you are on tail, …``."""
         *lines, last = drawn(view)
         return [*(self.item(tag, line) for line in lines), self.end(tag, last)]
 
     def help(self, tag: str, verb: str) -> Sequence[str]:
-        """See ``about``."""
         return about(verb)
 
     def message(self, message: ChatMessage, viewer: str) -> str:
@@ -171,11 +156,9 @@ class Human(Mode):
         return f"#{message.id} {_clock(message.time // _MINUTE)} {who}: {text}"
 
     def day(self, time: int) -> str:
-        """``* 2026-11-21``."""
         return f"* {date_of(time)}"
 
     def notice(self, code: str, text: str, **values: str) -> str:
-        """``* bob is here``."""
         return f"* {text}"
 
 

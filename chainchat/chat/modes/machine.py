@@ -34,12 +34,11 @@ class Machine(Mode):
     counts_missed = 0
 
     def greeting(self, node: str, max_line: int, nodes: Sequence[str], sessions: int) -> str:
-        """``+OK @- node=head max-line=1024 nodes=10.0.0.1:7001,10.0.0.2:7001 sessions=3``."""
         words = f"node={node} max-line={max_line} nodes={','.join(nodes)} sessions={sessions}"
         return f"+OK @{NO_TAG} {words}"
 
     def parse(self, line: str, *, logged_in: bool) -> tuple[str, Request]:
-        """The tag and the request of one clean line, whether or not it needs a login.
+        """See ``Mode``.
 
         Raises:
             RefusedError: 500, 501 or 520, with the tag if the line has one.
@@ -47,7 +46,6 @@ class Machine(Mode):
         return request_of(line)
 
     def leading_messages(self, lines: Sequence[Line]) -> list[tuple[str, Say]]:
-        """See ``verbs.leading_messages``."""
         return leading_messages(lines)
 
     def tag_of(self, line: Line) -> str:
@@ -62,23 +60,18 @@ class Machine(Mode):
     def logged_in(
         self, tag: str, name: str, token: str, *, high: int, mark: int, missed: int, number: int
     ) -> str:
-        """``+OK @1 session=TOKEN high=1041 mark=1037 number=1``."""
         return f"+OK @{tag} session={token} high={high} mark={mark} number={number}"
 
     def resumed(self, tag: str, token: str, high: int, number: int) -> str:
-        """``+OK @1 session=TOKEN high=1041 number=8``."""
         return f"+OK @{tag} session={token} high={high} number={number}"
 
     def question(self, text: str) -> str:
-        """Nothing: no program is asked."""
         return ""
 
     def told(self, tag: str, words: str) -> str:
-        """``+OK @1 challenge :r=…``."""
         return f"+OK @{tag} {words}"
 
     def invited(self, tag: str, name: str, password: str, *, once: bool) -> str:
-        """``+OK @1 password=…``: a program knows whose."""
         return f"+OK @{tag} password={password}"
 
     def without_secrets(self, lines: Sequence[str], *, logged_in: bool) -> list[str]:
@@ -86,31 +79,24 @@ class Machine(Mode):
         return [found[1] if (found := _SECRET_LINE.match(line)) else line for line in lines]
 
     def sent(self, tag: str, id: int, *, again: bool) -> str:  # noqa: A002 - the protocol's word
-        """``+OK @1 id=1042`` or ``+OK @1 id=1042 again``."""
         return f"+OK @{tag} id={id} again" if again else f"+OK @{tag} id={id}"
 
     def all_sent(self, tags: Sequence[str], ids: Sequence[int]) -> list[str]:
-        """The same of many, which need not be asked for one by one."""
         return [f"+OK @{tag} id={id_}" for tag, id_ in zip(tags, ids, strict=True)]
 
     def done(self, tag: str, text: str) -> str:
-        """``+OK @1``: a program knows what it asked for."""
         return f"+OK @{tag}"
 
     def refused(self, tag: str, code: Code, text: str, *, again: bool = False) -> str:
-        """``-ERR 521 @1 no such account`` or ``-ERR 521 @1 again no such account``."""
         return f"-ERR {code.value} @{tag} {'again ' if again else ''}{text}"
 
     def item(self, tag: str, text: str) -> str:
-        """``| @1 alice``."""
         return f"| @{tag} {text}"
 
     def end(self, tag: str, text: str) -> str:
-        """``. @1``."""
         return f". @{tag}"
 
     def message_item(self, tag: str, message: ChatMessage, viewer: str) -> str:
-        """``| @1 MSG …``."""
         return self.item(tag, self.message(message, viewer))
 
     def chain(self, tag: str, view: ChainView) -> Sequence[str]:
@@ -127,15 +113,9 @@ class Machine(Mode):
         ]
 
     def help(self, tag: str, verb: str) -> Sequence[str]:
-        """Machine mode has no help.
-
-        Raises:
-            RefusedError: 500, always.
-        """
         raise unknown_verb("HELP", tag)
 
     def message(self, message: ChatMessage, viewer: str) -> str:
-        """``MSG 1040 1037 2026-11-22T11:03:07.120Z bob alice :you there?``."""
         seconds, milliseconds = divmod(message.time, 1000)
         return (
             f"MSG {message.id} {message.previous} {_second(seconds)}.{milliseconds:03}Z"
@@ -143,10 +123,10 @@ class Machine(Mode):
         )
 
     def day(self, time: int) -> None:
-        """None: every message has its date."""
+        """Every message has its date."""
 
     def notice(self, code: str, text: str, **values: str) -> str:
-        """``NOTE joined name=bob :bob is here``; no value has a space."""
+        """No value has a space."""
         words = "".join(f" {key}={value}" for key, value in values.items())
         return f"NOTE {code}{words} :{text}"
 

@@ -1,7 +1,6 @@
 """The interface of all modes: how a session hears and speaks.
 
-``parse`` turns a line into a request, the other methods turn outcomes into lines (without endings;
-one, unless they return a list).
+``parse`` turns a line into a request, the other methods turn outcomes into lines without endings.
 """
 
 import datetime
@@ -46,7 +45,6 @@ class ChainView(Struct, frozen=True):
         role: ``head``, ``middle``, ``tail``, ``only``, or why it has none.
         committed: the newest id that is on every member's disk.
         away: positions of the chain that this node cannot reach.
-        version: empty if it is not told.
     """
 
     epoch: int
@@ -102,16 +100,13 @@ class Mode(Protocol):
         """
 
     def leading_messages(self, lines: Sequence[Line]) -> list[tuple[str, Say]]:
-        """The tags and requests of the first lines, while they say something.
-
-        They become one command. Every other line is for ``parse``.
-        """
+        """The tags and requests of the first lines, while they say something: one command."""
 
     def tag_of(self, line: Line) -> str:
         """The tag for the answer to an unreadable line; NO_TAG if it has none."""
 
     def may_be_answered_at_once(self, line: bytes) -> bool:
-        """A quick look: True if the node may answer the line by itself."""
+        """True if the node may answer the line by itself."""
 
     def logged_in(
         self, tag: str, name: str, token: str, *, high: int, mark: int, missed: int, number: int
@@ -122,16 +117,16 @@ class Mode(Protocol):
         """
 
     def resumed(self, tag: str, token: str, high: int, number: int) -> str:
-        """A RESUME was done; ``number`` as for ``logged_in``, ``token`` for the next time."""
+        """A RESUME was done; ``token``: for the next time."""
 
     def question(self, text: str) -> str:
-        """What a client is shown that is asked; the answer follows on the same line."""
+        """What a client is shown that is asked."""
 
     def told(self, tag: str, words: str) -> str:
         """Another request was done, and ``words`` are its answer."""
 
     def invited(self, tag: str, name: str, password: str, *, once: bool) -> str:
-        """The account ``name`` has this password now; ``once``: only to choose another."""
+        """The account ``name`` has this password now; ``once``: to choose another."""
 
     def precedes_secret(
         self,
@@ -148,7 +143,7 @@ class Mode(Protocol):
         *,
         logged_in: bool,  # noqa: ARG002
     ) -> list[str]:
-        """Those of a client's unheard lines that can be shown; by default all.
+        """Those of a client's unheard lines that can be shown.
 
         What may be a password, a token or a part of a proof is left out.
         """
@@ -177,10 +172,10 @@ class Mode(Protocol):
         """A message as one line of a list, for the account ``viewer``."""
 
     def chain(self, tag: str, view: ChainView) -> Sequence[str]:
-        """The answer to ``/chain``, complete."""
+        """The answer to ``/chain``."""
 
     def help(self, tag: str, verb: str) -> Sequence[str]:
-        """The answer to ``/help``, complete.
+        """The answer to ``/help``.
 
         Raises:
             RefusedError: there is no such verb.
@@ -190,7 +185,7 @@ class Mode(Protocol):
         """A push of ``message`` to the account ``viewer``."""
 
     def day(self, time: int) -> str | None:
-        """The line before the first message of another UTC day, if this mode has one."""
+        """The line before the first message of another UTC day, if any."""
 
     def notice(self, code: str, text: str, **values: str) -> str:
         """A notice: a NOTE code, its text for people, and its values."""
@@ -212,7 +207,7 @@ _ROLES = {
 def drawn(view: ChainView) -> list[str]:
     """The chain for people: ``epoch 3   head -> middle (away) -> [tail]   committed 1042``.
 
-    The notes follow; the last line says which node this is.
+    The notes follow, then which node this is.
     """
     drawing = " -> ".join(
         (f"[{position}]" if position == view.node else position)

@@ -177,11 +177,6 @@ def private_message(line: str) -> Request:
 
 
 def _possible(name: str) -> str:
-    """``name``, if any account can have it.
-
-    Raises:
-        RefusedError: 520.
-    """
     if not NAME.fullmatch(name):
         hint = f"no account can be named '{name[:40]}': type /list to see the names"
         raise RefusedError(Code.BAD_NAME, hint)

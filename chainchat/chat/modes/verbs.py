@@ -42,7 +42,7 @@ SALTS = range(8, 65)
 """Octets that a salt may have."""
 
 LARGEST = 2**63 - 1
-"""The largest number or id in a request: fits a signed 64-bit integer, so any database."""
+"""The largest number or id in a request: a signed 64-bit integer."""
 
 READ_AT_ONCE = 32
 """Lines read as SENDs together; if one is none, each is looked at alone."""
@@ -109,7 +109,6 @@ def _secret(rest: str) -> Request | None:
 
 
 def _decoded(word: str) -> bytes:
-    """The octets that Base64 stands for; none if it is not Base64."""
     try:
         return b64decode(word, validate=True)
     except ValueError:
@@ -124,7 +123,7 @@ def _send(rest: str) -> Request | None:
 def _said(number: str, to: str, text: str) -> Say | None:
     """The request of a SEND with these parts; None if its number is none.
 
-    0 is as wrong as none: in a Say, it stands for "no number".
+    0 is none, too: in a Say, it stands for "no number".
     """
     value = int(number)
     if not 0 < value <= LARGEST:
@@ -211,7 +210,7 @@ _VERBS = {
 
 
 def tagged(line: str, example: str) -> tuple[str, str, str]:
-    """Tag, verb and rest of a clean line; ``example``: a verb that fits, for the refusal.
+    """Tag, verb and rest of a clean line; ``example``: of a verb, for the refusal.
 
     Raises:
         RefusedError: 501, there is no tag or no verb.
@@ -275,7 +274,7 @@ def request_of(line: str) -> tuple[str, Request]:
 
 
 def leading_messages(lines: Sequence[Line]) -> list[tuple[str, Say]]:
-    """The requests of the first lines, while they are valid SENDs; each costs less."""
+    """The requests of the first lines, while they are valid SENDs."""
     sends: list[tuple[str, Say]] = []
     # Look at the first line alone: if it is no SEND, the others' turn has not come.
     for start, end in pairwise([0, *range(1, len(lines), READ_AT_ONCE), len(lines)]):

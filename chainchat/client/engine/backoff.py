@@ -11,23 +11,23 @@ from random import Random
 from chainchat.client.engine.wire import Address
 
 LASTING = 5.0
-"""Seconds that a session must last to show that its node is well."""
+"""Seconds of a session that show that its node is well."""
 
 SPREAD = 0.001
-"""Seconds, for each session of a dead node, over which all of them reconnect."""
+"""Seconds for each session of a dead node, over which all of them reconnect."""
 
 LONGEST_SPREAD = 2.0
 """The most of these seconds, however many sessions."""
 
 MOST_NODES = 32
-"""Addresses that are remembered; further ones are ignored."""
+"""Further addresses are ignored."""
 
 
 class Backoff:
     """Waits that grow with each failure in a row."""
 
     def __init__(self, random: Random, first: float, longest: float) -> None:
-        """``first`` is the bound of the first wait, ``longest`` what it grows to, in seconds."""
+        """The bounds of the first and of the longest wait, in seconds."""
         self._random = random
         self._first = first
         self._longest = longest
@@ -40,7 +40,7 @@ class Backoff:
         return wait
 
     def reset(self) -> None:
-        """After a success: make the next wait a short one again."""
+        """Make the next wait a short one again."""
         self._bound = self._first
 
 
@@ -48,7 +48,7 @@ class Nodes:
     """The known nodes of the chain, and which one to try.
 
     Attributes:
-        current: the node to try; at first, the first one.
+        current: the node to try.
         sessions: how many the current node has, as it said last.
     """
 
@@ -81,7 +81,7 @@ class Nodes:
             served: how many seconds the session lasted, if there was one.
             sent_on: True if the node announced that it closes, and named the others.
             unanswered: True if the node accepted the connection and said nothing: it is frozen, or
-                has too many clients to greet, which coming back at once would make worse.
+                has too many clients to greet, and coming back at once would make that worse.
         """
         if served is not None and (sent_on or served >= LASTING):
             self._failures = 0

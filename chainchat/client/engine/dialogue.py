@@ -1,7 +1,7 @@
 """One connection: requests go out, and each reply is paired with its request.
 
-Replies keep the order of the requests, so each answers the oldest one. Only CHAIN and PING are
-answered at once, whatever waits: so the dialogue can tell a waiting node from a dead one.
+Each reply answers the oldest request. Only CHAIN and PING are answered at once, whatever waits: so
+the dialogue can tell a waiting node from a dead one.
 """
 
 from collections import deque
@@ -42,13 +42,13 @@ ANSWERED_AT_ONCE = frozenset({"CHAIN", "PING"})
 """Requests that a node answers out of order."""
 
 ENDING_CODES = frozenset({421, 422, 423, 424, 425, 431, 505})
-"""Refusals of the connection, not of a request: the server closes after them."""
+"""Refusals of the connection: the server closes after them."""
 
 LONGEST_LIST = 64 << 20
 """Characters; the server never ends a longer list."""
 
 NO_TAG = "-"
-"""The tag of an answer to a line without a proper one, like ``/hello``."""
+"""The tag of an answer to a line without one, like ``/hello``."""
 
 
 class Asked(Struct):
@@ -71,7 +71,7 @@ class Asked(Struct):
 
     @property
     def of_program(self) -> bool:
-        """True for a request of the program: not the engine's own, and no SEND."""
+        """True for a request of the program that is no SEND."""
         return self.number > 0 and self.verb != "SEND"
 
     def listed(self, text: str) -> None:
@@ -101,7 +101,7 @@ class Asked(Struct):
 
 
 class Reply(Struct, frozen=True):
-    """A request, and the line that answers it or ends the answering list."""
+    """A request, and the line that ends its answer."""
 
     asked: Asked
     line: Done | Refusal | End
@@ -115,14 +115,14 @@ class Dialogue:
 
     def __init__(self, now: float) -> None:
         self._in_order: deque[Asked] = deque()
-        """Requests without a reply, oldest first."""
+        """Oldest first."""
         self._at_once: dict[str, Asked] = {}
-        """Requests whose replies may overtake, by tag."""
+        """Replies to these may overtake; by tag."""
         self._reader = LineReader()
         self._written: list[str] = []
         self._heard_at = now
         self._pinged_at: float | None = None
-        """The time since which one of those is unanswered, as ``trouble`` saw."""
+        """Since when one of those is unanswered, as ``trouble`` saw."""
         self._stuck_since: float | None = None
         """The same for the oldest of the others."""
 
@@ -199,7 +199,7 @@ class Dialogue:
             self._pinged_at = now
 
     def trouble(self, now: float) -> str | None:
-        """Why the connection is useless, if it is; may write a PING to find out."""
+        """Why the connection is useless, if it is; may write a PING."""
         if self._pinged_at is None and self._at_once:
             self._pinged_at = now
         if self._stuck_since is None and self._in_order:

@@ -6,13 +6,11 @@ second, and ``send``, ``request`` and ``logout`` as it likes. After each call it
 events of ``take_events``, in order, and writes the octets of ``take_bytes``. After ``Disconnect``
 it never mentions the old connection again. Times are monotonic seconds.
 
-The engine repeats every SEND, on whichever node answers, until its result is known. So each happens
-exactly once and in order; and every message arrives once and in order.
+The engine repeats every SEND, on whichever node answers, until its result is known: each happens
+exactly once and in order. Every message arrives once and in order.
 """
 
 from collections.abc import Iterable
-from enum import Enum, auto
-from math import inf
 from random import Random
 
 from chainchat.client.engine import events, wire
@@ -21,6 +19,7 @@ from chainchat.client.engine.dialogue import Asked, Dialogue, Reply
 from chainchat.client.engine.login import Login
 from chainchat.client.engine.memory import Memory
 from chainchat.client.engine.passwords import Passwords, Step
+from chainchat.client.engine.phases import Phase, Phases
 from chainchat.client.engine.proof import Keys
 from chainchat.client.engine.receiving import Receiving
 from chainchat.client.engine.requests import Requests
@@ -35,22 +34,6 @@ from chainchat.client.engine.wire import (
     whole_number,
 )
 
-CONNECT_WITHIN = 10.0
-"""Seconds."""
-
-GREETING_WITHIN = 3.0
-"""Seconds before a node that accepted the connection answers ``/hello``; they double each time: who
-leaves the queue of a node that admits a crowd at a pace, and joins it again, makes it longer."""
-
-LONGEST_GREETING = 30.0
-"""The most that they grow to; also granted to a node that has said anything at all."""
-
-CLOSING_WITHIN = 2.0
-"""Seconds that a closing node gets for its last answers."""
-
-OFFLINE_TOLD_AFTER = 1.0
-"""Seconds; most breaks are over before."""
-
 PASSWORD_CODES = frozenset({434, 513})
 """Refusals of a LOGIN that needs a proof, or another one."""
 
@@ -58,18 +41,8 @@ PASSWORD_WRONG = 500
 """Refusals below this are for now."""
 
 
-class _Phase(Enum):
-    NEW = auto()
-    PAUSING = auto()  # until the next attempt
-    CONNECTING = auto()
-    GREETING = auto()  # /hello is on its way
-    LOGGING_IN = auto()
-    ONLINE = auto()
-    ENDED = auto()
-
-
 class Engine:
-    """One client of one account; the module's docstring tells how to run it."""
+    """One client of one account."""
 
     def __init__(
         self,
@@ -89,16 +62,13 @@ class Engine:
         """Make a client; ``start`` sets it going.
 
         Args:
-            name: the account.
             client: the client ID, fresh for each engine; ``memory`` may know an earlier one.
             nodes: where to connect, in this order; the nodes say where else.
             quiet: log in without being told what others say.
-            notices: be told who comes and goes.
             insist: try again when the name is in use, at the first login too.
             keys: of the account, to log in without the password; None: only while this runs.
-            password: of the account, if it is known already.
             asks: true if somebody answers ``PasswordNeeded``.
-            memory: of an earlier run, which this one goes on with; None: begin anew.
+            memory: of an earlier run, which this one goes on with.
         """
         self.name = name
         self.online = False
@@ -114,13 +84,8 @@ class Engine:
         self._receiving = Receiving(name, self._memory, self._events)
         self._requests = Requests(self._events)
         self._leaving = False
-        self._phase = _Phase.NEW
+        self._phases = Phases()
         self._now = 0.0
-        self._alarm: float | None = None  # when the phase has lasted too long, or long enough
-        self._online_since: float | None = None
-        self._trouble_since: float | None = None  # until the next login; infinity: it was told
-        self._greeting_within = GREETING_WITHIN
-        self._connected_at = 0.0
         self._new_connection()
 
     def _new_connection(self) -> None:
@@ -132,7 +97,7 @@ class Engine:
     # --- outputs ---------------------------------------------------------------------
 
     def take_events(self, *, seen: bool = True) -> list[events.Event]:
-        """The events since the last call; their messages count as seen, or only after ``seen``."""
+        """The events since the last call; they count as seen, or only after ``seen``."""
         taken = list(self._events)
         self._events.clear()
         if seen:
@@ -144,13 +109,13 @@ class Engine:
         self._receiving.handed_over()
 
     def take_bytes(self) -> bytes:
-        """The octets to write. The memory has kept first what must not be lost."""
+        """The octets to write, after the memory has kept what must not be lost."""
         self._memory.keep(self._now)
         return self._dialogue.take_bytes()
 
     @property
     def pending(self) -> int:
-        """How many SENDs have no final answer yet."""
+        """SENDs without a final answer."""
         return len(self._sending)
 
     def longest(self, to: str = EVERYBODY) -> int:
@@ -160,18 +125,18 @@ class Engine:
     @property
     def ended(self) -> bool:
         """True once ``Ended`` was said."""
-        return self._phase is _Phase.ENDED
+        return self._phases.now is Phase.ENDED
 
     @property
     def alarm(self) -> float | None:
-        """The time at which ``tick`` is due, to the millisecond; None if nothing is urgent."""
-        return self._alarm
+        """When ``tick`` is due, to the millisecond; None if nothing is urgent."""
+        return self._phases.alarm
 
     # --- what the program wants ------------------------------------------------------
 
     def start(self, now: float) -> None:
         """Begin to connect."""
-        assert self._phase is _Phase.NEW, "an engine starts once"
+        assert self._phases.now is Phase.NEW, "an engine starts once"
         self._now = now
         self._connect()
 
@@ -179,17 +144,14 @@ class Engine:
         """Say something; returns the number of this SEND in the events about it.
 
         Raises:
-            UnsendableError: no server would take it. A text too long for the server becomes a
-                ``SendRefused`` later.
+            UnsendableError: no server would take it. A text too long becomes a ``SendRefused``.
         """
         number = self._sending.add(wire.checked(to), wire.checked(text))
         self._pump()
         return number
 
     def request(self, verb: str, *arguments: str | int) -> int:
-        """Ask for LIST, WHO, SINCE, CHAIN or DELETE, once logged in.
-
-        Returns the number of this request in the event that answers it.
+        """Ask once logged in; returns the number of this request in the event that answers it.
 
         Raises:
             UnsendableError: an argument holds a control character.
@@ -200,24 +162,22 @@ class Engine:
 
     @property
     def has_password(self) -> bool:
-        """True if the account is known to have a password."""
+        """True if the account is known to have one."""
         return self._passwords.is_protected
 
     def password(self, password: str) -> None:
         """Answer ``PasswordNeeded``; it is hashed now, and forgotten.
 
         Raises:
-            RefusedError: 522, no account can have this new password.
+            RefusedError: 522, no account can have it.
         """
-        if self._phase is _Phase.LOGGING_IN and self._passwords.wanted:
+        if self._phases.now is Phase.LOGGING_IN and self._passwords.wanted:
             self._ask(self._passwords.answer(password))
         else:
             self._passwords.keep(password)
 
     def change_password(self, old: str, new: str) -> None:
-        """Set another password, or remove it if ``new`` is empty. ``old``: if there is one.
-
-        ``PasswordChanged`` or ``PasswordRefused`` follows.
+        """Set another password, or remove it if ``new`` is empty; ``old``: if there is one.
 
         Raises:
             RefusedError: 522, no account can have it.
@@ -229,7 +189,6 @@ class Engine:
             self._events.append(events.PasswordRefused(0, text))
 
     def _ask(self, step: Step) -> None:
-        """Do what ``Passwords`` wants."""
         match step:
             case Asked():
                 self._dialogue.ask(step)
@@ -241,7 +200,7 @@ class Engine:
                 self._log_in()
 
     def logout(self) -> None:
-        """Leave once every SEND is settled; ``Ended`` follows. The account stays."""
+        """Leave once every SEND is settled; ``Ended`` follows."""
         self._leaving = True
         self._pump()
 
@@ -249,20 +208,17 @@ class Engine:
 
     def connected(self, now: float) -> None:
         """The connection that ``ConnectTo`` asked for is open."""
-        assert self._phase is _Phase.CONNECTING, "no connection was asked for"
+        assert self._phases.now is Phase.CONNECTING, "no connection was asked for"
         self._now = now
-        self._phase = _Phase.GREETING
-        self._connected_at = now
-        self._alarm = now + self._greeting_within
+        self._phases.greeting(now)
         self._dialogue = Dialogue(now)
         self._dialogue.hello(self._client, notices=self._notices)
 
     def received(self, data: bytes, now: float) -> None:
-        """Take octets, cut anywhere. The fewer at a time, the shorter the turn."""
+        """Take octets, cut anywhere: the fewer, the shorter the turn."""
         self._now = now
         dialogue = self._dialogue
-        if self._phase is _Phase.GREETING:
-            self._alarm = self._connected_at + LONGEST_GREETING  # it is alive
+        self._phases.heard()
         try:
             for said in dialogue.feed(data, now):
                 self._said(said)
@@ -278,14 +234,12 @@ class Engine:
         self._lost(reason)
 
     def _lost(self, reason: str, *, unanswered: bool = False) -> None:
-        if self._phase in (_Phase.NEW, _Phase.PAUSING, _Phase.ENDED):
+        if self._phases.now in (Phase.NEW, Phase.PAUSING, Phase.ENDED):
             return
         if self._logout_sent or (self._leaving and not self._sending):
             self._end("logout", 0, "logged out")
             return
-        served = None if self._online_since is None else self._now - self._online_since
-        self._online_since = None
-        self._note_trouble()
+        served = self._phases.broke(self._now)
         host, port, _ = self._nodes.current
         wait = self._nodes.lost(served, sent_on=self._closing, unanswered=unanswered)
         self._events.append(events.ConnectionLost(host, port, reason, wait))
@@ -294,8 +248,7 @@ class Engine:
             self._events.append(broken)
         self._new_connection()
         if wait:
-            self._phase = _Phase.PAUSING
-            self._alarm = self._now + wait
+            self._phases.pausing(self._now + wait)
         else:
             self._connect()
 
@@ -304,34 +257,26 @@ class Engine:
         self._now = now
         if not listening:
             self._dialogue.deaf(now)
-            if self._phase is _Phase.GREETING:
-                self._alarm = now + self._greeting_within
-        if self._alarm is not None and now >= self._alarm:
-            self._alarm = None
+            self._phases.deaf(now)
+        if self._phases.is_over(now):
             self._time_is_up()
-        if self._trouble_since is not None and now - self._trouble_since >= OFFLINE_TOLD_AFTER:
-            self._trouble_since = inf
+        if self._phases.trouble_lasts(now):
             self._events.append(events.StillOffline())
-        if self._phase in (_Phase.LOGGING_IN, _Phase.ONLINE):
+        if self._phases.now in (Phase.LOGGING_IN, Phase.ONLINE):
             self._watch()
-        if self._phase is _Phase.ONLINE:
+        if self._phases.now is Phase.ONLINE:
             self._sending.tick(now)
             self._receiving.acknowledge(self._dialogue, now)
             self._pump()
 
-    def _note_trouble(self) -> None:
-        if self._trouble_since is None:
-            self._trouble_since = self._now
-
     # --- the connection --------------------------------------------------------------
 
     def _connect(self) -> None:
-        self._phase = _Phase.CONNECTING
-        self._alarm = self._now + CONNECT_WITHIN
+        self._phases.connecting(self._now)
         self._events.append(events.ConnectTo(*self._nodes.current))
 
     def _learn(self, nodes: str) -> None:
-        """Note where this node says that the others are: with TLS, if it was reached so."""
+        """The others are reached with TLS, if this node was."""
         addresses = wire.parse_nodes(nodes, tls=self._nodes.current.tls)
         self._nodes.learn(addresses)
         self._memory.learned(addresses)
@@ -342,8 +287,7 @@ class Engine:
 
     def _end(self, reason: str, code: int, text: str) -> None:
         self._new_connection()
-        self._phase = _Phase.ENDED
-        self._alarm = self._trouble_since = None
+        self._phases.ended()
         self._memory.ended(reason)
         self._events += [events.Disconnect(), events.Ended(reason, code, text)]
 
@@ -352,30 +296,26 @@ class Engine:
             self._give_up(reason)
 
     def _time_is_up(self) -> None:
-        match self._phase:
-            case _Phase.PAUSING:
+        match self._phases.now:
+            case Phase.PAUSING:
                 self._connect()
-            case _Phase.CONNECTING:
+            case Phase.CONNECTING:
                 self._give_up("no answer")
-            case _Phase.GREETING:
-                self._greeting_within = min(LONGEST_GREETING, 2 * self._greeting_within)
+            case Phase.GREETING:
+                self._phases.no_greeting()
                 self._give_up("no answer", unanswered=True)
-            case _Phase.LOGGING_IN:
+            case Phase.LOGGING_IN:
                 self._log_in()
-            case _Phase.ONLINE if self._closing:
+            case Phase.ONLINE if self._closing:
                 self._give_up("the node is closing")
 
     def _log_in(self) -> None:
-        self._phase = _Phase.LOGGING_IN
-        self._alarm = None
+        self._phases.logging_in()
         self._dialogue.ask(self._login.request(self._receiving.last))
 
     def _logged_in(self, words: dict[str, str], *, resumed: bool) -> None:
-        self._phase = _Phase.ONLINE
+        self._phases.online(self._now)
         self.online = True
-        self._online_since = self._now
-        self._trouble_since = None
-        self._greeting_within = GREETING_WITHIN
         self._login.done(words)
         if self._memory.numbered_from is None:
             self._memory.numbered(whole_number(words.get("number", "1")) - 1)
@@ -389,8 +329,8 @@ class Engine:
     def _login_refused(self, verb: str, refusal: Refusal) -> None:
         match self._login.refused(verb, refusal):
             case events.LoginDelayed() as delayed:
-                self._note_trouble()
-                self._alarm = self._now + delayed.retry
+                self._phases.note_trouble(self._now)
+                self._phases.alarm = self._now + delayed.retry
                 self._events.append(delayed)
             case events.Ended() as ended:
                 self._end(ended.reason, ended.code, ended.text)
@@ -399,7 +339,7 @@ class Engine:
 
     def _password_refused(self, refusal: Refusal) -> None:
         """Try again later what is refused for now; else ask again, or give up."""
-        if self._phase is _Phase.LOGGING_IN and refusal.code < PASSWORD_WRONG:
+        if self._phases.now is Phase.LOGGING_IN and refusal.code < PASSWORD_WRONG:
             self._login_refused("LOGIN", refusal)
         else:
             self._ask(self._passwords.refused(refusal))
@@ -407,7 +347,7 @@ class Engine:
     # --- writing ---------------------------------------------------------------------
 
     def _pump(self) -> None:
-        if self._phase is not _Phase.ONLINE:
+        if self._phases.now is not Phase.ONLINE:
             if self._leaving and not self._sending and not self.ended:
                 self._end("logout", 0, "left while not logged in")
             return
@@ -499,8 +439,7 @@ class Engine:
             case "closing":
                 self._learn(note.words.get("nodes", ""))
                 self._closing = True
-                self._note_trouble()
-                self._alarm = self._now + CLOSING_WITHIN
+                self._phases.closing(self._now)
         self._events.append(events.Notice(note.code, note.words, note.text))
 
     def _heard_of(self, identifier: int) -> None:

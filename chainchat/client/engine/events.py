@@ -1,4 +1,4 @@
-"""The events that the engine tells the program around it: one frozen record for each.
+"""The events that the engine tells the program around it.
 
 ``chainchat-client --json`` prints all but the first two, one object a line, the tag as ``event``.
 """
@@ -47,7 +47,7 @@ class Connected(Event, frozen=True, tag="connected"):
 
 
 class ConnectionLost(Event, frozen=True, tag="connection-lost"):
-    """There is no connection, because of ``reason``; the next try is in ``retry`` seconds."""
+    """There is no connection; the next try is in ``retry`` seconds."""
 
     host: str
     port: int
@@ -64,11 +64,11 @@ class LoginDelayed(Event, frozen=True, tag="login-delayed"):
 
 
 class StillOffline(Event, frozen=True, tag="still-offline"):
-    """The client is offline for a second, and goes on trying; told once."""
+    """The client is offline for a second; told once."""
 
 
 class LoggedIn(Event, frozen=True, tag="logged-in"):
-    """The account is logged in. Messages after id ``after``, up to ``high``, are from the past."""
+    """The account is logged in; messages after id ``after``, up to ``high``, are from the past."""
 
     name: str
     high: int
@@ -83,7 +83,7 @@ class PasswordChanged(Event, frozen=True, tag="password-changed"):
 
 
 class PasswordRefused(Event, frozen=True, tag="password-refused"):
-    """The password is as it was; or, with ``code`` 0, the connection broke before the answer."""
+    """The password is as it was; or (code 0) the connection broke before the answer."""
 
     code: int
     text: str
@@ -96,7 +96,6 @@ class Ended(Event, frozen=True, tag="ended"):
         reason: ``logout``, ``moved`` (the session was resumed elsewhere), ``deleted`` (the account
             was), ``kicked`` (by an operator) or ``refused`` (no node will ever accept the login).
         code: the protocol's error code, or 0.
-        text: for people.
     """
 
     reason: str
@@ -105,7 +104,7 @@ class Ended(Event, frozen=True, tag="ended"):
 
 
 class Notice(Event, frozen=True, tag="notice"):
-    """A ``NOTE`` of the server: ``waiting``, ``serving``, ``closing``, ``joined``, ``left``, …."""
+    """A ``NOTE`` of the server: ``waiting``, ``serving``, ``joined``, …."""
 
     code: str
     words: dict[str, str]
@@ -122,7 +121,7 @@ class MessageArrived(Event, frozen=True, tag="message"):
         id: the place in the log.
         time: UTC, like ``2026-11-22T11:03:07.120Z``.
         sender: an account (``from`` in JSON).
-        to: ``*`` for a broadcast, else an account.
+        to: an account, or ``*`` for a broadcast.
     """
 
     id: int
@@ -150,7 +149,7 @@ class SendPending(Event, frozen=True, tag="pending"):
 class SendAcknowledged(Event, frozen=True, tag="acknowledged"):
     """A SEND is on the disk of every member of the chain, as message ``id``.
 
-    ``again``: the chain had it already, from an attempt whose answer was lost.
+    ``again``: it already was, by an attempt whose answer was lost.
     """
 
     number: int
@@ -161,7 +160,7 @@ class SendAcknowledged(Event, frozen=True, tag="acknowledged"):
 
 
 class SendDelayed(Event, frozen=True, tag="send-delayed"):
-    """A SEND was refused for now: the engine repeats it, and all later ones; told once."""
+    """A SEND was refused for now: the engine repeats it and all later ones; told once."""
 
     number: int
     code: int

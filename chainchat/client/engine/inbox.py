@@ -1,7 +1,7 @@
 """Received messages: each one once and in order, whatever is pushed twice or missing.
 
-Each push names the one before, so a hole shows at once. SINCE fills the hole, page by page; until
-then pushes are held back, and dropped if they are too many: a hole in turn.
+Each push names the one before, so a hole shows at once. SINCE fills it, page by page; until then
+pushes are held back, and dropped if they are too many: a hole in turn.
 """
 
 from collections.abc import Sequence
@@ -13,10 +13,10 @@ ACKNOWLEDGE_EVERY = 1.0
 """Seconds between two ACKs."""
 
 MOST_HELD = 1000
-"""Pushes that are held back while a hole is filled."""
+"""Pushes that wait while a hole is filled."""
 
 PAGE = 500
-"""Messages that are asked for at a time to fill a hole."""
+"""Messages in a page that fills a hole."""
 
 
 class Inbox:
@@ -39,7 +39,7 @@ class Inbox:
         self._acknowledged_at = 0.0
 
     def pushed(self, push: Push) -> MessageArrived | None:
-        """Take a push; returns its message if it is the next one, and not repeated or held back."""
+        """Take a push; returns its message if it is the next one."""
         if self.missing is not None:
             if len(self._held) < MOST_HELD:
                 self._held.append(push)

@@ -1,4 +1,4 @@
-"""Logging in: LOGIN, RESUME with the token, and what to do when refused."""
+"""Logging in, and what to do when refused."""
 
 from random import Random
 
@@ -12,14 +12,13 @@ from chainchat.client.engine.wire import Refusal, whole_number
 class Login:
     """The account's token, while there is one, and the retries.
 
-    RESUME needs the id after which to go on: of the last message seen, or else the account's read
-    mark from LOGIN's reply.
+    RESUME needs the id of the last message seen, or else the account's read mark from LOGIN's
+    reply.
     """
 
     def __init__(
         self, name: str, random: Random, memory: Memory, *, quiet: bool, insist: bool
     ) -> None:
-        """Take the engine's own arguments."""
         self._name = name
         self._memory = memory
         self._quiet = quiet
@@ -44,7 +43,7 @@ class Login:
         self._backoff.reset()
 
     def refused(self, verb: str, refusal: Refusal) -> Ended | LoginDelayed | None:
-        """The meaning of a refusal of ``verb``; None: make the next ``request`` at once."""
+        """What a refusal of ``verb`` means; None: make the next ``request`` at once."""
         code, text = refusal.code, refusal.text
         if verb == "RESUME" and code == 521 and self._was_in:
             return Ended("deleted", code, f"the account {self._name} was deleted")

@@ -1,6 +1,6 @@
 """What a client remembers from one run to the next, so that an end or a crash says nothing twice.
 
-``Memory`` itself forgets everything with the process; ``kept_memory`` keeps it on the disk.
+``Memory`` forgets everything with the process; ``kept_memory`` keeps it on the disk.
 """
 
 import base64
@@ -11,7 +11,7 @@ from msgspec import Struct
 from chainchat.client.engine.wire import Address
 
 MOST_LINES = 1024
-"""Lines that a named run can say: the chain remembers so many results."""
+"""Lines of a named run: the chain remembers so many results."""
 
 PARTS = 1 << 28
 """Into which a block of numbers is divided."""
@@ -34,7 +34,7 @@ class Memory:
         last_number: the highest number of a SEND of this client ID.
         numbered_from: what is added to these numbers on the wire; None before the first login.
         token: with which the session can be resumed; mostly empty.
-        seen: id of the newest message that was acknowledged; None if none was.
+        seen: id of the newest message that was acknowledged, if any.
     """
 
     finishes = True
@@ -47,7 +47,7 @@ class Memory:
         self.seen: int | None = None
 
     def begin(self, client: str) -> str:
-        """The client ID of what is open; ``client``, if there is no earlier one."""
+        """The client ID of what is open, or else ``client``."""
         return client
 
     def added(self, outgoing: Outgoing) -> None:
@@ -64,7 +64,7 @@ class Memory:
         self.numbered_from = offset
 
     def logged_in(self, token: str, mark: int | None) -> None:
-        """Note a login; ``mark``: the account's read mark, if the server told it."""
+        """Note a login; ``mark``: the account's read mark, if known."""
         self.token = token
         if mark is not None:
             self.seen = mark

@@ -1,8 +1,8 @@
 """The SENDs without a final answer: what to write, in which order, and what to write again.
 
 What one client says is never reordered. After a refusal with 4xx the server refuses the later
-numbers too (451), so nothing new is written until all SENDs under way are answered. Then everything
-without a final answer is written again, lowest number first.
+numbers too (451), so nothing new is written until all SENDs under way are answered. Then all that
+are open are written again, lowest number first.
 """
 
 from collections import deque
@@ -16,10 +16,9 @@ WINDOW = 1024
 
 
 class Outbox:
-    """Keeps every SEND until it is settled, and tells which may be written now."""
+    """Keeps every SEND until it is settled."""
 
     def __init__(self, random: Random, memory: Memory) -> None:
-        """Begin with what the memory has open."""
         self._memory = memory
         self._unwritten: deque[Outgoing] = deque(memory.open.values())
         self._unanswered = 0  # on this connection

@@ -26,7 +26,6 @@ class Passwords:
 
     Attributes:
         wanted: True after ``PasswordNeeded``, until there is an answer.
-        is_protected: True if the account is known to have a password.
     """
 
     def __init__(
@@ -38,7 +37,6 @@ class Passwords:
         *,
         asks: bool,
     ) -> None:
-        """Take the engine's own arguments."""
         self._name = name
         self._keys = keys
         self._random = random
@@ -46,7 +44,6 @@ class Passwords:
         self._asks = asks
         self._proof: Proof | None = None
         self._proved = False
-        """True once the newest proof was accepted."""
         self._new: Key | None = None
         """The key of the password that is being set."""
         self._changing = False
@@ -56,7 +53,7 @@ class Passwords:
         self.is_protected = keys.key is not None
 
     def needed(self, refusal: Refusal) -> Step:
-        """The step after a LOGIN that needs a proof, or one that was not enough."""
+        """The step after a LOGIN that needs a proof, or another one."""
         self.is_protected = True
         if self._proved and refusal.code == NEEDED:
             return self._want(refusal, new=True)
@@ -73,7 +70,7 @@ class Passwords:
         return PasswordNeeded(refusal.text, new)
 
     def keep(self, password: str) -> None:
-        """Keep an answer that came when the connection had broken, for the next one."""
+        """Keep an answer that came while there was no connection."""
         self._password = _prepared(password)
 
     def answer(self, password: str) -> Step:

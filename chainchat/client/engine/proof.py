@@ -1,7 +1,7 @@
 """The client's side of SCRAM-SHA-256: proves the password of an account, and makes new ones.
 
-A password is hashed once, and then forgotten: what is kept is the hash, which admits to this
-account alone (``Keys``).
+A password is hashed once, and then forgotten: the hash is kept, which admits to this account alone
+(``Keys``).
 """
 
 import base64
@@ -15,7 +15,7 @@ from chainchat.chat import scram
 from chainchat.client.engine.wire import ProtocolError
 
 FEWEST_ITERATIONS = 4096
-"""RFC 7677's least, for an account of which nothing is known yet."""
+"""RFC 7677's least, while nothing is known of an account."""
 
 NONCE_OCTETS = 18
 
@@ -35,7 +35,7 @@ class Keys:
     """The key of one account, kept from one run of the client to the next.
 
     Attributes:
-        key: the newest that was accepted; None if there is none.
+        key: the newest that was accepted, if any.
         most: iterations that an exchange has had, at most.
     """
 

@@ -11,7 +11,6 @@ class Receiving:
     """The inbox, with its events."""
 
     def __init__(self, name: str, memory: Memory, told: list[events.Event]) -> None:
-        """``name``: the account's; ``told`` takes the events."""
         self._name = name
         self._memory = memory
         self._inbox = Inbox()

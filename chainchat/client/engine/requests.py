@@ -1,4 +1,4 @@
-"""What the engine's program asks for: requests that wait for a login, and their answers."""
+"""What the engine's program asks for, and the answers."""
 
 from collections import deque
 from collections.abc import Iterable
@@ -14,7 +14,6 @@ class Requests:
     """The program's requests, each until it is answered."""
 
     def __init__(self, told: list[events.Event]) -> None:
-        """``told`` takes the events."""
         self._count = 0
         self._held: deque[Asked] = deque()  # until we are logged in
         self._events = told
@@ -37,7 +36,7 @@ class Requests:
             dialogue.ask(self._held.popleft())
 
     def ask_again(self, interrupted: Iterable[Asked]) -> None:
-        """Keep the unanswered reads for the next connection; refuse the other ones."""
+        """Keep the unanswered reads for the next connection; refuse the others."""
         requests = [asked for asked in interrupted if asked.of_program]
         for asked in requests:
             if asked.verb not in READS:

@@ -9,10 +9,10 @@ from chainchat.client.engine.outbox import Outbox
 from chainchat.client.engine.wire import EVERYBODY, whole_number
 
 EARLIER_REFUSED = 451
-"""The refusal of a SEND because of an earlier one, which was told already."""
+"""The refusal of a SEND because of an earlier one, already told."""
 
 USUAL_LINE = 1024
-"""Octets that a server takes, until it has said how many."""
+"""Octets, until the server has said how many it takes."""
 
 
 class Sending:
@@ -23,7 +23,6 @@ class Sending:
     """
 
     def __init__(self, random: Random, memory: Memory, told: list[events.Event]) -> None:
-        """``told`` takes the events."""
         self.max_line = USUAL_LINE
         self._memory = memory
         self._outbox = Outbox(random, memory)
@@ -50,7 +49,7 @@ class Sending:
         self._outbox.tick(now)
 
     def longest(self, to: str) -> int:
-        """Octets of the longest text that the server takes: as much as from somebody with nc."""
+        """Octets of the longest text that the server takes, as from somebody with nc."""
         return self.max_line - (0 if to == EVERYBODY else len(f">> {to}: "))
 
     def write(self, dialogue: Dialogue) -> None:

@@ -1,6 +1,6 @@
 """Machine mode as bytes: a node's lines parsed into records, and a client's lines written.
 
-No state but an unfinished line, no time, no I/O. ``docs/protocol.md`` is the reference.
+``docs/protocol.md`` is the reference.
 """
 
 import re
@@ -17,7 +17,6 @@ LONGEST_NUMBER = 19
 """Digits of the protocol's largest number; Python refuses to parse very long ones."""
 
 EVERYBODY = "*"
-"""The recipient of a broadcast."""
 
 TLS_SCHEME = "tls://"
 
@@ -98,7 +97,7 @@ ServerLine = Push | Done | Refusal | Item | End | Note
 
 
 class LineReader:
-    """Cuts bytes into lines; decodes and splits a chunk as a whole, for speed."""
+    """Cuts bytes into lines, decoding and splitting a chunk as a whole, for speed."""
 
     def __init__(self) -> None:
         self._rest = bytearray()
@@ -158,7 +157,7 @@ def parse_line(line: str) -> ServerLine | None:
 
 
 def parse_message(rest: str) -> Push:
-    """Parse ``id prev time from to :text``, which follows ``MSG`` in a push or a list.
+    """Parse ``id prev time from to :text``, which follows ``MSG``.
 
     Raises:
         ValueError: it is not of that form.
@@ -219,7 +218,7 @@ def send_line(tag: int, number: int, to: str, text: str) -> str:
 
 
 def octets(text: str) -> int:
-    """The length of a text for the server: in UTF-8."""
+    """The length of a text in UTF-8."""
     return len(text) if text.isascii() else len(text.encode())
 
 

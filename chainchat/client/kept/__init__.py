@@ -1,1 +1,1 @@
-"""What outlives a run: lines that are pending, keys, and what a person has chosen."""
+"""What outlives a run: pending lines, keys, and what a person has chosen."""

@@ -12,16 +12,14 @@ LONGEST_FILE = 4096
 
 
 class _Kept(msgspec.Struct):
-    """The file."""
-
     most: int
     key: Key | None = None
 
 
 class KeptKeys(Keys):
-    """The key of ``name``, in a file of the state folder. A file that cannot be used is no error.
+    """The key of ``name``, in a file of the state folder.
 
-    Without a file, the person is asked for the password again.
+    A file that cannot be used is no error: the person is asked for the password again.
     """
 
     def __init__(self, name: str) -> None:
@@ -33,18 +31,16 @@ class KeptKeys(Keys):
             self.key, self.most = kept.key, max(self.most, kept.most)
 
     def accepted(self, key: Key) -> None:
-        """See ``Keys``."""
         super().accepted(key)
         self._write()
 
     def forget(self) -> None:
-        """See ``Keys``."""
         if self.key is not None:
             super().forget()
             self._write()
 
     def _write(self) -> None:
-        """Write the file anew: nobody else can ever read a part of it."""
+        """Write the file again: nobody else can ever read a part of it."""
         with suppress(OSError):
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             draft = self._path.with_suffix(f".{os.getpid()}")
@@ -55,6 +51,6 @@ class KeptKeys(Keys):
 
 
 def state_folder() -> Path:
-    """Where programs keep what is worth less than data (XDG base directories)."""
+    """The folder for what is worth less than data (XDG base directories)."""
     base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
     return Path(base) / "chainchat"

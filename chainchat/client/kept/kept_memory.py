@@ -1,8 +1,7 @@
 """The memory of a client on the disk: one SQLite file for each account and chain, locked.
 
-A chain is known by its nodes: beside the file stands a link for each address that belongs to it. So
-whichever node is named, the file is found, and a second client that comes to another node of the
-same chain finds it locked.
+A chain is known by its nodes: beside the file stands a link for each of their addresses. So the
+file is found whichever node is named, and a second client of the same chain finds it locked.
 """
 
 import os
@@ -57,7 +56,7 @@ class KeptMemory(Memory):
         self._urgent = False
         self._changed = False
         self._stale = False
-        """True while the file is behind, because it could not be written."""
+        """The file is behind, because it could not be written."""
         self._kept_at = 0.0
         os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
         self._file = sqlite3.connect(path, timeout=0, isolation_level=None)
@@ -93,14 +92,12 @@ class KeptMemory(Memory):
     # --- what is remembered
 
     def begin(self, client: str) -> str:
-        """See ``Memory``."""
         if not self._client:
             self._client = client
             self._keep("client", client)
         return self._client
 
     def added(self, outgoing: Outgoing) -> None:
-        """See ``Memory``."""
         super().added(outgoing)
         row = outgoing.number, outgoing.to, outgoing.text
         self._execute("INSERT INTO open VALUES (?, ?, ?)", *row)
@@ -108,35 +105,32 @@ class KeptMemory(Memory):
         self._urgent = True
 
     def settled(self, number: int) -> None:
-        """See ``Memory``. Lost, it costs a repetition that the chain recognizes."""
+        """If this is lost, it costs a repetition that the chain recognizes."""
         super().settled(number)
         self._execute("DELETE FROM open WHERE number = ?", number)
 
     def numbered(self, offset: int) -> None:
-        """See ``Memory``."""
         super().numbered(offset)
         self._keep("numbered_from", offset)
         self._urgent = True
 
     def logged_in(self, token: str, mark: int | None) -> None:
-        """See ``Memory``."""
         super().logged_in(token, mark)
         self._keep("token", token)
         self._keep("seen", self.seen)
         self._urgent = True
 
     def acknowledged(self, identifier: int) -> None:
-        """See ``Memory``."""
         super().acknowledged(identifier)
         self._keep("seen", identifier)
 
     def learned(self, addresses: list[Address]) -> None:
-        """See ``Memory``: the file will be found at these nodes, too."""
+        """The file will be found at these nodes, too."""
         with suppress(OSError):
             _link(self._path, addresses)
 
     def ended(self, reason: str) -> None:
-        """See ``Memory``. The lines of an account that is deleted are nobody's any more."""
+        """The lines of an account that is deleted are nobody's any more."""
         if reason == "deleted":
             self.open.clear()
             self._execute("DELETE FROM open")
@@ -149,11 +143,10 @@ class KeptMemory(Memory):
         self._urgent = True
 
     def keep(self, now: float) -> None:
-        """See ``Memory``."""
         due = now >= self._kept_at + KEEP_EVERY
         if self._stale and due:
             self._kept_at = now
-            self._write_anew()
+            self._write_all()
         if self._changed and (self._urgent or due):
             self._changed = self._urgent = False
             self._kept_at = now
@@ -183,8 +176,8 @@ class KeptMemory(Memory):
             return False
         return True
 
-    def _write_anew(self) -> None:
-        """Write everything, after the file could not be written for a while."""
+    def _write_all(self) -> None:
+        """Write everything again, after the file could not be written."""
         self._stale = False
         self._execute("DELETE FROM open")
         for outgoing in self.open.values():
@@ -199,7 +192,7 @@ class KeptMemory(Memory):
 
 
 def find(account: str, addresses: Iterable[Address]) -> Path:
-    """The file of an account in the chain of which these are nodes; made known to all of them.
+    """The file of an account in the chain of these nodes; made known to all of them.
 
     Raises:
         OSError: the folder cannot be made or read.

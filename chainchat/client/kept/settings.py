@@ -25,12 +25,11 @@ class SettingsError(Exception):
 
 
 class Settings(Struct, forbid_unknown_fields=True):
-    """One person's choices; each has a default.
+    """One person's choices.
 
     Attributes:
-        name: the account to log in as.
         nodes: where to connect: ``HOST:PORT``, or ``tls://HOST:PORT``.
-        tls: True to speak TLS with every node.
+        tls: with every node.
         ca: file of the CA that signed the nodes' certificates.
         ignore: names whose messages are not shown.
         log: file to which everything is appended, a line each.

@@ -1,18 +1,18 @@
-"""Lines that wait to be shown, each made when its turn comes."""
+"""Lines that wait to be shown."""
 
 from collections import deque
 from collections.abc import Iterable, Iterator
 from itertools import chain
 
 MOST_LINES = 200
-"""Lines that are shown in one turn of the event loop."""
+"""In one turn of the event loop."""
 
 MOST_CHARACTERS = 16 * 1024
-"""Characters shown in one turn, before its last line."""
+"""In one turn, before its last line."""
 
 
 class Backlog:
-    """A queue of lines. A long list costs nothing until its lines are taken, turn by turn."""
+    """A queue of lines: a long list costs nothing until its lines are taken, turn by turn."""
 
     def __init__(self) -> None:
         self._queue: deque[Iterator[str]] = deque()

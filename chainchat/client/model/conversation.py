@@ -1,7 +1,7 @@
 """A person's lines in and out, without I/O: human mode, on top of machine mode.
 
-The grammar is that of the server's human mode. Only ``/last`` differs: machine mode has only SINCE,
-so the client asks ever further back until there are enough messages.
+Machine mode has only SINCE: for ``/last`` the client asks ever further back until there are enough
+messages.
 """
 
 import datetime
@@ -36,7 +36,7 @@ from chainchat.client.engine.wire import EVERYBODY, LONGEST_NUMBER, UnsendableEr
 from chainchat.client.model.questions import Asking
 
 STATUS_EVERY = 5.0
-"""Seconds between two requests for the chain's state, for a status line."""
+"""Seconds between two requests for the chain's state."""
 
 FOR_NO_LOG = "+OK the password of"
 """Begins a line that is for no log."""
@@ -45,7 +45,7 @@ MOST_NAMES = 10_000
 """Accounts that are remembered for completion."""
 
 LONGEST_QUOTED = 100
-"""Characters of a refused line that are shown with the refusal."""
+"""Characters of a refused line that its refusal shows."""
 
 IDS_PER_MESSAGE = 4
 """Ids that ``/last`` looks back for each message: logins and others' mail have ids, too."""
@@ -55,12 +55,10 @@ class Conversation:
     """Turns lines into calls of the engine, and events into lines.
 
     Attributes:
-        names: known accounts.
+        names: of known accounts.
         here: the names of those who are on.
-        notices: True to show who comes and goes.
         node: the position of the connected node, if any.
         trouble: what ended the connection or prevents the login; mostly empty.
-        asking: asks the person for passwords.
     """
 
     def __init__(
@@ -72,14 +70,11 @@ class Conversation:
         zone: datetime.tzinfo | None = datetime.UTC,
         name_of: Callable[[str, int], str] = "{}:{}".format,
     ) -> None:
-        """Begin a conversation.
+        """Ask and show nothing yet.
 
         Args:
-            engine: which carries out what is typed.
-            notices: True to show who comes and goes.
             asks: True if ``asking`` can be answered, without showing what is typed.
             zone: of the times that are shown; None: that of this machine.
-            name_of: what to call the node at a host and port.
         """
         self.names: set[str] = set()
         self.here: set[str] = set()
@@ -111,7 +106,7 @@ class Conversation:
     # --- typed -----------------------------------------------------------------------
 
     def typed(self, line: str) -> list[str]:
-        """Carry out ``line``; returns lines to show at once. An error begins ``-ERR``."""
+        """Carry out ``line``; returns lines to show at once, an error with ``-ERR``."""
         line = line.replace("\t", " ")
         if not line.strip():
             return []
@@ -275,7 +270,6 @@ class Conversation:
         return [f"* {day}"]
 
     def _local(self, time: str) -> datetime.datetime:
-        """The server's time where the person is."""
         moment = datetime.datetime.fromtimestamp(milliseconds(time) / 1000, datetime.UTC)
         return moment.astimezone(self.zone)
 
@@ -419,11 +413,10 @@ class Conversation:
         return []
 
     def _note_trouble(self, trouble: str) -> None:
-        """Remember the first trouble, to be told when it is over, or when it lasts."""
+        """Remember the first trouble, to be told when it is over, or lasts."""
         self.trouble = self.trouble or trouble
 
     def _logged_in(self, name: str) -> str:
-        """The line about a login, and about the trouble before it."""
         trouble = "" if self._told else self.trouble
         self._who_is_stale = self.notices
         again, self._welcomed = self._welcomed, True
@@ -438,7 +431,7 @@ class Conversation:
 
 
 def _beginning(text: str) -> str:
-    """``text``, or its beginning: the whole of it is in the history."""
+    """The whole of it is in the history."""
     return text if len(text) <= LONGEST_QUOTED else f"{text[:LONGEST_QUOTED]} ..."
 
 

@@ -15,7 +15,7 @@ PAGE = 500
 """Messages that are asked for at a time."""
 
 WIDEST = 16 * PAGE
-"""Ids that are looked through at a time where few of them are messages."""
+"""Ids looked through at a time where few of them are messages."""
 
 AT_ONCE = 20
 """Pages at the beginning."""
@@ -25,11 +25,11 @@ PAGE_EVERY = 0.4
 while it also speaks."""
 
 CONTEXT = 2
-"""Messages that are shown before and after the one that is found."""
+"""Messages shown before and after the one that is found."""
 
 
 class Found(Struct, frozen=True):
-    """The newest message that was found, among its neighbours."""
+    """The newest message found, among its neighbours."""
 
     message: MessageArrived
     around: tuple[MessageArrived, ...]
@@ -40,7 +40,6 @@ class LookingBack:
 
     Attributes:
         wanted: what is looked for; empty before the first search.
-        active: True while pages are asked for.
         reached: the oldest message that was looked at; None before the first.
         ended: True once everything was looked at.
     """
@@ -77,7 +76,7 @@ class LookingBack:
         self._counted_at = clock()
 
     def begin(self, wanted: str, before: int) -> None:
-        """Look for ``wanted``; on from where the last search for the same came to, if it did."""
+        """Look for ``wanted``; on from where the last search for the same came to."""
         if wanted != self.wanted:
             self.wanted, self.ended, self.reached = wanted, False, None
             self._width = PAGE
@@ -87,7 +86,7 @@ class LookingBack:
             self.go_on()
 
     def stop(self) -> None:
-        """Ask no more. A page that is on its way is not looked at."""
+        """A page that is on its way is not looked at."""
         self.active = False
         self._request = 0
         self._open_window(self._high)

@@ -1,4 +1,4 @@
-"""How lines look: entries of the transcript as pieces of text, each with the name of its style."""
+"""How lines look: pieces of text, each with the name of its style."""
 
 import re
 import zlib
@@ -13,10 +13,10 @@ Pieces = list[tuple[str, str]]
 """Styles and texts of a line, as prompt_toolkit has them."""
 
 NAME_COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#b8a000")
-"""For names; Okabe and Ito's, which colour-blind people can tell apart (the yellow is darker)."""
+"""Okabe and Ito's, which colour-blind people can tell apart (the yellow is darker)."""
 
 NAME_COLOURS_OF_16 = ("ansicyan", "ansiyellow", "ansibrightblue", "ansimagenta", "ansibrightcyan")
-"""The same for terminals with 16 colours; red and green mean something else."""
+"""For terminals with 16 colours; red and green mean something else."""
 
 STYLES = {
     "faint": "ansibrightblack",
@@ -31,7 +31,6 @@ STYLES = {
     "panel": "",
     "bottom-toolbar": "noreverse",
 }
-"""Looks of all that is no name."""
 
 
 class Glyphs:
@@ -49,12 +48,12 @@ class Glyphs:
 
 @lru_cache(maxsize=1024)
 def name_style(name: str) -> str:
-    """The style of a name, the same on every day and every machine."""
+    """The same on every day and every machine."""
     return f"class:name{zlib.crc32(name.lower().encode()) % len(NAME_COLOURS)}"
 
 
 def name_styles(*, few: bool) -> dict[str, str]:
-    """The colours of all name styles; ``few``: of the 16 that every terminal has."""
+    """``few``: of the 16 colours that every terminal has."""
     count = len(NAME_COLOURS)
     colours = NAME_COLOURS_OF_16 if few else NAME_COLOURS
     return {f"name{n}": colours[n % len(colours)] for n in range(count)}

@@ -1,7 +1,7 @@
 """What somebody missed who comes back, without I/O.
 
-The newest messages are asked for at once, so that there is something to read while the rest comes
-in order. What the server pushes up to the newest of them was missed.
+The newest messages are asked for at once, to be read while the rest comes in order. What the server
+pushes up to the newest of them was missed.
 """
 
 from collections.abc import Sequence
@@ -9,13 +9,13 @@ from collections.abc import Sequence
 from chainchat.client.engine.events import LoggedIn, MessageArrived
 
 CONTEXT = 20
-"""Messages from before that are shown to somebody who comes, be they new or back."""
+"""Messages from before that are shown to whoever comes, new or back."""
 
 AT_ONCE = 60
 """The newest messages, shown before the rest of what was missed."""
 
 IDS_AT_FIRST = 4 * AT_ONCE
-"""Ids that are looked through for them: logins and others' mail have ids, too."""
+"""Ids looked through for them: logins and others' mail have ids, too."""
 
 
 class Missed:
@@ -23,11 +23,10 @@ class Missed:
 
     Attributes:
         after: id of the newest message that was not missed.
-        count: how many were missed; None as long as this is not known.
+        count: how many were missed, once this is known.
     """
 
     def __init__(self, login: LoggedIn, name: str) -> None:
-        """``name``: the account's."""
         self.after = login.after
         self.count: int | None = None
         self._high = login.high

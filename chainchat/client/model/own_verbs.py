@@ -1,4 +1,4 @@
-"""The verbs that the client itself knows, besides those of the room."""
+"""The verbs that the client itself knows."""
 
 from typing import Protocol
 
@@ -12,7 +12,6 @@ HELP = {
     "/ignore": "| /ignore [name]          show nothing of somebody; again: show them",
     "/set": "| /set [what value]       see or change what this client does",
 }
-"""What the client itself knows, besides the verbs of the room."""
 
 
 class Screen(Protocol):
@@ -36,7 +35,7 @@ class OwnVerbs:
         self._ignored = ignored
 
     def answer(self, line: str) -> list[str] | None:
-        """The answer to a verb of the client itself; None: it is none."""
+        """The answer to a verb of the client itself, if it is one."""
         word, _, rest = line.partition(" ")
         match word.lower(), rest.split():
             case "/search", _:

@@ -1,4 +1,4 @@
-"""What the client asks a person about passwords, one line after the other, without I/O."""
+"""What the client asks a person about passwords, without I/O."""
 
 from collections.abc import Generator
 
@@ -7,7 +7,7 @@ from chainchat.chat.refusals import Code, RefusedError
 from chainchat.client.engine.engine import Engine
 
 Questions = Generator[str, str, list[str]]
-"""Yields questions, gets the lines that answer them, returns lines to show."""
+"""Yields questions, gets answers, returns lines to show."""
 
 UNCHANGED = "+OK nothing is changed"
 

@@ -1,15 +1,14 @@
 """What a person's screen shows, without a terminal: transcript, pending lines, status, questions.
 
 ``terminal`` draws it and brings keys. A sent line is pending until it is confirmed; then it stands
-in the transcript, in the place that its id gives it. So the transcript shows only what has
-happened. One's own lines show this machine's time: their confirmations carry none.
+in the transcript, in the place that its id gives it: the transcript shows only what has happened.
+One's own lines show this machine's time: their confirmations carry none.
 """
 
 import datetime
 import time
 from collections.abc import Callable, Iterable
 from enum import Enum, auto
-from itertools import islice
 
 from chainchat.client.engine import events
 from chainchat.client.engine.engine import Engine
@@ -21,26 +20,22 @@ from chainchat.client.model.conversation import FOR_NO_LOG, Conversation, millis
 from chainchat.client.model.looks import Glyphs, Looks, Pieces
 from chainchat.client.model.missed import Missed
 from chainchat.client.model.own_verbs import OwnVerbs
+from chainchat.client.model.pending import Pending
 from chainchat.client.model.searching import Searching
 from chainchat.client.model.standing import Counts, Names, Standing
 from chainchat.client.model.transcript import Entry, Transcript
 from chainchat.client.model.view import View
-from chainchat.client.model.wrapping import wrapped
-
-MOST_PENDING_SHOWN = 5
-"""The newest pending lines, shown above the input line; the rest are counted."""
 
 MOST_PASTED = 3
-"""Lines that are said without a question."""
+"""Lines said without a question."""
 
 BUSY = 20
-"""People on, above which nobody is told who comes and goes, unless they want to be."""
+"""People on, above which nobody is told who comes and goes by default."""
 
 NEAR_LIMIT = 0.8
 """Share of the longest text at which octets are counted."""
 
 WEEK = 7
-"""Days."""
 
 WELL = 0.5
 """Seconds of lag that nobody needs to know of."""
@@ -54,22 +49,16 @@ class Alert(Enum):
 
 
 Log = Callable[[datetime.datetime, str], None]
-"""Takes lines that are shown, with their times where the person is."""
+"""Takes shown lines, with their local times."""
 
 
 class Room:
     """One person's screen.
 
     Attributes:
-        transcript: what was said and told.
-        view: the part of it that is shown.
-        conversation: makes requests of lines, and lines of events.
-        searching: looks for what was said.
-        pending: lines that are not confirmed, by number.
+        view: the part of the transcript that is shown.
         panel: True while the chain is shown.
         alert: the loudest of what has happened since the terminal looked.
-        standing: how the nodes are.
-        leaving: True once the person has asked to leave.
     """
 
     def __init__(
@@ -87,10 +76,8 @@ class Room:
 
         Args:
             engine: has not started yet.
-            glyphs: that the terminal can show.
             settings: may change while this runs.
-            log: takes each line that is shown, in the order in which they come.
-            names: positions that are known already, by address.
+            log: takes each line that is shown, in order.
             clock: monotonic seconds.
             wall: seconds since 1970.
         """
@@ -118,7 +105,7 @@ class Room:
             ignored=self._ignored,
         )
         self._own = OwnVerbs(self, settings, self._ignored)
-        self.pending: dict[int, str] = {}
+        self.pending = Pending(glyphs)
         self.panel = False
         self.alert: Alert | None = None
         self._unshown = Backlog()
@@ -173,7 +160,7 @@ class Room:
         return f"{self._engine.name}> "
 
     def typed(self, text: str) -> None:
-        """Carry out what was typed, or pasted: several lines."""
+        """Carry out what was typed or pasted."""
         self.view.to_end()
         for line in text.splitlines():
             own = self._own.answer(line)
@@ -195,7 +182,7 @@ class Room:
         return self.searching.find(text, self._size, again=again)
 
     def look_back(self) -> None:
-        """Search what is older than what is loaded; the status line tells if there is no more."""
+        """Search what is older than what is loaded."""
         self.searching.look_back()
 
     @property
@@ -205,12 +192,12 @@ class Room:
         return f"search{failed}: "
 
     def stop_searching(self) -> None:
-        """Mark nothing any more, and ask the servers for no more of it."""
+        """Mark nothing any more, and ask for no more of it."""
         self._show(self.searching.stop())
         self.view.stop_searching()
 
     def saw(self) -> None:
-        """A key was pressed: the person is there."""
+        """Count nothing as unread: a key was pressed."""
         self._unread = self._mentions = 0
 
     # --- heard -----------------------------------------------------------------------
@@ -222,10 +209,10 @@ class Room:
                 self._arrived(event)
                 return
             case events.SendPending(number=number, to=to, text=text):
-                self.pending[number] = text if to == EVERYBODY else f">> {to}: {text}"
+                self.pending.add(number, text if to == EVERYBODY else f">> {to}: {text}")
                 return
             case events.SendAcknowledged(number=number):
-                self.pending.pop(number, None)
+                self.pending.remove(number)
                 self._said(event)
                 return
             case events.HistoryListed(request=request) if request == self._look:
@@ -236,7 +223,7 @@ class Room:
                     self._show(told)
                     return
             case events.SendRefused(number=number):
-                self.pending.pop(number, None)
+                self.pending.remove(number)
         self._note_standing(event)
         self.conversation.notices = self._tells_of_others
         self._show(self.conversation.heard(event))
@@ -299,7 +286,7 @@ class Room:
         self.work()
 
     def work(self) -> bool:
-        """Take some of the lines that wait into the transcript; True if more wait."""
+        """Take some of the waiting lines into the transcript; True if more wait."""
         for line in self._unshown.take():
             self.transcript.add_line(line)
             if self._log is not None and not line.startswith(FOR_NO_LOG):
@@ -399,14 +386,6 @@ class Room:
         line = standing.fitted([harmless(self._glyphs.fit(p)) for p in parts], dot, columns)
         return [("class:status.warning" if bad else "class:status", line)]
 
-    def pending_rows(self, columns: int) -> list[Pieces]:
-        """The lines that are not confirmed."""
-        shown = list(islice(reversed(self.pending.values()), MOST_PENDING_SHOWN))[::-1]
-        more = len(self.pending) - len(shown)
-        lines = [f"{self._glyphs.pending} {more} more"] if more else []
-        lines += [f"{self._glyphs.pending} {harmless(self._glyphs.fit(text))}" for text in shown]
-        return [row for line in lines for row in wrapped([("class:faint", line)], columns)[:3]]
-
     def panel_rows(self, columns: int) -> list[Pieces]:
         """The chain, drawn, while it is wanted."""
         if not self.panel:
@@ -415,7 +394,7 @@ class Room:
         return [*standing.drawn(self.standing, self._glyphs, columns), rule]
 
     def near_limit(self, text: str) -> str:
-        """``987 of 1024 octets`` while ``text`` nears what the server takes; else empty."""
+        """``987 of 1024 octets`` near the server's limit; else empty."""
         to = EVERYBODY
         line = max(text.splitlines() or [""], key=len)
         if line.lstrip().startswith(">>"):
@@ -442,18 +421,6 @@ class Room:
     def page(self) -> int:
         """Rows of a page."""
         return max(1, self._size[1] - 2)
-
-    def last_words(self, *, kept: bool) -> list[str]:
-        """What to say on the terminal after the screen is gone."""
-        if not self.pending:
-            return []
-        count = len(self.pending)
-        told = "1 of your lines was" if count == 1 else f"{count} of your lines were"
-        later = "; the next start says " + ("it" if count == 1 else "them") if kept else ""
-        shown = list(islice(self.pending.values(), MOST_PENDING_SHOWN))
-        more = [f"|   and {count - len(shown)} more"] if count > len(shown) else []
-        lines = [f"|   {harmless(self._glyphs.fit(text))}" for text in shown]
-        return [f"* {told} not confirmed{later}:", *lines, *more]
 
 
 def _lines_of(text: str) -> int:

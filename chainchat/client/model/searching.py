@@ -28,16 +28,7 @@ class Searching:
         clock: Callable[[], float],
         ignored: Collection[str],
     ) -> None:
-        """Look for nothing yet.
-
-        Args:
-            engine: which asks the servers.
-            conversation: makes lines of what is found there.
-            transcript: what is loaded.
-            view: shows what is found there.
-            clock: monotonic seconds.
-            ignored: names in lower case, of whom the servers' messages are not found.
-        """
+        """Look for nothing yet; ``ignored``: names in lower case, of whom nothing is found."""
         self.failed = False
         self._engine = engine
         self._conversation = conversation
@@ -48,14 +39,14 @@ class Searching:
         )
 
     def find(self, text: str, size: tuple[int, int], *, again: int = 0) -> bool:
-        """Search what is loaded; see ``View.search``. ``size``: columns and rows of the screen."""
+        """Search what is loaded; ``size``: columns and rows of the screen."""
         if self._back.active and text != self._back.wanted:
             self._back.stop()
         self.failed = not self._view.search(text, *size, again=again) and text != ""
         return not self.failed
 
     def look_back(self) -> list[str]:
-        """Search what is older than what is loaded, for the text of the last ``find``."""
+        """Search what is older than what is loaded, for the last text."""
         wanted = self._view.looking_for
         if not wanted or self._back.active:
             return []

@@ -1,7 +1,6 @@
 """How things stand: what is known of every node, and the status line that tells it.
 
-The line is made of parts, the most important first; what does not fit is left out from its end, so
-nothing important is ever cut.
+The line is made of parts, the most important first; what does not fit is left out from its end.
 """
 
 import re
@@ -17,10 +16,10 @@ LONG_AWAY = 60.0
 """Seconds offline after which somebody is told what they missed."""
 
 Names = Mapping[tuple[str, int], str]
-"""Positions, by the address at which clients reach them."""
+"""Positions, by the address for clients."""
 
 DIRECTIONS = re.compile("; (try|go on at) .*")
-"""The end of a refusal, which says where to go: the client does so by itself."""
+"""The end of a refusal, which says where to go: the client goes by itself."""
 
 SAY_LITTLE = frozenset({"connection refused", "no answer", "the server closed the connection"})
 """States told last: others say whom the chain waits for."""
@@ -32,15 +31,14 @@ class Standing:
     """What the client knows of the nodes.
 
     Attributes:
-        node: the position of the connected node; empty while there is none.
+        node: the position of the connected node, if any.
         next_try: the monotonic time of the next attempt to connect.
         waits_for: positions that the chain waits for; None: it confirms.
         chain: the words of the newest answer to CHAIN.
-        lag: seconds that the newest answer took.
+        lag: seconds that this answer took.
     """
 
     def __init__(self, names: Names | None = None) -> None:
-        """``names``: those that are known already."""
         self.node = ""
         self.next_try = 0.0
         self.waits_for: tuple[str, ...] | None = None
@@ -118,7 +116,7 @@ class Standing:
         return [f"{self._listed(by_state[state])}: {state}" for state in states]
 
     def _listed(self, addresses: Sequence[tuple[str, int]]) -> str:
-        """``head and 2 more``: nodes, those without a known name by number if they are several."""
+        """``head and 2 more``: of several nodes, those without a known name by number."""
         names = [self._names[address] for address in addresses if address in self._names]
         nameless = len(addresses) - len(names)
         if nameless <= 1:
@@ -197,7 +195,7 @@ def counted(counts: Counts) -> list[str]:
 
 
 def fitted(parts: Sequence[str], dot: str, columns: int) -> str:
-    """As many of the parts as fit into a line; the first one in any case."""
+    """As many of the parts as fit into a line, at least one."""
     line = ""
     for part in filter(None, parts):
         longer = f"{line}{dot}{part}" if line else part

@@ -1,7 +1,7 @@
 """What was said and told, in order: messages by their ids, notices where they came.
 
-Messages may come in any order: one's own when they are confirmed, the newest before those that were
-missed. Each has its place all the same. A notice stays behind what was the newest when it came.
+One's own messages come when they are confirmed, the newest before those that were missed; each has
+its place all the same. A notice stays behind what was the newest when it came.
 """
 
 import datetime
@@ -14,7 +14,7 @@ from msgspec import Struct
 from chainchat.client.engine.wire import EVERYBODY
 
 MOST_ENTRIES = 150_000
-"""Entries that are kept; the oldest are dropped beyond this."""
+"""The oldest are dropped beyond this."""
 
 DROPPED_AT_ONCE = 10_000
 
@@ -25,8 +25,7 @@ class Entry(Struct, gc=False):
     Attributes:
         id: of the message; of the newest message before a notice.
         time: milliseconds since 1970; 0 for a notice.
-        sender: an account.
-        to: ``*``, or an account.
+        to: an account, or ``*``.
         text: what was said, or the whole line.
         mine: True if this client has said it.
     """
@@ -99,7 +98,7 @@ class Transcript:
     # --- what stands before an entry
 
     def begins_day(self, place: int) -> bool:
-        """True if a day, where the person is, begins with the message at ``place``."""
+        """True if a day of the person's begins with the message at ``place``."""
         entry = self.entries[place]
         if not entry.is_message:
             return False

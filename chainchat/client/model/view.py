@@ -1,7 +1,7 @@
-"""The part of the transcript that the screen shows: rows, scrolling, searching; without a terminal.
+"""The part of the transcript that the screen shows: rows, scrolling, searching.
 
-What is shown hangs on its last row. So while nobody has scrolled the newest is shown, and to
-whoever has scrolled nothing moves, whatever arrives above or below.
+What is shown hangs on its last row: the newest while nobody has scrolled. To whoever has scrolled
+nothing moves, whatever arrives above or below.
 """
 
 from collections.abc import Iterator
@@ -56,7 +56,7 @@ class View:
         return shown[-height:] if height > 0 else []
 
     def _upwards(self, columns: int) -> Iterator[tuple[int, list[Pieces]]]:
-        """Entries from the last row shown upwards: places, and their rows."""
+        """Entries from the last row shown upwards."""
         place, row = self._end(columns)
         first = True
         while place >= 0:

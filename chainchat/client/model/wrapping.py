@@ -20,7 +20,7 @@ NARROWEST = 16
 def breaks(line: str, columns: int) -> list[tuple[int, int]]:
     """Where each row of ``line`` begins and ends; broken at spaces where there are.
 
-    Each row but the first has to be indented by INDENT.
+    Each row but the first has to be indented.
     """
     if columns < NARROWEST or (len(line) <= columns and line.isascii()):
         return [(0, len(line))]
@@ -38,14 +38,13 @@ def breaks(line: str, columns: int) -> list[tuple[int, int]]:
 def _fitting(line: str, begin: int, room: int) -> int:
     """How many characters of ``line`` from ``begin`` on take no more than ``room`` columns.
 
-    What a person sees as one is not broken, unless it is wider than that.
+    What a person sees as one is not broken, if it fits.
     """
     rest = line[begin:]
     return _taken(iter_graphemes(rest), room) or _taken(rest, room)
 
 
 def _taken(parts: Iterable[str], room: int) -> int:
-    """The length of those parts from the first one on that fit."""
     length = width = 0
     for part in parts:
         width += sum(map(columns_of, part))
@@ -63,7 +62,7 @@ def columns_of(character: str) -> int:
 
 @lru_cache(maxsize=4096)
 def is_spacing_mark(character: str) -> bool:
-    """True for a mark that takes a column in some terminals and none in others."""
+    """True for a mark that takes a column in some terminals only."""
     return unicodedata.category(character) == "Mc"
 
 

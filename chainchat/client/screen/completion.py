@@ -1,4 +1,4 @@
-"""Completion of what is typed: verbs, what they take, and names wherever one may be meant."""
+"""Completion of what is typed: verbs, what they take, and names."""
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 
@@ -14,7 +14,6 @@ VERBS = (
 )
 
 OF_NAMES = ("/delete ", "/ignore ", "/kick ", "/list ", "/operator ")
-"""Verbs that take a name."""
 
 WORDS = {
     "/help ": [verb.removeprefix("/") for verb in VERBS],
@@ -28,14 +27,12 @@ WORDS = {
     "/set title ": ["on", "off"],
     "/set utc ": ["on", "off"],
 }
-"""What stands after a verb."""
 
 
 class Completions(Completer):
     """Completes verbs, their words, and names."""
 
     def __init__(self, conversation: Conversation, seek: Callable[[str], Awaitable[None]]) -> None:
-        """``seek`` asks for the names that begin so."""
         self._conversation = conversation
         self._seek = seek
 
@@ -63,7 +60,6 @@ class Completions(Completer):
                 yield Completion(candidate, start_position=-len(word))
 
     def _candidates(self, line: str) -> tuple[str, Iterable[str]]:
-        """The word that is begun, and what it may become."""
         begun = name_begun(line)
         if line.startswith("/") and begun is None:
             taken = max(

@@ -1,7 +1,7 @@
 """Drawing that stays right in terminals of any opinion about the width of characters.
 
 Terminals disagree about emoji of several characters, and about marks. prompt_toolkit moves the
-cursor by steps, from where it believes it to be: after one such character, all that follows on the
+cursor by steps from where it believes it to be: after one such character, all that follows on the
 row would stand elsewhere, and what it is to replace would stay.
 """
 
@@ -26,19 +26,19 @@ SYMBOLS = ("\u2300", "\u2bff")
 """From the former on, and where the latter are wide, terminals differ with their age."""
 
 UNCERTAIN = frozenset({"Mn", "Mc", "Me", "Cf", "Cn", "Co", "Cs"})
-"""Categories of characters that take no room of their own in some terminals, or who knows which."""
+"""Categories of characters that some terminals give no room of their own."""
 
 STYLES_OF_EMOJI = dict.fromkeys((0xFE0E, 0xFE0F))
-"""Ask for a symbol as text or as a picture, of which some terminals make another width."""
+"""Ask for a symbol as text or as a picture: some terminals make another width of it."""
 
 RESERVE = "\udbff"
-"""Stands behind a mark that takes a column in some terminals and none in others; no text has it."""
+"""Stands behind a mark that takes a column in some terminals only; no text has it."""
 
 SAVE, RESTORE, HOME = "\x1b7", "\x1b8", "\x1b[H"
 
 
 class SteadyOutput(Vt100_Output):
-    """The terminal, as the renderer of a full screen needs it. It takes a cell at a time."""
+    """The terminal, as the renderer of a full screen needs it, a cell at a time."""
 
     @classmethod
     def of_terminal(cls) -> "SteadyOutput":

@@ -1,4 +1,4 @@
-"""Moving and deleting by what a person sees as one character, whatever it is made of."""
+"""Moving and deleting by what a person sees as one character."""
 
 from collections.abc import Callable
 
@@ -31,13 +31,11 @@ def delete(event: KeyPressEvent) -> None:
 
 
 def _before(text: str) -> int:
-    """How many characters the last cluster of ``text`` has."""
     *_, last = iter_graphemes(text[-LONGEST_CLUSTER:] or " ")
     return len(last)
 
 
 def _after(text: str) -> int:
-    """How many characters the first cluster of ``text`` has."""
     return len(next(iter_graphemes(text[:LONGEST_CLUSTER] or " ")))
 
 

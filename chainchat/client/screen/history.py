@@ -10,7 +10,7 @@ from prompt_toolkit.history import FileHistory
 from chainchat.client.kept.kept_keys import state_folder
 
 OCTETS_PER_LINE = 100
-"""Of a file that is not yet trimmed, for each line that is kept."""
+"""For each line that is kept, in a file that is not yet trimmed."""
 
 
 class History(FileHistory):
@@ -38,7 +38,7 @@ class History(FileHistory):
 
 
 def _trim(path: Path, most: int) -> None:
-    """Keep the newest lines of a file that has grown; it has a ``#`` line before each."""
+    """Keep the newest lines of the file, which has a ``#`` line before each."""
     if path.stat().st_size <= 2 * most * OCTETS_PER_LINE:
         return
     entries = path.read_text(errors="replace").split("\n# ")

@@ -24,10 +24,10 @@ class Button(IntEnum):
 
 
 BEGIN_OF_SGR = "\x1b[<"
-"""Of a report in the newer one of two formats, that of xterm's mode 1006."""
+"""Of a report in the newer one of two formats (xterm's mode 1006)."""
 
 MODIFIERS = 4 | 8 | 16
-"""Of that number, the bits for Shift, Alt and Ctrl."""
+"""Shift, Alt and Ctrl in the number of a button."""
 
 HOW_TO_SELECT = (
     "* to select text, hold Shift (iTerm2: Option); /set mouse off leaves the mouse to the terminal"
@@ -38,7 +38,6 @@ class Face(Protocol):
     """What keys act on.
 
     Attributes:
-        room: what the screen shows.
         input: the line that is typed.
         searched: what is searched for.
         app: draws both.
@@ -98,7 +97,7 @@ class Keyboard:
         return keys
 
     def _cancel(self, _: KeyPressEvent) -> None:
-        """Ctrl-C: away with what is begun, as in a shell; with nothing begun, leave."""
+        """Ctrl-C: away with what is begun, as in a shell; else leave."""
         if self._is_searching():
             self._stop_searching()
         elif self._room.edited():
@@ -109,7 +108,6 @@ class Keyboard:
             self._face.leave_at_once(130)
 
     def _end(self, event: KeyPressEvent) -> None:
-        """Ctrl-D."""
         if self._face.input.text:
             delete(event)
         else:

@@ -10,14 +10,12 @@ from prompt_toolkit.key_binding.key_processor import KeyPress
 from prompt_toolkit.keys import Keys
 
 BEGIN, END = "\x1b[200~", "\x1b[201~"
-"""What a terminal puts around a paste."""
 
 
 class PasteParser(Vt100Parser):
     """Makes keys of what the terminal sends."""
 
     def __init__(self, pressed: Callable[[KeyPress], None]) -> None:
-        """``pressed`` takes each key."""
         super().__init__(pressed)
         self._pressed = pressed
         self._pieces: list[str] | None = None
@@ -48,7 +46,7 @@ class PasteParser(Vt100Parser):
         super().flush()
 
     def _go_on(self, pieces: list[str], data: str) -> str:
-        """Take a piece of a paste; returns what follows the paste."""
+        """Take a piece of a paste; returns what follows it."""
         last = pieces.pop() if pieces else ""
         pasted, end, rest = (last + data).partition(END)
         if end:

@@ -1,9 +1,9 @@
 """The client for people: one full-screen application from the first key to the last.
 
 It draws a ``Room`` and brings it keys. The terminal never echoes anything itself, since it is never
-given back between two lines: so whatever is typed or pasted stands there once. The transcript is
+given back between two lines: whatever is typed or pasted stands there once. The transcript is
 scrolled and searched inside, because a line that is confirmed late belongs between others, and
-because nothing above the input line could be drawn anew after the window's size has changed.
+because nothing above the input line could be drawn again after the window's size has changed.
 """
 
 import asyncio
@@ -63,10 +63,9 @@ NAMES_WITHIN = 1.0
 """Seconds that completion waits for names."""
 
 REFRESH_EVERY = 0.5
-"""Seconds."""
 
 REDRAW_EVERY = 0.03
-"""Seconds between two drawings for what was heard, at least; keys are shown at once."""
+"""Seconds between two drawings of what was heard; keys are shown at once."""
 
 ESCAPE_WITHIN = 0.05
 """Seconds after which an Esc is the key, and no beginning of another."""
@@ -74,7 +73,7 @@ ESCAPE_WITHIN = 0.05
 MOST_INPUT_ROWS = 6
 
 LAST_ROWS = 20
-"""Rows of the transcript that stay in the terminal after leaving."""
+"""Rows of the transcript that stay after leaving."""
 
 
 def locale_is_utf8() -> bool:
@@ -98,12 +97,8 @@ class Terminal:
         """Run ``engine``, which has not started yet.
 
         Args:
-            engine: the client.
-            settings: what the person has chosen.
             tls: which CAs to trust; see ``Connection``.
-            log: takes each line that is shown.
             memory: where what is pending survives the end; None: it does not.
-            names: positions that are known already, by address.
         """
         self._settings = settings
         self._memory = memory
@@ -127,20 +122,23 @@ class Terminal:
             on_text_changed=self._edited,
         )
         self.searched = Buffer(name="search", multiline=False, on_text_changed=self._find)
-        self.app: Application[None] = Application(
+        self.app = self._application()
+        self.app.key_processor.before_key_press += lambda _: self.room.saw()
+        self.app.ttimeoutlen = self.app.timeoutlen = ESCAPE_WITHIN
+
+    def _application(self) -> Application[None]:
+        return Application(
             layout=self._layout(),
             key_bindings=Keyboard(self).bindings(),
             style=self._style,
             color_depth=self._depth,
             full_screen=True,
-            mouse_support=Condition(lambda: settings.mouse == "on"),
+            mouse_support=Condition(lambda: self._settings.mouse == "on"),
             input=_keyboard(),
             output=self._output,
             max_render_postpone_time=None,
             after_render=lambda _: self._drawn(),
         )
-        self.app.key_processor.before_key_press += lambda _: self.room.saw()
-        self.app.ttimeoutlen = self.app.timeoutlen = ESCAPE_WITHIN
 
     def _has_few_colours(self) -> bool:
         depth = self._depth or self._output.get_default_color_depth()
@@ -161,7 +159,7 @@ class Terminal:
             [
                 self._rows(lambda columns, most: self.room.panel_rows(columns)[:most]),
                 Window(_Transcript(self.room)),
-                self._rows(lambda columns, most: self.room.pending_rows(columns)[-most:]),
+                self._rows(lambda columns, most: self.room.pending.rows(columns)[-most:]),
                 ConditionalContainer(
                     Window(typed, height=height, wrap_lines=True, dont_extend_height=True),
                     ~is_searching,
@@ -174,10 +172,10 @@ class Terminal:
         return Layout(FloatContainer(rows, [menu]), focused_element=typed)
 
     def _rows(self, make: Callable[[int, int], list[Pieces]]) -> ConditionalContainer:
-        """A part of the screen that is as high as what it shows.
+        """A part of the screen that is as high as the rows that ``make`` makes.
 
-        ``make`` makes rows so wide, and at most so many: two parts, the input and the status line
-        fit into any window.
+        They are so wide, and at most so many: two parts, the input and the status line fit into any
+        window.
         """
         rows: list[Pieces] = []
 
@@ -194,7 +192,7 @@ class Terminal:
         return ConditionalContainer(window, Condition(fresh))
 
     async def run(self) -> int:
-        """Run until the person leaves or the server ends it; returns the exit status."""
+        """Run until the end; returns the exit status."""
         work = [asyncio.create_task(self._connect()), asyncio.create_task(self._refresh())]
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGHUP):
@@ -228,7 +226,6 @@ class Terminal:
         self._exit()
 
     def _say_goodbye(self) -> None:
-        """Leave the end of what was said in the terminal, and tell what is open."""
         if self._title:
             self._output.clear_title()
         if self._exit_status > 128 and self._exit_status != 130:
@@ -236,7 +233,9 @@ class Terminal:
         size = self._output.get_size()
         self.room.view.to_end()
         rows = self.room.rows(size.columns, min(LAST_ROWS, size.rows - 2))
-        rows += [[("", line)] for line in self.room.last_words(kept=self._memory is not None)]
+        rows += [
+            [("", line)] for line in self.room.pending.last_words(kept=self._memory is not None)
+        ]
         pieces = [piece for row in rows for piece in (*row, ("", "\n"))]
         depth = self._depth or self._output.get_default_color_depth()
         plain = create_output(sys.stdout)  # the other one takes cells
@@ -273,7 +272,7 @@ class Terminal:
         self._connection.flush()
 
     def paste(self, text: str) -> None:
-        """Take a paste: many lines are asked about, the beginning of a line just stands there."""
+        """Take a paste: many lines are asked about."""
         lines = text.replace("\r\n", "\n").replace("\r", "\n").strip("\n")
         before, after = (
             self.input.document.text_before_cursor,
@@ -317,7 +316,6 @@ class Terminal:
         self._heard_something.set()
 
     def _keep_working(self) -> None:
-        """Take a long list into the transcript, a piece at a time."""
         if self.room.work():
             asyncio.get_running_loop().call_soon(self._keep_working)
         self._redraw_soon()
@@ -347,7 +345,6 @@ class Terminal:
         self._output.flush()
 
     def _call(self) -> None:
-        """Ring, if there is a reason."""
         alert, self.room.alert = self.room.alert, None
         if alert is None:
             return
@@ -373,7 +370,6 @@ class _Transcript(UIControl):
         self._room = room
 
     def create_content(self, width: int, height: int) -> UIContent:
-        """See ``UIControl``."""
         rows = self._room.rows(width, height)
         rows = [[]] * (height - len(rows)) + rows
         return UIContent(get_line=lambda i: _roomy(rows[i]), line_count=height)
@@ -391,13 +387,13 @@ def _keyboard() -> Input:
 
 
 def _keep_out_of_collections() -> None:
-    """Let the collector of garbage pass over all that is there: some 20 ms each time."""
+    """Let the garbage collector pass over all that is there: some 20 ms each time."""
     gc.collect()
     gc.freeze()
 
 
 def _depth(settings: Settings) -> ColorDepth | None:
-    """The colours to use; None: what the terminal has."""
+    """None: what the terminal has."""
     if os.environ.get("NO_COLOR") or settings.colours == "off":
         return ColorDepth.DEPTH_1_BIT
     return ColorDepth.DEPTH_4_BIT if settings.colours == "16" else None

@@ -1,7 +1,6 @@
 """Standard output as a pipe whose reader may be slow: only the output waits for the reader.
 
-A blocking write would hold up the whole client. So each write is only as large as a pipe is certain
-to take.
+A blocking write would hold up the whole client: each is only as large as a pipe is certain to take.
 """
 
 import asyncio
@@ -12,10 +11,10 @@ from collections.abc import Callable, Iterable
 from chainchat.client.model.backlog import Backlog
 
 WRITE_OCTETS = 4096
-"""Octets of one write: a pipe that poll calls writable takes so many without blocking."""
+"""Of one write: a pipe that poll calls writable takes so many without blocking."""
 
 WRITES = 16
-"""Writes in one turn of the event loop."""
+"""In one turn of the event loop."""
 
 
 class Output:

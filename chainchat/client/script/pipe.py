@@ -33,10 +33,10 @@ LONGEST_LINE = 17 * 1024
 """Octets kept of a line of standard input: every server refuses so many."""
 
 READ_OCTETS = 16 * 1024
-"""Octets of standard input in one read."""
+"""Of standard input."""
 
 MOST_TYPED = 100
-"""Lines of standard input carried out in one turn of the event loop."""
+"""Lines of standard input in one turn of the event loop."""
 
 
 class Pipe:
@@ -58,14 +58,11 @@ class Pipe:
         """Run ``engine``, which has not started yet.
 
         Args:
-            json: print events rather than lines.
             follow: stay, and print, after the end of the input.
             timeout: seconds that settling everything may take after the end of the input.
             send: say these, and print nothing but their ids; None: read standard input.
             to: an account, or ``*``.
-            tls: which CAs to trust; see ``Connection``.
             named: the name of what is sent, if it has one.
-            names: positions that are known already, by address.
         """
         self._engine = engine
         self._json = json
@@ -85,7 +82,7 @@ class Pipe:
         self._ended: events.Ended | None = None
 
     async def run(self) -> int:
-        """Say everything; returns the exit status, 0 if all of it was confirmed."""
+        """Say everything; returns the exit status, 0 if all was confirmed."""
         work = (self._work(), self._connection.run(), self._print())
         tasks = [asyncio.create_task(each) for each in work]
         try:
@@ -103,7 +100,7 @@ class Pipe:
         return self._verdict()
 
     async def _print(self) -> None:
-        """Write what is printed. Who only sends something has it said, even if nobody reads."""
+        """Who only sends something has it said, even if nobody reads."""
         try:
             await self._output.run()
         except OSError as error:
@@ -149,7 +146,6 @@ class Pipe:
         return REFUSED if self._refused else 0
 
     def _state(self) -> str:
-        """What is wrong, of every node that is known to have something wrong."""
         nodes = "; ".join(self._standing.troubles_of_nodes())
         waiting = self._standing.trouble_of_chain() if self._engine.online else ""
         return "; ".join(filter(None, [nodes, waiting, self._trouble])) or "nothing was heard"
@@ -207,7 +203,7 @@ class Pipe:
         self._changed.set()
 
     def _say(self, lines: Iterable[str]) -> None:
-        """Print. Until the reader has taken it, nothing is acknowledged, and no more is read."""
+        """Until the reader has taken it, nothing is acknowledged, and no more is read."""
         self._output.say(lines)
         if self._output:
             self._connection.behind()

@@ -19,7 +19,7 @@ from chainchat.client.engine.dialogue import (
     PING_UNANSWERED_AFTER,
     SILENCE,
 )
-from chainchat.client.engine.engine import CONNECT_WITHIN, GREETING_WITHIN, LONGEST_GREETING, Engine
+from chainchat.client.engine.engine import Engine
 from chainchat.client.engine.events import (
     ConnectionLost,
     ConnectTo,
@@ -28,6 +28,7 @@ from chainchat.client.engine.events import (
     MessageArrived,
 )
 from chainchat.client.engine.inbox import MOST_HELD, PAGE
+from chainchat.client.engine.phases import CONNECT_WITHIN, GREETING_WITHIN, LONGEST_GREETING
 from chainchat.client.engine.wire import Address
 
 TOKEN = "t" * 22

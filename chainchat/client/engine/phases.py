@@ -1,0 +1,129 @@
+"""The phases of the engine, and how long each may last. Times are monotonic seconds."""
+
+from enum import Enum, auto
+from math import inf
+
+CONNECT_WITHIN = 10.0
+
+GREETING_WITHIN = 3.0
+"""Seconds before a node that accepted the connection answers ``/hello``. They double each time:
+whoever leaves the queue of a busy node and joins it again makes it longer."""
+
+LONGEST_GREETING = 30.0
+"""The most that they grow to; also granted to a node that has said anything at all."""
+
+CLOSING_WITHIN = 2.0
+"""Seconds that a closing node gets for its last answers."""
+
+OFFLINE_TOLD_AFTER = 1.0
+"""Seconds; most breaks are over before."""
+
+
+class Phase(Enum):
+    """What the engine is doing."""
+
+    NEW = auto()
+    PAUSING = auto()  # until the next attempt
+    CONNECTING = auto()
+    GREETING = auto()  # /hello is on its way
+    LOGGING_IN = auto()
+    ONLINE = auto()
+    ENDED = auto()
+
+
+class Phases:
+    """The present phase.
+
+    Attributes:
+        alarm: when the phase has lasted too long, or long enough; None if it may last.
+    """
+
+    def __init__(self) -> None:
+        self.now = Phase.NEW
+        self.alarm: float | None = None
+        self._online_since: float | None = None
+        self._trouble_since: float | None = None  # until the next login; infinity: it was told
+        self._greeting_within = GREETING_WITHIN
+        self._connected_at = 0.0
+
+    # --- the next phase
+
+    def pausing(self, until: float) -> None:
+        """Wait before the next attempt."""
+        self.now = Phase.PAUSING
+        self.alarm = until
+
+    def connecting(self, now: float) -> None:
+        """Wait for a connection."""
+        self.now = Phase.CONNECTING
+        self.alarm = now + CONNECT_WITHIN
+
+    def greeting(self, now: float) -> None:
+        """Wait for the answer to ``/hello``: there is a connection."""
+        self.now = Phase.GREETING
+        self._connected_at = now
+        self.alarm = now + self._greeting_within
+
+    def logging_in(self) -> None:
+        """Log in, now or again."""
+        self.now = Phase.LOGGING_IN
+        self.alarm = None
+
+    def online(self, now: float) -> None:
+        """The login is done."""
+        self.now = Phase.ONLINE
+        self._online_since = now
+        self._trouble_since = None
+        self._greeting_within = GREETING_WITHIN
+
+    def ended(self) -> None:
+        """Nothing follows."""
+        self.now = Phase.ENDED
+        self.alarm = self._trouble_since = None
+
+    # --- within a phase
+
+    def heard(self) -> None:
+        """The node has said something."""
+        if self.now is Phase.GREETING:
+            self.alarm = self._connected_at + LONGEST_GREETING  # it is alive
+
+    def deaf(self, now: float) -> None:
+        """Count no time in which the program does not read."""
+        if self.now is Phase.GREETING:
+            self.alarm = now + self._greeting_within
+
+    def no_greeting(self) -> None:
+        """Be more patient with the next node: this one has said nothing."""
+        self._greeting_within = min(LONGEST_GREETING, 2 * self._greeting_within)
+
+    def closing(self, now: float) -> None:
+        """The node is about to go."""
+        self.note_trouble(now)
+        self.alarm = now + CLOSING_WITHIN
+
+    def is_over(self, now: float) -> bool:
+        """True once, when the alarm is due."""
+        if self.alarm is None or now < self.alarm:
+            return False
+        self.alarm = None
+        return True
+
+    def broke(self, now: float) -> float | None:
+        """Note that the connection broke; returns the seconds of the session on it, if any."""
+        served = None if self._online_since is None else now - self._online_since
+        self._online_since = None
+        self.note_trouble(now)
+        return served
+
+    def note_trouble(self, now: float) -> None:
+        """There is no session, or soon none, until the next login."""
+        if self._trouble_since is None:
+            self._trouble_since = now
+
+    def trouble_lasts(self, now: float) -> bool:
+        """True once, when this is to be told."""
+        if self._trouble_since is None or now - self._trouble_since < OFFLINE_TOLD_AFTER:
+            return False
+        self._trouble_since = inf
+        return True
