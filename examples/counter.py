@@ -10,7 +10,7 @@ from itertools import permutations
 
 from chainchat.chain.configuration import Member
 from chainchat.chain.early import ChainMessage
-from chainchat.chain.effects import Apply, Report, Send, Write
+from chainchat.chain.effects import Apply, Send, Tell, Write
 from chainchat.chain.engine import Engine
 from chainchat.chain.membership.settings import ChainSettings
 from chainchat.chain.record import Record
@@ -39,7 +39,7 @@ class Node:
                     wires.append((self.name, to, message))
                 case Apply(entries):
                     self.counter += sum(entry.command == b"+1" for entry in entries)
-                case Report(text):
+                case Tell(text):
                     print(f"  {self.name}: {text}")
 
     def hear(self, sender, message):

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from msgspec.structs import replace
 
 from chainchat.chain.configuration import Configuration, Member
-from chainchat.chain.effects import Excluded, Report, Save, Send
+from chainchat.chain.effects import Excluded, Save, Send, Tell
 from chainchat.chain.entries import EntryId
 from chainchat.chain.membership.membership import Copy, Membership, Seal
 from chainchat.chain.membership.settings import ChainSettings
@@ -197,7 +197,7 @@ class House:
                 case Save():
                     self.disks[position] = effect.record
                     self.remember(effect.record.configuration)
-                case Report():
+                case Tell():
                     self.reports.append(f"{position}: {effect.text}")
                 case Send():
                     self.wire.append((position, effect.to, effect.message))

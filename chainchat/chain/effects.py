@@ -143,7 +143,7 @@ class GivenUp(Struct, frozen=True):
 # --- to the operator, and to the life itself
 
 
-class Report(Struct, frozen=True):
+class Tell(Struct, frozen=True):
     """Tell the operator; ``alarm`` if something is wrong."""
 
     text: str
@@ -171,6 +171,6 @@ Effect = (
     | Compare
     | Answered
     | GivenUp
-    | Report
+    | Tell
     | Excluded
 )

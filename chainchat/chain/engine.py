@@ -52,7 +52,7 @@ from chainchat.chain.messages import (
     Differs,
     Fetch,
     FetchRows,
-    Held,
+    Known,
     Offer,
     Pong,
     Read,
@@ -182,7 +182,7 @@ class Engine:
         return self._log.last.seq
 
     @property
-    def held(self) -> Held:
+    def held(self) -> Known:
         """Told on new connections."""
         return self.membership.held
 
@@ -206,7 +206,7 @@ class Engine:
     # --- inputs from connections
 
     def linked(
-        self, position: str, member: Member, its: Held | None = None, *, older: bool = False
+        self, position: str, member: Member, its: Known | None = None, *, older: bool = False
     ) -> Iterator[Effect]:
         """A new connection, whose other end says that it is ``member``, and what it holds.
 

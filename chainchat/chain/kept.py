@@ -7,7 +7,7 @@ confirmed different entries, and an operator has to decide.
 from collections.abc import Iterator
 
 from chainchat.chain.copying import Replace
-from chainchat.chain.effects import Cut, Report, Stage
+from chainchat.chain.effects import Cut, Stage, Tell
 from chainchat.chain.log import DivergenceError, Log
 
 
@@ -30,7 +30,7 @@ def check(log: Log, committed: int, cut: Cut, source: str | None) -> None:
 
 def replaced(
     log: Log, committed: int, replace: Replace, alone_in: int
-) -> Iterator[Report | Cut | Stage]:
+) -> Iterator[Tell | Cut | Stage]:
     """Copy a checkpoint in place of this log, unless that lacks what was committed.
 
     If this log ends before the other begins, nobody can tell: what was not committed here goes to a
@@ -58,7 +58,7 @@ def replaced(
             f"{beginning}. Nothing was changed"
         )
     elif not replace.common:
-        yield Report(
+        yield Tell(
             f"this log ends with {last}, before that of {replace.source} begins, after "
             f"{beginning}: nobody can tell any more whether the two were one. A checkpoint "
             "takes its place",

@@ -114,7 +114,7 @@ class ClockReading(Struct, frozen=True, array_like=True):
     wall: Number = 0
 
 
-class Held(Struct, frozen=True):
+class Known(Struct, frozen=True):
     """The newest configuration and committed entry, told on a new connection."""
 
     epoch: Number = 0

@@ -18,7 +18,7 @@ from chainchat.chain.engine import Engine
 from chainchat.chain.entries import Entry
 from chainchat.chain.limits import USUAL, Limits
 from chainchat.chain.membership.settings import ChainSettings
-from chainchat.chain.messages import BadMessageError, Held, Message, StateDigest
+from chainchat.chain.messages import BadMessageError, Known, Message, StateDigest
 from chainchat.chain.record import Record
 from chainchat.chain.timing import Timing
 from chainchat.chat import commands
@@ -253,7 +253,7 @@ class Node:
         self._stopped = True
 
     @property
-    def held(self) -> Held:
+    def held(self) -> Known:
         """Told on new connections."""
         return self._engine.held
 
@@ -263,7 +263,7 @@ class Node:
         return self.state.removed.before > 0
 
     def linked(
-        self, position: str, member: Member, its: Held | None = None, *, older: bool = False
+        self, position: str, member: Member, its: Known | None = None, *, older: bool = False
     ) -> None:
         """See ``Engine``."""
         self._act_on(lambda: self._engine.linked(position, member, its, older=older))
@@ -465,7 +465,7 @@ class Node:
                 self._apply(effect.entries)
             case effects.Answered() | effects.GivenUp():
                 self._questions.settle(effect)
-            case effects.Report():
+            case effects.Tell():
                 self._log(effect.text, event="membership", alarm=effect.alarm)
             case effects.Distrust():
                 self._network.distrust(effect.sender, effect.reason)

@@ -3,7 +3,7 @@
 from typing import Protocol
 
 from chainchat.chain.configuration import Member
-from chainchat.chain.messages import Held, Message
+from chainchat.chain.messages import Known, Message
 from chainchat.node.interfaces import Clock
 
 
@@ -25,14 +25,14 @@ class Receiver(Protocol):
     """The node, as its links see it."""
 
     @property
-    def held(self) -> Held:
+    def held(self) -> Known:
         """Told on new connections."""
 
     @property
     def has_removed(self) -> bool:
         """True if old messages were removed: older releases cannot follow this log."""
 
-    def linked(self, position: str, member: Member, its: Held, *, older: bool) -> None:
+    def linked(self, position: str, member: Member, its: Known, *, older: bool) -> None:
         """A link with ``member``, which says that it holds ``its``."""
 
     def unlinked(self, position: str) -> None:

@@ -21,7 +21,7 @@ from membership_house import (
 )
 
 from chainchat.chain.configuration import Configuration
-from chainchat.chain.effects import Excluded, Report, Save, Send
+from chainchat.chain.effects import Excluded, Save, Send, Tell
 from chainchat.chain.entries import EntryId
 from chainchat.chain.messages import Abort, ClockReading, Decided, Ping, Pong, Propose, Voted
 from chainchat.chain.record import Record, Status
@@ -82,7 +82,7 @@ def test_a_node_whose_chain_ini_has_another_order_does_not_vote():
     node = life(member("middle"), founding=("middle", "head", "tail"))
     vote = vote_for(configuration(1, *THREE), member("head"))
     assert propose(node, vote) == [
-        Report(
+        Tell(
             "no vote for epoch 1 (head -> middle -> tail): "
             "the founding order here is middle head tail",
             alarm=True,
@@ -96,7 +96,7 @@ def test_an_empty_disk_that_meets_a_founded_chain_is_a_learner():
     pong = Pong(member("tail"), 1, held, False, EntryId(), False)
     save, report, *pings = node.receive("tail", pong, 0.0)
     assert save.record.configuration == held
-    assert report == Report("epoch 4 (head -> middle -> tail): founded")
+    assert report == Tell("epoch 4 (head -> middle -> tail): founded")
     assert [(ping.to, ping.message.epoch) for ping in pings] == [(p, 4) for p in THREE]
     assert (node.status, node.active) == (Status.LEARNER, False)
     assert all(isinstance(effect.message, Ping) for effect in node.tick(0.1))
@@ -217,7 +217,7 @@ def test_the_decision_is_on_disk_before_anybody_hears_of_it():
     save, report, send, ping = node.receive("tail", voted, 0.0)
     decided = configuration(1, "head", "tail", why="founded")
     assert save == Save(Record("id-head", 1, ("head", "tail"), decided))
-    assert report == Report("epoch 1 (head -> tail): founded")
+    assert report == Tell("epoch 1 (head -> tail): founded")
     assert send == Send("tail", Decided(decided))
     assert (ping.to, ping.message.member, ping.message.epoch) == ("tail", node.me, 1)
     assert isinstance(ping.message, Ping)
@@ -305,7 +305,7 @@ def test_the_members_of_what_is_learned_are_pinged_at_once():
     effects = list(node.receive("head", Decided(configuration(6, *THREE, head=2)), 0.0))
     save, report, *pings = effects
     assert isinstance(save, Save)
-    assert isinstance(report, Report)
+    assert isinstance(report, Tell)
     assert [ping.to for ping in pings] == ["head", "middle"]
     assert [(p.member, p.epoch) for p in of_kind(pings, Ping)] == [(node.me, 6)] * 2
     assert of_kind(node.receive("head", Decided(node.configuration), 0.1), Ping) == []
@@ -324,7 +324,7 @@ def test_an_epoch_with_two_configurations_is_an_alarm_and_changes_nothing():
     alarm = (
         "ALARM: epoch 5 has two configurations: epoch 5 (head -> middle -> tail) and epoch 5 (head)"
     )
-    assert list(node.receive("head", other, 0.0)) == [Report(alarm, alarm=True)]
+    assert list(node.receive("head", other, 0.0)) == [Tell(alarm, alarm=True)]
     assert node.configuration == configuration(5, *THREE)
 
 
@@ -382,5 +382,5 @@ def test_the_life_of_a_member_that_is_left_out_ends(incarnation):
 def test_a_learner_that_is_not_taken_in_goes_on_as_it_was():
     node = learner()
     effects = list(node.receive("head", Decided(configuration(2, "head")), 0.0))
-    assert [len(of_kind(effects, kind)) for kind in (Save, Report, Excluded)] == [1, 1, 0]
+    assert [len(of_kind(effects, kind)) for kind in (Save, Tell, Excluded)] == [1, 1, 0]
     assert node.status is Status.LEARNER

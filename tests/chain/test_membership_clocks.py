@@ -13,7 +13,7 @@ from membership_house import (
     reach,
 )
 
-from chainchat.chain.effects import Report
+from chainchat.chain.effects import Tell
 from chainchat.chain.entries import EntryId
 from chainchat.chain.membership.membership import Membership
 from chainchat.chain.membership.settings import ChainSettings
@@ -85,7 +85,7 @@ def test_the_second_goes_on_if_no_clock_has_jumped(second):
 
 def doubts(node, wall, now):
     wall.now = now
-    texts = [report.text for report in of_kind(node.tick(now), Report)]
+    texts = [report.text for report in of_kind(node.tick(now), Tell)]
     return [text.split(":")[0].split(" of the others")[0] for text in texts if "paused" in text]
 
 
@@ -201,7 +201,7 @@ def answered(node, position, ahead, now):
 
 
 def told_of_clocks(node, now):
-    return [r for r in of_kind(node.tick(now), Report) if "those of the others" in r.text]
+    return [r for r in of_kind(node.tick(now), Tell) if "those of the others" in r.text]
 
 
 def test_a_head_whose_clock_is_odd_says_so_once_and_takes_the_nearest_time_allowed():

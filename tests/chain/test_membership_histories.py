@@ -19,11 +19,11 @@ from membership_house import (
 from msgspec.structs import replace
 
 from chainchat.chain.configuration import Configuration
-from chainchat.chain.effects import Report, Save
+from chainchat.chain.effects import Save, Tell
 from chainchat.chain.entries import EntryId
 from chainchat.chain.membership.membership import Copy, Membership
 from chainchat.chain.membership.settings import ChainSettings
-from chainchat.chain.messages import Decided, Held, Pong, Propose, Voted
+from chainchat.chain.messages import Decided, Known, Pong, Propose, Voted
 from chainchat.chain.record import Record, Status
 
 TWO = ("head", "tail")
@@ -82,7 +82,7 @@ def older_pong(node, sender, nonce, held, *, voted=0, answers=None):
     pong = Pong(
         member(sender, 2), nonce, held, False, EntryId(), False, answers=answers, voted=voted
     )
-    return of_kind(node.receive(sender, pong, 0.0), Report)
+    return of_kind(node.receive(sender, pong, 0.0), Tell)
 
 
 def test_the_others_give_an_alarm_of_a_disk_that_was_set_back():
@@ -115,7 +115,7 @@ def test_the_proposer_first_copies_a_longer_log():
     [proposal] = of_kind(is_back(node, member("tail", 2)), Propose)
     voted = Voted(member("tail", 2), proposal.vote, EntryId(1, 9))
     report, copy = node.receive("tail", voted, 0.1)
-    assert report == Report(
+    assert report == Tell(
         "the log of tail ends with entry 9 of epoch 1 (), this one with entry 7 of epoch 1 (): "
         "copying first",
         alarm=True,
@@ -181,7 +181,7 @@ def test_the_vote_of_one_with_another_history_does_not_count():
     node.own.last = MINE
     [proposal] = of_kind(is_back(node, member("tail", 2)), Propose)
     voted = Voted(member("tail", 2), proposal.vote, THEIRS)
-    for now, said in ((0.1, [Report(APART.format("tail"), alarm=True)]), (0.2, [])):
+    for now, said in ((0.1, [Tell(APART.format("tail"), alarm=True)]), (0.2, [])):
         assert list(node.receive("tail", voted, now)) == said
     assert not node.active
     list(node.receive("tail", replace(voted, last=MINE), 0.3))
@@ -196,7 +196,7 @@ def test_nobody_votes_for_one_with_another_history():
     reach(node, member("head", 2))
     apart = Propose(node.configuration, vote, THEIRS)
     said = list(node.receive("head", apart, 0.1))
-    assert said == [Report(APART.format("head"), alarm=True)]
+    assert said == [Tell(APART.format("head"), alarm=True)]
     assert node.record.vote is None
     assert of_kind(node.receive("head", replace(apart, last=MINE), 0.2), Voted) != []
 
@@ -219,16 +219,16 @@ def test_what_is_committed_before_the_beginning_of_a_log_is_no_other_history():
     node.own.last = node.own.committed = EntryId(1, 9)
     node.own.beginning = EntryId(1, 7)
     for committed, alarms in ((EntryId(1, 6, b"any"), 0), (EntryId(1, 8, b"another"), 1)):
-        held = Held(1, node.configuration.identity, committed)
+        held = Known(1, node.configuration.identity, committed)
         told = node.linked("tail", member("tail"), 0.1, held)
-        assert sum("two histories" in report.text for report in of_kind(told, Report)) == alarms
+        assert sum("two histories" in report.text for report in of_kind(told, Tell)) == alarms
 
 
 def test_who_finds_that_it_cannot_copy_from_a_member_says_so_once():
     node = wedged("tail", *TWO)
     node.own.last = MINE
     said = [list(node.apart("head", THEIRS)) for _ in range(2)]
-    assert said == [[Report(APART.format("head"), alarm=True)], []]
+    assert said == [[Tell(APART.format("head"), alarm=True)], []]
 
 
 # --- the identity of a configuration -------------------------------------------------------

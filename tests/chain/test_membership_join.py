@@ -20,7 +20,7 @@ from membership_house import (
 )
 
 from chainchat.chain.configuration import Member
-from chainchat.chain.effects import Report, Save, Send
+from chainchat.chain.effects import Save, Send, Tell
 from chainchat.chain.entries import EntryId
 from chainchat.chain.membership.membership import Seal
 from chainchat.chain.messages import Abort, Declined, Ping, Pong, Propose, Voted
@@ -220,7 +220,7 @@ def test_a_slow_learner_that_was_declined_gets_in_with_its_third_try(tail):
 def test_writes_go_on_for_longer_than_they_waited_before_a_slow_learner_is_tried_again(head):
     [send] = offer(head)
     told = list(head.receive("middle", Declined(send.message.vote, "it is slow", 0.5), 0.0))
-    assert told == [Report("middle does not let tail in yet: it is slow", alarm=True)]
+    assert told == [Tell("middle does not let tail in yet: it is slow", alarm=True)]
     assert head.learners(0.1) == {"tail": "not let in yet: it is slow"}
     for now in (1.0, 2.0, 2.24):
         hear(head, "middle", now)
@@ -324,7 +324,7 @@ def test_a_chain_of_one_seals_itself_and_decides_when_the_learner_has_all(only):
     assert only.record.vote is None
     save, report, send, ping = only.synced(NEWCOMER, END, SOON)
     assert save.record.configuration.members == (member("head"), NEWCOMER)
-    assert report == Report("epoch 2 (head -> tail): tail has caught up and joins")
+    assert report == Tell("epoch 2 (head -> tail): tail has caught up and joins")
     assert (send.to, ping.to) == ("tail", "tail")
     assert isinstance(ping.message, Ping)
     assert only.active

@@ -19,9 +19,9 @@ from membership_house import (
 )
 from msgspec.structs import replace
 
-from chainchat.chain.effects import Distrust, Report, Send
+from chainchat.chain.effects import Distrust, Send, Tell
 from chainchat.chain.entries import EntryId
-from chainchat.chain.messages import Abort, ClockReading, Decided, Held, Ping, Pong, Propose, Voted
+from chainchat.chain.messages import Abort, ClockReading, Decided, Known, Ping, Pong, Propose, Voted
 from chainchat.chain.record import Record
 
 
@@ -80,7 +80,7 @@ def compared(node, committed, configuration=None):
         effect
         for effect in node.receive("tail", pong, 0.0)
         if (isinstance(effect, Distrust) and "two histories" in effect.reason)
-        or (isinstance(effect, Report) and "two histories" in effect.text)
+        or (isinstance(effect, Tell) and "two histories" in effect.text)
     ]
 
 
@@ -96,21 +96,21 @@ def test_two_members_that_know_different_entries_to_be_committed_part():
 def test_another_chains_history_is_an_alarm_and_no_reason_to_part():
     other = replace(configuration(1, "tail"), identity=9)
     [alarm] = compared(active("middle"), THEIRS, other)
-    assert isinstance(alarm, Report)
+    assert isinstance(alarm, Tell)
     assert alarm.alarm
     assert alarm.text.startswith("ALARM: ")
 
 
 def greeted(node, its):
     node.own.last = node.own.committed = MINE
-    alarms = of_kind(node.linked("tail", member("tail"), 0.0, its), Report | Distrust)
-    assert all(isinstance(alarm, Report) and alarm.alarm for alarm in alarms)
+    alarms = of_kind(node.linked("tail", member("tail"), 0.0, its), Tell | Distrust)
+    assert all(isinstance(alarm, Tell) and alarm.alarm for alarm in alarms)
     return [alarm.text for alarm in alarms]
 
 
 def test_two_that_say_hello_with_different_histories_say_so_at_once():
     """The node asks for the first Pong at that moment, and acts on it."""
-    [text] = greeted(active("middle"), Held(1, 0, THEIRS))
+    [text] = greeted(active("middle"), Known(1, 0, THEIRS))
     assert text == (
         f"ALARM: tail and this node have two histories: there, in epoch 1, {THEIRS} was committed, "
         f"and here, in epoch 1 (head -> middle -> tail), {MINE}"
@@ -118,20 +118,20 @@ def test_two_that_say_hello_with_different_histories_say_so_at_once():
 
 
 def test_two_that_say_hello_with_different_configurations_of_one_epoch_say_so_at_once():
-    [text] = greeted(active("middle"), Held(1, 9, EntryId(1, 6)))
+    [text] = greeted(active("middle"), Known(1, 9, EntryId(1, 6)))
     assert text == "ALARM: epoch 1 has two configurations: tail has another"
 
 
 @pytest.mark.parametrize("epoch", [0, 2])
 @pytest.mark.parametrize("committed", [MINE, EntryId(1, 6), EntryId(), EntryId(1, 8, b"theirs")])
 def test_nobody_is_suspected_who_says_hello_with_more_or_less_of_the_same(epoch, committed):
-    assert greeted(active("middle"), Held(epoch, 9 * epoch, committed)) == []
+    assert greeted(active("middle"), Known(epoch, 9 * epoch, committed)) == []
 
 
 def test_a_node_says_hello_with_what_it_holds():
     node = active("middle", epoch=3)
     node.own.last, node.own.committed = THEIRS, MINE
-    assert node.held == Held(3, 0, MINE)
+    assert node.held == Known(3, 0, MINE)
 
 
 @pytest.mark.parametrize("committed", [MINE, EntryId(1, 6), EntryId(), EntryId(1, 8, b"theirs")])

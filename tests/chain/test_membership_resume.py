@@ -25,7 +25,7 @@ from membership_house import (
 from msgspec.structs import replace
 
 from chainchat.chain.configuration import Configuration
-from chainchat.chain.effects import Report, Save
+from chainchat.chain.effects import Save, Tell
 from chainchat.chain.entries import EntryId
 from chainchat.chain.messages import Abort, Ping, Pong, Propose, Vote, Voted
 from chainchat.chain.record import Record, Status
@@ -242,14 +242,14 @@ def test_a_resume_that_lists_another_life_of_a_voter_is_refused():
     node = wedged("tail", incarnation=3)
     vote = vote_for(configuration(2, *THREE, tail=2), member("head"))
     why = "it does not list this life of this node"
-    assert propose(node, vote) == [Report(f"no vote for {vote.configuration}: {why}", alarm=True)]
+    assert propose(node, vote) == [Tell(f"no vote for {vote.configuration}: {why}", alarm=True)]
 
 
 def test_a_life_older_than_the_configurations_is_an_alarm():
     node = wedged("tail")
     vote = vote_for(configuration(2, *THREE, tail=2, middle=0), member("head"))
     why = "middle is older than it was; was a backup restored?"
-    assert propose(node, vote) == [Report(f"no vote for {vote.configuration}: {why}", alarm=True)]
+    assert propose(node, vote) == [Tell(f"no vote for {vote.configuration}: {why}", alarm=True)]
 
 
 def test_a_member_that_restarts_during_the_resume_is_resumed_as_it_is_then():
@@ -300,7 +300,7 @@ def test_a_life_elsewhere_than_its_member_is_not_voted_for(status):
         configuration(2, *TWO, **lives),
         members=(COPY_ELSEWHERE, member("tail", lives.get("tail", 1))),
     )
-    [refusal] = of_kind(propose(node, vote_for(proposed, COPY_ELSEWHERE)), Report)
+    [refusal] = of_kind(propose(node, vote_for(proposed, COPY_ELSEWHERE)), Tell)
     assert "head is a member at here:7101, and this is at elsewhere:7101" in refusal.text
     assert node.record.vote is None
 

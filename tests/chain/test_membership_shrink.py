@@ -21,7 +21,7 @@ from membership_house import (
 )
 from msgspec.structs import replace
 
-from chainchat.chain.effects import Report, Save, Send
+from chainchat.chain.effects import Save, Send, Tell
 from chainchat.chain.entries import EntryId
 from chainchat.chain.messages import Abort, Decided, Propose, Voted
 from chainchat.chain.record import Record, Status
@@ -97,7 +97,7 @@ def test_a_refusal_while_there_is_a_connection_proves_nothing():
     assert refuse(node, "tail", 0.0) == []
     assert not is_dead(node)
     node.unlinked("tail")
-    assert Report("tail is dead: its port refuses connections") in refuse(node, "tail", 0.0)
+    assert Tell("tail is dead: its port refuses connections") in refuse(node, "tail", 0.0)
     assert is_dead(node)
 
 
@@ -112,7 +112,7 @@ def test_a_refusal_elsewhere_than_at_the_members_own_address_proves_nothing(host
     node.unlinked("tail")
     assert list(node.refused("tail", host, port, 0.2)) == []
     assert not is_dead(node)
-    assert Report("tail is dead: its port refuses connections") in refuse(node, "tail", 0.3)
+    assert Tell("tail is dead: its port refuses connections") in refuse(node, "tail", 0.3)
     assert is_dead(node)
 
 
@@ -131,7 +131,7 @@ def test_a_refusal_of_whom_the_configuration_does_not_name_is_nothing():
 
 def test_a_death_is_told_once():
     node = active("tail")
-    assert len(of_kind([*die(node, "head", 0.0), *die(node, "head", 0.1)], Report)) == 1
+    assert len(of_kind([*die(node, "head", 0.0), *die(node, "head", 0.1)], Tell)) == 1
 
 
 def test_a_death_is_clean_while_the_confirmation_is_fresh():
@@ -292,9 +292,9 @@ def test_a_member_that_goes_on_alone_decides_at_once():
     dead, save, report, send = die(node, "tail", 0.1)
     why = "without tail: its process is dead; seen by head"
     decided = configuration(2, "head", why=why)
-    assert dead == Report("tail is dead: its port refuses connections")
+    assert dead == Tell("tail is dead: its port refuses connections")
     assert save == Save(Record("id-head", 1, THREE, decided))
-    assert report == Report(f"epoch 2 (head): {why}")
+    assert report == Tell(f"epoch 2 (head): {why}")
     assert send == Send("tail", Decided(decided))
 
 
@@ -312,9 +312,7 @@ def test_a_voter_judges_silence_by_its_own_clock(now, votes):
     assert bool(of_kind(effects, Voted)) is votes
     if not votes:
         assert effects == [
-            Report(
-                "no vote for epoch 2 (middle -> tail): head lives, as seen from here", alarm=True
-            )
+            Tell("no vote for epoch 2 (middle -> tail): head lives, as seen from here", alarm=True)
         ]
 
 
@@ -368,7 +366,7 @@ def test_what_is_wrong_is_told_the_operator_once():
 def test_what_does_not_follow_is_not_voted_for(vote, why):
     node = active("tail")
     die(node, "head", 0.0)
-    assert propose(node, vote) == [Report(f"no vote for {vote.configuration}: {why}", alarm=True)]
+    assert propose(node, vote) == [Tell(f"no vote for {vote.configuration}: {why}", alarm=True)]
     assert node.record.vote is None
 
 

@@ -6,7 +6,7 @@
 from collections.abc import Iterable, Iterator
 
 from chainchat.chain.configuration import Configuration
-from chainchat.chain.effects import Excluded, Report, Send
+from chainchat.chain.effects import Excluded, Send, Tell
 from chainchat.chain.membership.pinging import Pinging
 from chainchat.chain.membership.seals import Patience
 from chainchat.chain.membership.state import Output
@@ -53,7 +53,7 @@ class Deciding(Pinging):
         self.clocks.forget_all_but({*configuration.lives})
         if self.status is not Status.ACTIVE:
             self.evidence.lose_confirmations()
-        yield Report(f"{configuration}: {configuration.why}")
+        yield Tell(f"{configuration}: {configuration.why}")
         yield from self._note_departures(left_out)
         if was_member and self.status is Status.LEARNER:
             yield Excluded()
@@ -64,4 +64,4 @@ class Deciding(Pinging):
             self._departures.left(position, now)
             reason = self._departures.reason(position, now)
             if reason and self.status is Status.ACTIVE:
-                yield Report(f"{position} {reason}")
+                yield Tell(f"{position} {reason}")

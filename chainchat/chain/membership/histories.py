@@ -11,10 +11,10 @@ first Pong in each configuration, and before a resume.
 from collections.abc import Iterator
 
 from chainchat.chain.configuration import Configuration
-from chainchat.chain.effects import Distrust, Report
+from chainchat.chain.effects import Distrust, Tell
 from chainchat.chain.entries import EntryId
 from chainchat.chain.membership.state import Output, State
-from chainchat.chain.messages import Held, Pong
+from chainchat.chain.messages import Known, Pong
 from chainchat.chain.record import was_set_back
 
 
@@ -22,12 +22,12 @@ class Histories(State):
     """Compares what this node and others hold."""
 
     @property
-    def held(self) -> Held:
+    def held(self) -> Known:
         """Told on new connections."""
         configuration = self.configuration
-        return Held(configuration.epoch, configuration.identity, self.own.committed)
+        return Known(configuration.epoch, configuration.identity, self.own.committed)
 
-    def _compare_held(self, sender: str, its: Held) -> Iterator[Output]:
+    def _compare_held(self, sender: str, its: Known) -> Iterator[Output]:
         """*one history*: find out if a newly linked node is of another chain."""
         if self.configuration.is_another(its.epoch, its.identity):
             yield from self.complain(
@@ -88,7 +88,7 @@ class Histories(State):
             f"this one ends with {self.own.last}{has}. They cannot be in one chain"
         )
 
-    def apart(self, position: str, theirs: EntryId) -> Iterator[Report]:
+    def apart(self, position: str, theirs: EntryId) -> Iterator[Tell]:
         """The other log parts from this one."""
         yield from self.complain(self._alarm_about(position, theirs))
 

@@ -20,11 +20,11 @@ each uses only those before it. This file has every input, and two invariants:
 from collections.abc import Iterator
 
 from chainchat.chain.configuration import Address, Configuration, Member
-from chainchat.chain.effects import Report, Send
+from chainchat.chain.effects import Send, Tell
 from chainchat.chain.entries import EntryId
 from chainchat.chain.membership.proposing import Proposing
 from chainchat.chain.membership.state import Copy, Output, OwnLog, Seal
-from chainchat.chain.messages import Abort, Decided, Declined, Held, Ping, Pong, Propose, Voted
+from chainchat.chain.messages import Abort, Decided, Declined, Known, Ping, Pong, Propose, Voted
 from chainchat.chain.record import Status
 
 __all__ = ["Copy", "Membership", "Output", "OwnLog", "Received", "Seal"]
@@ -54,7 +54,7 @@ class Membership(Proposing):
         yield from self._act(now)
 
     def linked(
-        self, position: str, member: Member, now: float, its: Held | None = None
+        self, position: str, member: Member, now: float, its: Known | None = None
     ) -> Iterator[Output]:
         """A new connection, whose other end says that it is ``member``; this proves nothing.
 
@@ -63,7 +63,7 @@ class Membership(Proposing):
         self._notice_pause(now)
         self._presence.linked(position, member)
         self._compared = {one for one in self._compared if one[0] != position}
-        yield from self._compare_held(position, its or Held())
+        yield from self._compare_held(position, its or Known())
         yield self._ping(position, now)
         yield from self._act(now)
 
@@ -96,7 +96,7 @@ class Membership(Proposing):
         proposer = vote.proposer
         there = (proposer.position, proposer.address) == (position, address)
         if there and proposer.id != member.id:
-            yield Report(f"{position} has another disk now than the one this node voted for")
+            yield Tell(f"{position} has another disk now than the one this node voted for")
             yield self._save(vote=None)
 
     def unlinked(self, position: str) -> None:
@@ -124,7 +124,7 @@ class Membership(Proposing):
         if linked is not None and linked.address == member.address:
             return
         if not self.evidence.is_dead(member.life):
-            yield Report(f"{position} is dead: its port refuses connections")
+            yield Tell(f"{position} is dead: its port refuses connections")
         self.evidence.died(member.life, now)
         yield from self._act(now)
 

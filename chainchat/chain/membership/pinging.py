@@ -7,7 +7,7 @@
 from collections.abc import Iterable, Iterator
 
 from chainchat.chain.configuration import Life, Member
-from chainchat.chain.effects import Report, Send
+from chainchat.chain.effects import Send, Tell
 from chainchat.chain.membership.histories import Histories
 from chainchat.chain.membership.state import Output
 from chainchat.chain.messages import ClockReading, Ping, Pong
@@ -111,13 +111,13 @@ class Pinging(Histories):
 
     def _tell_of_clocks(self, now: float) -> Iterator[Output]:
         if self._doubts:
-            yield Report(f"{self._doubts}; what was known of the others is asked for again")
+            yield Tell(f"{self._doubts}; what was known of the others is asked for again")
             self._doubts = ""
         odd = self.odd_clock(now)
         if bool(odd) != self._clock_told:
             self._clock_told = bool(odd)
             text = odd or "this machine's clock agrees with those of the others again"
-            yield Report(text, alarm=self._clock_told)
+            yield Tell(text, alarm=self._clock_told)
 
     def odd_clock(self, now: float) -> str:
         """See ``Engine``."""

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from msgspec.structs import replace
 
 from chainchat.chain.configuration import Configuration
-from chainchat.chain.effects import Report, Send
+from chainchat.chain.effects import Send, Tell
 from chainchat.chain.membership.changes import Change, change
 from chainchat.chain.membership.proposals import resumed, shrunk
 from chainchat.chain.membership.state import Copy, Output
@@ -56,7 +56,7 @@ class Proposing(Voting):
         if not self.evidence.is_clean(vote.proposer.life):
             return
         if self._electors(vote) == {self.me.position}:
-            yield Report(f"completing what {vote.proposer.position} proposed before it died")
+            yield Tell(f"completing what {vote.proposer.position} proposed before it died")
             yield from self._adopt(vote.configuration)
             yield from self._act(now)
 

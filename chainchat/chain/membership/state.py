@@ -7,7 +7,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from chainchat.chain.configuration import Configuration, Life, Member
-from chainchat.chain.effects import Distrust, Excluded, Report, Save, Send
+from chainchat.chain.effects import Distrust, Excluded, Save, Send, Tell
 from chainchat.chain.entries import EntryId
 from chainchat.chain.membership.changes import Change, change
 from chainchat.chain.membership.clocks import Clocks
@@ -37,7 +37,7 @@ class Copy(Struct, frozen=True):
     source: str
 
 
-Output = Save | Send | Report | Excluded | Distrust | Seal | Copy
+Output = Save | Send | Tell | Excluded | Distrust | Seal | Copy
 
 
 class OwnLog(Protocol):
@@ -261,8 +261,8 @@ class State:
             self.record = replace(self.record, vote=vote)
         return Save(self.record)
 
-    def complain(self, text: str) -> Iterator[Report]:
+    def complain(self, text: str) -> Iterator[Tell]:
         """Tell the operator, once in a configuration."""
         if text not in self._complaints and len(self._complaints) < MOST_COMPLAINTS:
             self._complaints.add(text)
-            yield Report(text, alarm=True)
+            yield Tell(text, alarm=True)
