@@ -11,6 +11,7 @@ from zope.interface import implementer
 
 from chainchat.config import ConfigError, NodeSettings, Settings
 from chainchat.network.addresses import place
+from chainchat.network.crowd import crowded
 from chainchat.sessions.admission import reserve
 from chainchat.sessions.limits import ClientLimits
 from chainchat.sessions.listener import ClientFactory, ClientPort
@@ -53,8 +54,9 @@ class ClientPorts:
         """
         self._reactor = reactor
         self._own = own
+        crowd = crowded(reactor)
         self._ports = {
-            number: ClientPort(number, NotYet(name), QUEUE, host, reactor)
+            number: ClientPort(number, NotYet(name), QUEUE, host, crowd)
             for name, number in (("client port", own.client_port), ("tls port", own.tls_port))
             if number
         }

@@ -6,6 +6,7 @@ from twisted.internet.defer import Deferred, maybeDeferred
 
 from chainchat.config import NodeSettings, Settings
 from chainchat.network.addresses import is_loopback, place
+from chainchat.network.crowd import crowded
 from chainchat.sessions.listener import ClientPort
 from chainchat.web.desk import WebDesk
 from chainchat.web.hosts import names_of
@@ -28,7 +29,9 @@ class WebPort:
         self._reactor = reactor
         self._pages = pages(settings, own)
         self._factory = WebFactory(reactor, names_of(own))
-        self._port = ClientPort(own.web_port, self._factory, MOST_CONNECTIONS, address, reactor)
+        self._port = ClientPort(
+            own.web_port, self._factory, MOST_CONNECTIONS, address, crowded(reactor)
+        )
         self._port.startListening()
 
     def open(self, **shown: Any) -> None:

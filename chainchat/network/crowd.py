@@ -1,0 +1,173 @@
+"""The sockets of clients, of which the reactor serves some at a time.
+
+Twisted's reactor serves every socket that is ready before anything else. Ten thousand clients may
+say something, or hang up, in the same instant: that would take it a quarter of a second, in which
+no ping is answered. So their sockets have an epoll of their own, which is one reader to the
+reactor. What is ready beyond ``AT_ONCE`` waits for the reactor's next round; the kernel gives first
+what has waited longest.
+"""
+
+import select
+from typing import Any
+
+from twisted.internet.error import ConnectionDone, ConnectionFdescWentAway, ConnectionLost
+from twisted.internet.interfaces import (
+    IHalfCloseableDescriptor,
+    IReactorFDSet,
+    IReadDescriptor,
+)
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+AT_ONCE = 200
+"""Sockets in one round of the reactor: some 5 ms."""
+
+# 0 where there is no epoll: then nobody uses these.
+_IN: int = getattr(select, "EPOLLIN", 0)
+_OUT: int = getattr(select, "EPOLLOUT", 0)
+_ENDED: int = getattr(select, "EPOLLHUP", 0) | getattr(select, "EPOLLERR", 0)
+
+_FAILURES: dict[type, Failure] = {
+    error: Failure(error()) for error in (ConnectionDone, ConnectionLost)
+}
+"""Made once: thousands may end together."""
+
+log = Logger()
+
+
+def crowded(reactor: Any) -> Any:
+    """What sockets of clients take for the reactor; the reactor itself where there is no epoll."""
+    return Crowd(reactor) if hasattr(select, "epoll") else reactor
+
+
+@implementer(IReactorFDSet, IReadDescriptor)
+class Crowd:
+    """Many descriptors, which are one to the reactor; for all else, the reactor."""
+
+    def __init__(self, reactor: Any) -> None:
+        self._reactor = reactor
+        self._epoll = select.epoll()
+        self._descriptors: dict[int, Any] = {}
+        """By number."""
+        self._wanted: dict[int, int] = {}
+        """The events that each waits for."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._reactor, name)
+
+    # --- for the descriptors
+
+    def addReader(self, reader: Any) -> None:
+        self._want(reader, _IN)
+
+    def addWriter(self, writer: Any) -> None:
+        self._want(writer, _OUT)
+
+    def removeReader(self, reader: Any) -> None:
+        self._want_no_more(reader, _IN)
+
+    def removeWriter(self, writer: Any) -> None:
+        self._want_no_more(writer, _OUT)
+
+    def removeAll(self) -> list[Any]:
+        removed = [*self._descriptors.values()]
+        for descriptor in removed:
+            self._want_no_more(descriptor, _IN | _OUT)
+        return removed
+
+    def getReaders(self) -> list[Any]:
+        return self._waiting_for(_IN)
+
+    def getWriters(self) -> list[Any]:
+        return self._waiting_for(_OUT)
+
+    def _waiting_for(self, event: int) -> list[Any]:
+        return [self._descriptors[n] for n, wanted in self._wanted.items() if wanted & event]
+
+    def _want(self, descriptor: Any, event: int) -> None:
+        number = descriptor.fileno()
+        wanted = self._wanted.get(number, 0)
+        if wanted & event:
+            return
+        if wanted:
+            self._epoll.modify(number, wanted | event)
+        else:
+            self._epoll.register(number, event)
+            if not self._descriptors:
+                self._reactor.addReader(self)
+            self._descriptors[number] = descriptor
+        self._wanted[number] = wanted | event
+
+    def _want_no_more(self, descriptor: Any, event: int) -> None:
+        number = self._number_of(descriptor)
+        wanted = self._wanted.get(number, 0)
+        left = wanted & ~event
+        if left == wanted:
+            return
+        if left:
+            self._epoll.modify(number, left)
+            self._wanted[number] = left
+            return
+        self._epoll.unregister(number)
+        del self._wanted[number], self._descriptors[number]
+        if not self._descriptors:
+            self._reactor.removeReader(self)
+
+    def _number_of(self, descriptor: Any) -> int:
+        number: int = descriptor.fileno()
+        if number >= 0:
+            return number
+        # It is closed: look for what it was. Twisted's own sockets are removed before.
+        return next((n for n, known in self._descriptors.items() if known is descriptor), -1)
+
+    # --- for the reactor
+
+    def fileno(self) -> int:
+        return self._epoll.fileno()
+
+    def logPrefix(self) -> str:
+        return "clients"
+
+    def doRead(self) -> None:
+        """Serve the descriptors that are ready, up to AT_ONCE."""
+        for number, event in self._epoll.poll(0, AT_ONCE):
+            descriptor = self._descriptors.get(number)
+            if descriptor is not None:  # else another of these has ended it
+                self._serve(descriptor, number, event)
+
+    def connectionLost(self, reason: Failure) -> None:
+        """The reactor stops: end all, as it does with its own."""
+        for descriptor in self.removeAll():
+            descriptor.connectionLost(reason)
+
+    def _serve(self, descriptor: Any, number: int, event: int) -> None:
+        """Serve one, as Twisted's reactors do; see ``IReadDescriptor`` for what it returns."""
+        reading = True
+        if event & _ENDED and not event & _IN:
+            reading = bool(self._wanted[number] & _IN)
+            ended: Any = ConnectionDone() if reading else ConnectionLost()
+        else:
+            try:
+                if descriptor.fileno() == -1:
+                    ended = ConnectionFdescWentAway()
+                else:
+                    ended = descriptor.doRead() if event & _IN else None
+                    if not ended and event & _OUT:
+                        reading = False
+                        ended = descriptor.doWrite()
+            except Exception as error:
+                log.failure("a connection failed")
+                ended = error
+        if ended:
+            self._end(descriptor, ended, reading=reading)
+
+    def _end(self, descriptor: Any, why: Exception, *, reading: bool) -> None:
+        self.removeReader(descriptor)
+        failure = _FAILURES.get(type(why)) or Failure(why)
+        half = reading and isinstance(why, ConnectionDone)
+        if half and IHalfCloseableDescriptor.providedBy(descriptor):
+            descriptor.readConnectionLost(failure)
+        else:
+            self.removeWriter(descriptor)
+            descriptor.connectionLost(failure)
