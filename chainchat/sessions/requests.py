@@ -28,8 +28,6 @@ from chainchat.sessions.interfaces import Client, Connection, ServerInfo
 from chainchat.sessions.replies import Replies, Reply
 from chainchat.sessions.sessions import Sessions
 
-_EVERYBODY = TO_EVERYBODY, EVERYBODY
-
 SAYING_OVERHEAD = 72
 """Octets of an encoded message besides its text, at most: a name of 32, numbers, a checksum."""
 
@@ -249,10 +247,11 @@ class Handler:
         self, sends: Sequence[tuple[str, requests.Say]], contents: Sequence[bytes]
     ) -> None:
         """Submit messages as one command; ``contents``: of each, for its checksum."""
+        addressees = {name: self._addressee(name) for name in {say.to for _, say in sends}}
         sayings = [
-            commands.Saying(say.text, *_EVERYBODY, say.number, crc32(content))
-            if say.number and say.to == EVERYBODY  # nearly all, where there are many
-            else self._saying(say, content)
+            commands.Saying(
+                say.text, *addressees[say.to], say.number, crc32(content) if say.number else 0
+            )
             for (_, say), content in zip(sends, contents, strict=True)
         ]
         client = self._client
@@ -263,12 +262,9 @@ class Handler:
             partial(self._all_said, [tag for tag, _ in sends]),
         )
 
-    def _saying(self, say: requests.Say, content: bytes) -> commands.Saying:
-        recipient, to = _EVERYBODY if say.to == EVERYBODY else self._addressee(say.to)
-        checksum = crc32(content) if say.number else 0
-        return commands.Saying(say.text, recipient, to, say.number, checksum)
-
     def _addressee(self, name: str) -> tuple[int, str]:
+        if name == EVERYBODY:
+            return TO_EVERYBODY, EVERYBODY
         account = self._node.state.account_named(name)
         return (UNKNOWN, name) if account is None else (account.number, account.name)
 

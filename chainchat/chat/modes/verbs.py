@@ -227,11 +227,7 @@ def tagged(line: str, example: str) -> tuple[str, str, str]:
 
 
 def _messages_together(lines: Sequence[Line]) -> list[tuple[str, Say]]:
-    """The requests of lines that are all valid SENDs in printable ASCII; else none.
-
-    Raises:
-        RefusedError: the name of one is not valid.
-    """
+    """The requests of lines that are all valid SENDs in printable ASCII; else none."""
     together = clean_together(lines)
     parts = _SEND_LINES.findall(together) if together else ()
     if len(parts) != len(lines):
@@ -240,8 +236,11 @@ def _messages_together(lines: Sequence[Line]) -> list[tuple[str, Say]]:
     numbers = [*map(int, words)]
     if min(numbers) == 0 or max(numbers) > LARGEST:
         return []
-    for name in {*names} - {EVERYBODY}:
-        checked_name(name)
+    try:
+        for name in {*names} - {EVERYBODY}:
+            checked_name(name)
+    except RefusedError:
+        return []
     return [*zip(tags, map(Say, names, texts, numbers), strict=True)]
 
 
@@ -278,10 +277,8 @@ def leading_messages(lines: Sequence[Line]) -> list[tuple[str, Say]]:
     sends: list[tuple[str, Say]] = []
     # Look at the first line alone: if it is no SEND, the others' turn has not come.
     for start, end in pairwise([0, *range(1, len(lines), READ_AT_ONCE), len(lines)]):
-        some, read = lines[start:end], []
-        with suppress(RefusedError):
-            read = _messages_together(some) if start else []
-        sends += read or _messages_one_by_one(some)
+        some = lines[start:end]
+        sends += (_messages_together(some) if start else []) or _messages_one_by_one(some)
         if len(sends) < end:
             break
     return sends
@@ -291,7 +288,10 @@ def _messages_one_by_one(lines: Sequence[Line]) -> Iterator[tuple[str, Say]]:
     with suppress(RefusedError):
         for line in lines:
             found = None if line is TOO_LONG else _SEND_LINES.fullmatch(clean(line))
-            say = found and _said(*found.group(2, 3, 4))
-            if not found or not say:
+            if found is None:
                 return
-            yield found[1], say
+            tag, *parts = found.groups()
+            say = _said(*parts)
+            if say is None:
+                return
+            yield tag, say

@@ -19,7 +19,7 @@ from chainchat.client.engine.dialogue import Asked, Dialogue, Reply
 from chainchat.client.engine.login import Login
 from chainchat.client.engine.memory import Memory
 from chainchat.client.engine.passwords import Passwords, Step
-from chainchat.client.engine.phases import Phase, Phases
+from chainchat.client.engine.phases import CLOSING_WITHIN, Phase, Phases
 from chainchat.client.engine.proof import Keys
 from chainchat.client.engine.receiving import Receiving
 from chainchat.client.engine.requests import Requests
@@ -329,8 +329,7 @@ class Engine:
     def _login_refused(self, verb: str, refusal: Refusal) -> None:
         match self._login.refused(verb, refusal):
             case events.LoginDelayed() as delayed:
-                self._phases.note_trouble(self._now)
-                self._phases.alarm = self._now + delayed.retry
+                self._phases.troubled(self._now, delayed.retry)
                 self._events.append(delayed)
             case events.Ended() as ended:
                 self._end(ended.reason, ended.code, ended.text)
@@ -439,7 +438,7 @@ class Engine:
             case "closing":
                 self._learn(note.words.get("nodes", ""))
                 self._closing = True
-                self._phases.closing(self._now)
+                self._phases.troubled(self._now, CLOSING_WITHIN)
         self._events.append(events.Notice(note.code, note.words, note.text))
 
     def _heard_of(self, identifier: int) -> None:

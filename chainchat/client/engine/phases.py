@@ -97,10 +97,10 @@ class Phases:
         """Be more patient with the next node: this one has said nothing."""
         self._greeting_within = min(LONGEST_GREETING, 2 * self._greeting_within)
 
-    def closing(self, now: float) -> None:
-        """The node is about to go."""
-        self.note_trouble(now)
-        self.alarm = now + CLOSING_WITHIN
+    def troubled(self, now: float, seconds: float) -> None:
+        """The server has said that it needs so many seconds."""
+        self._note_trouble(now)
+        self.alarm = now + seconds
 
     def is_over(self, now: float) -> bool:
         """True once, when the alarm is due."""
@@ -113,10 +113,10 @@ class Phases:
         """Note that the connection broke; returns the seconds of the session on it, if any."""
         served = None if self._online_since is None else now - self._online_since
         self._online_since = None
-        self.note_trouble(now)
+        self._note_trouble(now)
         return served
 
-    def note_trouble(self, now: float) -> None:
+    def _note_trouble(self, now: float) -> None:
         """There is no session, or soon none, until the next login."""
         if self._trouble_since is None:
             self._trouble_since = now
