@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any, Protocol, cast
 
 from cryptography.x509 import Certificate
+from OpenSSL import SSL
 from twisted.internet.interfaces import IProtocolFactory
 from twisted.internet.protocol import connectionDone
 from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
@@ -21,7 +22,10 @@ from chainchat.tls.handshakes import Handshakes
 HANDSHAKE = b"\x16"
 """The first octet of whoever begins with TLS (RFC 8446, section 5.1)."""
 
-LONGEST_RECORD = 16_384 + 256 + 5
+LONGEST_TEXT = 16_384
+"""Octets of text in a record (RFC 8446, section 5.1)."""
+
+LONGEST_RECORD = LONGEST_TEXT + 256 + 5
 """Octets of a record (RFC 8446, section 5.2), which are here before its text is."""
 
 AROUND_TEXT = 32
@@ -69,35 +73,25 @@ class Textless:
 
 
 class Below(ProtocolWrapper):
-    """What ``Encrypted`` takes for its transport: it writes records to the socket at once."""
+    """What ``Encrypted`` takes for its transport: it writes records to the socket at once.
+
+    Attributes:
+        shaken: TLS is agreed on, until the connection ends; what was written before is encrypted.
+    """
 
     factory: "BelowFactory"
     outlet: Outlet
     full: Callable[[bool], object] | None = None
+    shaken = False
     _begun = False
-    _gathered: list[bytes] | None = None
     _farewell: Farewell | None = None
-    _shaken = False
 
     def makeConnection(self, transport: Any) -> None:
         self.outlet = Outlet(transport, self._filled)
         super().makeConnection(transport)  # type: ignore[no-untyped-call]
 
     def write(self, data: bytes) -> None:
-        if self._gathered is None:
-            self.outlet.write(data)
-        else:
-            self._gathered.append(data)
-
-    def gather(self) -> None:
-        """Keep what TLS gives until ``write_gathered``: it gives long writes piece by piece."""
-        self._gathered = []
-
-    def write_gathered(self) -> None:
-        """Write it to the socket at once."""
-        gathered, self._gathered = self._gathered, None
-        if gathered:
-            self.outlet.write(b"".join(gathered))
+        self.outlet.write(data)
 
     def dataReceived(self, data: bytes) -> None:
         if self._farewell is not None:
@@ -108,19 +102,20 @@ class Below(ProtocolWrapper):
             if self.factory.handshakes is not None and data[:1] != HANDSHAKE:
                 self._refuse()
                 return
-        if self.factory.handshakes is None:
-            super().dataReceived(data)  # type: ignore[no-untyped-call]
-        elif self._shaken:
+        if self.shaken:
             protocol: Secured = self.wrappedProtocol.wrappedProtocol
             super().dataReceived(data)  # type: ignore[no-untyped-call]
-            protocol.records_came(len(data))
+            if self.factory.handshakes is not None:
+                protocol.records_came(len(data))
+        elif self.factory.handshakes is None:
+            self.shake_hands(data)
         else:
             self.factory.handshakes.take(self, data)
 
     def shake_hands(self, data: bytes) -> None:
         super().dataReceived(data)  # type: ignore[no-untyped-call]
         handle = self.wrappedProtocol.getHandle()
-        self._shaken = handle.get_peer_finished() is not None
+        self.shaken = handle.get_peer_finished() is not None
 
     def _refuse(self) -> None:
         protocol: Secured = self.wrappedProtocol.wrappedProtocol
@@ -135,7 +130,7 @@ class Below(ProtocolWrapper):
             self.outlet.close()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        self.connected, self.full = 0, None
+        self.connected, self.full, self.shaken = 0, None, False
         if self._farewell is not None:
             self._farewell.over()
         super().connectionLost(reason)  # type: ignore[no-untyped-call]
@@ -181,9 +176,18 @@ class EncryptedOutlet:
         return self._below.outlet.written
 
     def write(self, data: bytes) -> None:
-        self._below.gather()
-        self._transport.write(data)
-        self._below.write_gathered()
+        """Write all records of ``data`` to the socket at once; Twisted writes each alone."""
+        if not self._below.shaken:
+            self._transport.write(data)
+        elif data and not self._transport.disconnecting:
+            handle: Any = self._transport.getHandle()
+            try:
+                handle.sendall(data)  # never wants to read: keys are not negotiated again
+            except SSL.Error:
+                self._transport.write(data)  # fails again: Twisted ends the connection
+            else:
+                records = len(data) // LONGEST_TEXT + 2  # one may change the keys
+                self._below.outlet.write(handle.bio_read(records * LONGEST_RECORD))
 
     def close(self) -> None:
         """Does not wait until the other side says that it has closed, too."""

@@ -34,6 +34,7 @@ class End(Protocol):
 
     def connectionMade(self):  # noqa: N802 - Twisted's name
         self.outlet = writer(self.transport, self.told.append)
+        self.outlet.write(self.factory.greeting)
         self.transport.setTcpNoDelay(True)
         self.factory.made.append(self)
 
@@ -60,19 +61,21 @@ class Ends(Factory):
     noisy = False
     protocol = End
 
-    def __init__(self):
+    def __init__(self, greeting=b""):
         self.made = []
+        self.greeting = greeting
 
 
 class Ring:
     """The two ends of a connection: one that a test writes at, and one that reads."""
 
-    def __init__(self, *, tls):
+    def __init__(self, *, tls, greeting=b""):
+        self._greeting = greeting
         self._creator = Creator(between_nodes(Authority().of("head"), check_dates=True))
         self._tls = tls
 
     async def open(self):
-        here, there = Ends(), Ends()
+        here, there = Ends(self._greeting), Ends()
         port = reactor.listenTCP(0, self._secured(here, dials=False), interface=HERE)
         endpoint = TCP4ClientEndpoint(reactor, HERE, port.getHost().port)
         await endpoint.connect(self._secured(there, dials=True))
@@ -142,6 +145,29 @@ async def test_what_the_socket_does_not_take_comes_later_and_in_order(ends):
     before = writer.outlet.written
     writer.outlet.write(b"at once")
     assert received(reader) == writer.outlet.written - before
+
+
+@pytest_twisted.ensureDeferred
+async def test_octets_of_any_number_all_come_in_order(ends):
+    writer, reader = ends
+    written = b""
+    for length in (0, 1, 16_383, 16_384, 16_385, 32_768, 50_000, 1, 0):
+        writer.outlet.write(b"%d" % (length % 10) * length)
+        written += b"%d" % (length % 10) * length
+    await until(lambda: len(reader.data) == len(written))
+    assert reader.data == written
+    reader.outlet.write(b"read")
+    await until(lambda: writer.data == b"read")
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "TLS"])
+@pytest_twisted.ensureDeferred
+async def test_what_is_written_before_tls_is_agreed_on_comes_first(tls):
+    ring = Ring(tls=tls, greeting=b"first ")
+    writer, reader = await ring.open()
+    writer.outlet.write(b"second")
+    await until(lambda: reader.data == b"first second")
+    await ring.close()
 
 
 @pytest_twisted.ensureDeferred
