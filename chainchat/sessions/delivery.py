@@ -12,6 +12,7 @@ from chainchat.node.history import History
 from chainchat.sessions.interfaces import Attendee
 
 CATCH_UP_MESSAGES = 100
+"""In a page from the log."""
 
 DAY = 86_400_000
 """Milliseconds."""
@@ -49,14 +50,13 @@ class Delivery:
         self.recipient.push(data, newest)
         self._cursor = self.previous = newest
 
-    def catch_up(self) -> bool:
-        """Push a page from the log; True if nothing is missing."""
-        account = self.recipient.account
-        missed = self._history.missed(account, self._cursor, CATCH_UP_MESSAGES)
+    def catch_up(self, messages: int = CATCH_UP_MESSAGES) -> bool:
+        """Push so many from the log, or all; True if then nothing is missing."""
+        missed = self._history.missed(self.recipient.account, self._cursor, messages)
         if missed:
             data, self.day = render(self, missed)
             self.push(data, missed[-1].id)
-        return not missed
+        return len(missed) < messages
 
 
 def render(delivery: Delivery, messages: Iterable[ChatMessage | Said]) -> tuple[bytes, int]:

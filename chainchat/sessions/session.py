@@ -15,7 +15,7 @@ from chainchat.chat.refusals import Code
 from chainchat.node.interfaces import Clock
 from chainchat.node.status import DRAINED
 from chainchat.sessions.contests import Probe
-from chainchat.sessions.delivery import Delivery
+from chainchat.sessions.delivery import CATCH_UP_MESSAGES, Delivery
 from chainchat.sessions.explanations import STOPPED, how_to_log_in, unanswered, why_ended
 from chainchat.sessions.hearing import NEWCOMER_OCTETS, Hearing
 from chainchat.sessions.interfaces import Connection, ServerInfo
@@ -24,6 +24,9 @@ from chainchat.sessions.sessions import Sessions
 
 PERSON_READ, PROGRAM_READ = 16 * 1024, 64 * 1024
 """Octets read at once; while more is unsent, nothing is pushed."""
+
+ENDED_MESSAGES = 1
+"""Pushed first to who says no more: if they have hung up, that shows it, and costs no page."""
 
 _NO_LINES: list[str] = []
 """Shared by all clients with nothing to write; never added to."""
@@ -40,8 +43,8 @@ class Session:
 
     __slots__ = (  # there can be thousands
         "_asked", "_clock", "_closing", "_connection", "_greeted", "_hearing",
-        "_input_ended", "_node", "_out", "_probe", "_reading", "_server_info", "_sessions",
-        "_told_waiting", "_when_writable", "_written", "account", "delivery", "id",
+        "_input_ended", "_may_be_gone", "_node", "_out", "_probe", "_reading", "_server_info",
+        "_sessions", "_told_waiting", "_when_writable", "_written", "account", "delivery", "id",
         "is_full", "is_open", "mode", "name", "notices",
     )  # fmt: skip
 
@@ -66,7 +69,7 @@ class Session:
         self._written = 0
         self._reading: Reading | None = None
         self._when_writable: Callable[[], None] | None = None
-        self._input_ended = False
+        self._input_ended = self._may_be_gone = False
         self._closing = False
         self._greeted = False
         self._told_waiting = False
@@ -121,7 +124,7 @@ class Session:
     def input_ended(self) -> None:
         """Answer what was asked, then close."""
         self._note_seen()
-        self._input_ended = True
+        self._input_ended = self._may_be_gone = True
         self._sessions.unflushed(self)
 
     def output_full(self, *, full: bool) -> None:
@@ -266,7 +269,12 @@ class Session:
         delivery = self.delivery
         if delivery is None or delivery.live or self._asked or not self._node.running:
             return False
-        if not delivery.catch_up():
+        page = ENDED_MESSAGES if self._may_be_gone else CATCH_UP_MESSAGES
+        self._may_be_gone = False
+        has_all = delivery.catch_up(page)
+        if self.is_full:
+            return False
+        if not has_all:
             return True
         self._sessions.news.now_live(delivery)
         if self._input_ended:

@@ -148,3 +148,62 @@ def test_nobody_is_looked_at_who_has_seen_all(house):
     for _ in range(8):
         bob.reads(LOOK_PAUSE)
     assert house.sessions.marks._looking is None
+
+
+# --- pages of what was missed
+
+
+def speaks_for(house, name, messages):
+    """Somebody says so many messages."""
+    speaker = house.program(name)
+    for number in range(messages):
+        speaker.says(f"@{number} SEND {number + 1} * :{number}")
+    return speaker
+
+
+def pushed(client):
+    """What is there, before others have a turn."""
+    return [int(line.split(" :")[1]) for line in client.connection.read() if "MSG " in line]
+
+
+@pytest.mark.parametrize(("messages", "pages"), [(0, 1), (10, 1), (99, 1), (100, 2), (150, 2)])
+def test_who_has_read_the_last_page_reads_the_log_no_more(house, messages, pages):
+    house.program("alice").session.lost()
+    speaks_for(house, "bob", messages)
+    reads, missed = [], house.node.history.missed
+    house.node.history.missed = lambda *asked: reads.append(asked) or missed(*asked)
+    alice = house.program("alice")
+    assert alice.session.delivery.live
+    assert len(reads) == pages
+
+
+def test_a_page_after_which_the_socket_is_full_is_not_the_last(house):
+    house.program("alice").session.lost()
+    bob = speaks_for(house, "bob", 3)
+    alice = house.client(HELLO)
+    alice.sends("@1 LOGIN alice")
+    alice.connection.on_write = lambda: alice.session.output_full(full=True)
+    house.clock.advance(0)
+    alice.session.output_full(full=False)
+    house.clock.advance(0)
+    seen = pushed(alice)
+    assert not alice.session.delivery.live
+    alice.connection.on_write = lambda: None
+    bob.says("@x SEND 4 * :3")
+    alice.session.output_full(full=False)
+    house.clock.advance(1)
+    assert seen + pushed(alice) == [0, 1, 2, 3]
+    assert alice.session.delivery.live
+
+
+def test_one_message_shows_whether_somebody_who_says_no_more_has_hung_up(house):
+    house.program("alice").session.lost()
+    speaks_for(house, "bob", 150)
+    alice = house.client(HELLO)
+    alice.sends("@1 LOGIN alice")
+    alice.session.input_ended()
+    pages = []
+    alice.connection.on_write = lambda: pages.append(len(pushed(alice)))
+    while not alice.connection.closed:
+        house.clock.advance(0.01)
+    assert [page for page in pages if page] == [1, 100, 49]
