@@ -25,8 +25,9 @@ from chainchat.sessions.sessions import Sessions
 PERSON_READ, PROGRAM_READ = 16 * 1024, 64 * 1024
 """Octets read at once; while more is unsent, nothing is pushed."""
 
-ENDED_MESSAGES = 1
-"""Pushed first to who says no more: if they have hung up, that shows it, and costs no page."""
+DOUBTS = 2
+"""Single messages for who says no more, before pages: to the first, the machine of somebody who has
+hung up answers with a reset, which the second finds."""
 
 _NO_LINES: list[str] = []
 """Shared by all clients with nothing to write; never added to."""
@@ -42,8 +43,8 @@ class Session:
     """
 
     __slots__ = (  # there can be thousands
-        "_asked", "_clock", "_closing", "_connection", "_greeted", "_hearing",
-        "_input_ended", "_may_be_gone", "_node", "_out", "_probe", "_reading", "_server_info",
+        "_asked", "_clock", "_closing", "_connection", "_doubts", "_greeted", "_hearing",
+        "_input_ended", "_node", "_out", "_probe", "_reading", "_server_info",
         "_sessions", "_told_waiting", "_when_writable", "_written", "account", "delivery", "id",
         "is_full", "is_open", "mode", "name", "notices",
     )  # fmt: skip
@@ -69,7 +70,8 @@ class Session:
         self._written = 0
         self._reading: Reading | None = None
         self._when_writable: Callable[[], None] | None = None
-        self._input_ended = self._may_be_gone = False
+        self._input_ended = False
+        self._doubts = 0
         self._closing = False
         self._greeted = False
         self._told_waiting = False
@@ -124,7 +126,8 @@ class Session:
     def input_ended(self) -> None:
         """Answer what was asked, then close."""
         self._note_seen()
-        self._input_ended = self._may_be_gone = True
+        self._input_ended = True
+        self._doubts = DOUBTS
         self._sessions.unflushed(self)
 
     def output_full(self, *, full: bool) -> None:
@@ -269,9 +272,8 @@ class Session:
         delivery = self.delivery
         if delivery is None or delivery.live or self._asked or not self._node.running:
             return False
-        page = ENDED_MESSAGES if self._may_be_gone else CATCH_UP_MESSAGES
-        self._may_be_gone = False
-        has_all = delivery.catch_up(page)
+        has_all = delivery.catch_up(1 if self._doubts else CATCH_UP_MESSAGES)
+        self._doubts = max(0, self._doubts - 1)
         if self.is_full:
             return False
         if not has_all:
