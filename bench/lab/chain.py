@@ -39,6 +39,7 @@ class Chain:
         sections: str = "",
         tls: bool = False,
         suspect_after: float = 1.0,
+        checkout: Path | None = None,
     ) -> None:
         """Prepare.
 
@@ -47,10 +48,14 @@ class Chain:
             clients: lines of the section [clients] of chain.ini.
             sections: further sections.
             suspect_after: seconds; more where disks and processors are kept too busy for it.
+            checkout: where the nodes' code is, if not here.
         """
         self.cluster = Cluster(
             folder, ROLES, clients=clients, sections=sections, tls=tls, suspect_after=suspect_after
         )
+        if checkout is not None:
+            for node in self.cluster.nodes.values():
+                node.launcher = ["env", f"PYTHONPATH={checkout.resolve()}"]
         self._names = 0
 
     def __enter__(self) -> Self:

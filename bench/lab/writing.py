@@ -10,9 +10,9 @@ import select
 import socket
 import time
 from bisect import bisect_left
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from itertools import accumulate
 from threading import Thread
@@ -189,6 +189,18 @@ class Generator:
             raise ServerError(f"{missing} messages were not acknowledged in {PATIENCE:g} seconds")
 
 
+@dataclass(frozen=True)
+class Side:
+    """One of several servers, or sets of them, that are measured side by side.
+
+    Attributes:
+        pids: the servers' processes, whose processor time is counted.
+    """
+
+    writers: Sequence[Writer]
+    pids: Mapping[str, int]
+
+
 def write(
     writers: Sequence[Writer], window: int, seconds: float, pids: Mapping[str, int]
 ) -> Result:
@@ -198,13 +210,66 @@ def write(
         window: messages in flight on each.
         pids: the servers' processes, whose processor time is counted.
     """
-    with Generator(writers, window) as generator, no_garbage_collection():
-        generator.run(seconds / 3)
-        meter, began = Meter(pids), time.perf_counter()
-        tally = generator.run(seconds)
-        took, used = time.perf_counter() - began, meter.used()
-        generator.drain()
-    return result(tally, took, used)
+    [measured] = side_by_side([Side(writers, pids)], window, seconds, bursts=1)
+    return measured
+
+
+def side_by_side(
+    sides: Sequence[Side], window: int, seconds: float, bursts: int
+) -> Sequence[Result]:
+    """Measure each for so long, in bursts by turns: what disturbs the machine disturbs all alike.
+
+    ``bursts`` of the result has of each burst its rate, median wait, and seconds of processor time.
+    """
+    with ExitStack() as stack:
+        generators = [stack.enter_context(Generator(side.writers, window)) for side in sides]
+        stack.enter_context(no_garbage_collection())
+        for generator in generators:
+            generator.run(seconds / 3)
+            generator.drain()
+        meters = [
+            _Bursts(side.pids, generator) for side, generator in zip(sides, generators, strict=True)
+        ]
+        for number in range(bursts):
+            for meter in meters if number % 2 == 0 else reversed(meters):
+                meter.measure(seconds / bursts)
+    return [meter.result() for meter in meters]
+
+
+class _Bursts:
+    """What the bursts of one side gave."""
+
+    def __init__(self, pids: Mapping[str, int], generator: Generator) -> None:
+        self._generator = generator
+        self._meter = Meter(pids)
+        self._bursts: list[Result] = []
+        self._tally = Tally()
+        self._took = 0.0
+        self._used: Counter[str] = Counter()
+
+    def measure(self, seconds: float) -> None:
+        """One burst."""
+        self._meter.restart()
+        began = time.perf_counter()
+        tally = self._generator.run(seconds)
+        took, used = time.perf_counter() - began, self._meter.used()
+        self._generator.drain()
+        self._took += took
+        self._used.update(used)
+        self._tally.messages += tally.messages
+        self._tally.waits += tally.waits
+        one = result(tally, took, used)
+        self._bursts.append(
+            {
+                "rate": one["rate"],
+                "p50": one["latency"]["p50"],
+                "cpu_per_million": one["cpu_per_million"]["servers"],
+            }
+        )
+
+    def result(self) -> Result:
+        """All of them together."""
+        return {**result(self._tally, self._took, self._used), "bursts": self._bursts}
 
 
 @contextmanager
