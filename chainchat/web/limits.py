@@ -17,8 +17,8 @@ HEADER_OCTETS = 8_192
 
 MOST_HEADERS = 64
 
-FILES = MOST_CONNECTIONS + 5
-"""Open files: the connections, those that are refused in one turn, and the port."""
+FILES = MOST_CONNECTIONS + 6
+"""Open files: the connections, those that are refused in one turn, the port and its epoll."""
 
 SECONDS_APART = 1.0
 """Between two renderings of the same: whoever asks in between gets the last one."""

@@ -155,7 +155,7 @@ def test_clients_never_get_the_files_that_a_node_needs(logged):
 
 
 def test_a_node_keeps_more_files_the_more_positions_there_are():
-    assert [reserve(1), reserve(3), reserve(10)] == [99, 117, 180]
+    assert [reserve(1), reserve(3), reserve(10)] == [100, 118, 181]
 
 
 def test_the_log_says_why_once_a_minute_and_how_often(logged):
