@@ -5,9 +5,13 @@ say something, or hang up, in the same instant: that would take it a quarter of 
 no ping is answered. So their sockets have an epoll of their own, which is one reader to the
 reactor. What is ready beyond ``AT_ONCE`` waits for the reactor's next round; the kernel gives first
 what has waited longest.
+
+A connection that is neither read nor written to stays in the epoll: the reset of one that is paused
+is noticed at once. Twisted's reactors notice it when they read or write again.
 """
 
 import select
+from contextlib import suppress
 from typing import Any
 
 from twisted.internet.error import ConnectionDone, ConnectionFdescWentAway, ConnectionLost
@@ -72,8 +76,8 @@ class Crowd:
 
     def removeAll(self) -> list[Any]:
         removed = [*self._descriptors.values()]
-        for descriptor in removed:
-            self._want_no_more(descriptor, _IN | _OUT)
+        for number in [*self._descriptors]:
+            self._forget(number)
         return removed
 
     def getReaders(self) -> list[Any]:
@@ -87,39 +91,43 @@ class Crowd:
 
     def _want(self, descriptor: Any, event: int) -> None:
         number = descriptor.fileno()
-        wanted = self._wanted.get(number, 0)
-        if wanted & event:
-            return
-        if wanted:
-            self._epoll.modify(number, wanted | event)
-        else:
+        wanted = self._wanted.get(number)
+        if wanted is None:
             self._epoll.register(number, event)
             if not self._descriptors:
                 self._reactor.addReader(self)
             self._descriptors[number] = descriptor
-        self._wanted[number] = wanted | event
+            self._wanted[number] = event
+        elif not wanted & event:
+            self._modify(number, wanted | event)
 
     def _want_no_more(self, descriptor: Any, event: int) -> None:
-        number = self._number_of(descriptor)
-        wanted = self._wanted.get(number, 0)
+        number = descriptor.fileno()
+        if number < 0:  # it is closed: look for what it was; Twisted's own are removed before
+            known = self._descriptors.items()
+            self._forget(next((n for n, each in known if each is descriptor), -1))
+            return
+        wanted = self._wanted.get(number)
+        if wanted is None:
+            return
         left = wanted & ~event
-        if left == wanted:
+        if not left and not descriptor.connected:
+            self._forget(number)
+        elif left != wanted:
+            self._modify(number, left)
+
+    def _modify(self, number: int, wanted: int) -> None:
+        self._epoll.modify(number, wanted)
+        self._wanted[number] = wanted
+
+    def _forget(self, number: int) -> None:
+        if self._descriptors.pop(number, None) is None:
             return
-        if left:
-            self._epoll.modify(number, left)
-            self._wanted[number] = left
-            return
-        self._epoll.unregister(number)
-        del self._wanted[number], self._descriptors[number]
+        del self._wanted[number]
+        with suppress(OSError):  # a closed file is in no epoll
+            self._epoll.unregister(number)
         if not self._descriptors:
             self._reactor.removeReader(self)
-
-    def _number_of(self, descriptor: Any) -> int:
-        number: int = descriptor.fileno()
-        if number >= 0:
-            return number
-        # It is closed: look for what it was. Twisted's own sockets are removed before.
-        return next((n for n, known in self._descriptors.items() if known is descriptor), -1)
 
     # --- for the reactor
 
@@ -132,9 +140,10 @@ class Crowd:
     def doRead(self) -> None:
         """Serve the descriptors that are ready, up to AT_ONCE."""
         for number, event in self._epoll.poll(0, AT_ONCE):
-            descriptor = self._descriptors.get(number)
-            if descriptor is not None:  # else another of these has ended it
-                self._serve(descriptor, number, event)
+            # Another of these may have ended it, or let it wait.
+            happened = event & (self._wanted.get(number, 0) | _ENDED)
+            if happened and number in self._descriptors:
+                self._serve(self._descriptors[number], number, happened)
 
     def connectionLost(self, reason: Failure) -> None:
         """The reactor stops: end all, as it does with its own."""

@@ -2,6 +2,7 @@
 
 import select
 import socket
+import struct
 
 import pytest
 import pytest_twisted
@@ -35,11 +36,12 @@ class Reactor:
 
 
 class Descriptor:
-    """One end of a pair of sockets; ``other`` is the other end."""
+    """One end of two connected sockets; ``other`` is the other end."""
 
-    def __init__(self, result=None):
-        self.mine, self.other = socket.socketpair()
+    def __init__(self, result=None, ends=None):
+        self.mine, self.other = ends or socket.socketpair()
         self.result = result
+        self.connected = True
         self.number = self.mine.fileno()
         self.events = []
 
@@ -62,6 +64,9 @@ class Descriptor:
 
     def connectionLost(self, reason):
         self.events.append(reason.type)
+        self.connected = False
+        for remove in (self.crowd.removeReader, self.crowd.removeWriter):
+            remove(self)
 
     def close(self):
         self.mine.close()
@@ -85,6 +90,7 @@ def new(crowd):
 
     def make(kind=Descriptor, **how):
         made.append(kind(**how))
+        made[-1].crowd = crowd
         crowd.addReader(made[-1])
         return made[-1]
 
@@ -107,11 +113,15 @@ def test_the_reactor_reads_it_while_there_is_anybody(crowd, new):
     reactor = crowd._reactor
     one, other = new(), new()
     assert reactor.readers == [crowd]
+    one.connected = False
     crowd.removeReader(one)
     crowd.addWriter(other)
     crowd.removeReader(other)
+    crowd.removeWriter(other)  # it may go on
     assert reactor.readers == [crowd]
-    crowd.removeWriter(other)
+    assert crowd.getReaders() == crowd.getWriters() == []
+    other.connected = False
+    crowd.removeReader(other)
     assert reactor.readers == []
     crowd.removeReader(other)  # once more does no harm
     assert reactor.readers == []
@@ -185,6 +195,28 @@ def test_a_connection_that_is_gone_whole_ends(crowd, new):
     assert crowd.removeAll() == []
 
 
+@pytest.mark.parametrize("ends", ["in order", "with a reset"])
+def test_that_a_connection_is_reset_is_noticed_while_nobody_reads(crowd, new, ends):
+    with socket.create_server((HERE, 0)) as port:
+        there = socket.create_connection(port.getsockname())
+        here, _ = port.accept()
+    paused = new(ends=(here, there))
+    crowd.removeReader(paused)
+    crowd.doRead()
+    assert paused.events == []
+    if ends == "in order":
+        there.close()
+        crowd.doRead()
+        assert paused.events == []
+        here.send(b"there?")  # the answer is a reset
+    else:
+        there.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        there.close()
+    crowd.doRead()
+    assert paused.events == [ConnectionLost]
+    assert crowd._reactor.readers == []
+
+
 def test_an_error_ends_the_one_and_no_other(crowd, new, logged_failures):
     broken, well = new(result=ZeroDivisionError), new()
     for each in (broken, well):
@@ -206,8 +238,10 @@ def test_one_that_has_closed_its_socket_by_itself_can_be_removed(crowd, new):
     assert crowd._reactor.readers == []
 
 
-def test_who_is_ended_by_another_of_the_round_is_not_served(crowd, new):
+@pytest.mark.parametrize("connected", [True, False])
+def test_who_is_paused_or_ended_by_another_of_the_round_is_not_served(crowd, new, connected):
     first, second = new(), new()
+    second.connected = connected
     first.doRead = lambda: crowd.removeReader(second)
     for each in (first, second):
         each.other.send(b"x")
