@@ -14,6 +14,7 @@ from chainchat.chain.effects import Apply, Send, Tell, Write
 from chainchat.chain.engine import Engine
 from chainchat.chain.membership.settings import ChainSettings
 from chainchat.chain.record import Record
+from chainchat.chain.surroundings import Application, Surroundings
 from chainchat.storage.memory import MemoryStorage
 
 CHAIN = ChainSettings(("head", "middle", "tail"), suspect_after=1.0)
@@ -27,7 +28,9 @@ class Node:
         self.name, self.disk, self.counter = name, MemoryStorage(), 0
         self.me = Member(name, f"disk of {name}", 1, f"machine of {name}", 7000)
         life = self.me, Record(self.me.id, 1), self.disk, CHAIN
-        self.engine = Engine(*life, clock=lambda: now, opening=lambda _: b"an epoch begins")
+        counter = Application(opening=lambda _: b"an epoch begins")
+        world = Surroundings(clock=lambda: now)
+        self.engine = Engine(*life, application=counter, surroundings=world)
 
     def carry_out(self, effects):
         """Complete each effect before the engine is asked for the next one."""

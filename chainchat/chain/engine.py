@@ -64,6 +64,7 @@ from chainchat.chain.own_log import OwnLog
 from chainchat.chain.reads import Barrier, Reads
 from chainchat.chain.record import Record, Status
 from chainchat.chain.replica import Replica
+from chainchat.chain.surroundings import Application, Surroundings
 from chainchat.chain.timing import Timing
 
 MOST_AHEAD = 2**24
@@ -86,69 +87,52 @@ class Engine:
         log: Log,
         settings: ChainSettings,
         *,
-        clock: Callable[[], float],
-        opening: Callable[[Configuration], bytes],
-        applied: int = 0,
-        time: int = 0,
-        nothing: bytes = b"",
-        evaluate: Callable[[bytes], bytes] = lambda query: query,
-        wall: Callable[[], int] = lambda: 0,
-        low: Callable[[], bool] = lambda: False,
+        application: Application,
+        surroundings: Surroundings,
         limits: Limits = USUAL,
-        first_nonce: int = 0,
-        new_identity: Callable[[], int] = lambda: 0,
     ) -> None:
-        """Begin a life; for ``opening``, ``applied`` and ``time`` see ``Replica``.
-
-        Args:
-            clock: monotonic seconds.
-            nothing: a command that changes nothing.
-            evaluate: see ``Reads``.
-            wall: UTC milliseconds.
-            low: True if the disk is nearly full.
-            first_nonce: see ``Evidence``.
-            new_identity: random, for a configuration.
-        """
+        """Begin a life."""
         self.me = me
         self.due = False
         self._log = log
-        self._clock = clock
-        self._wall = wall
-        self._wall_now = wall()
-        self._nothing = nothing
+        self._clock = surroundings.clock
+        self._wall = surroundings.wall
+        self._wall_now = self._wall()
+        self._nothing = application.nothing
         self.replica = Replica(
             me.position,
             me.origin,
             log,
-            opening=opening,
-            applied=applied,
-            time=time,
+            opening=application.opening,
+            applied=application.applied,
+            time=application.time,
             limits=limits,
         )
         self.reads = Reads(
             me.position,
-            evaluate,
+            application.evaluate,
             self._holds_lease,
             committed=lambda: self.replica.committed,
             applied=lambda: self.replica.applied,
         )
         self.learner = Learner(me, log, Timing(settings.suspect_after), limits)
         self.sponsor = Sponsor(log, limits, lambda: self.committed)
+        own = OwnLog(
+            log,
+            self.learner,
+            self.sponsor,
+            committed=lambda: self.committed,
+            clock=self._clock,
+            low=surroundings.low,
+        )
         self.membership = Membership(
             me,
             record,
             settings,
-            OwnLog(
-                log,
-                self.learner,
-                self.sponsor,
-                committed=lambda: self.committed,
-                clock=clock,
-                low=low,
-            ),
+            own,
             wall=lambda: self._wall_now,
-            first_nonce=first_nonce,
-            new_identity=new_identity,
+            first_nonce=surroundings.first_nonce,
+            new_identity=surroundings.new_identity,
         )
         self._early = EarlyMessages()
         self._complaints: list[Effect] = []

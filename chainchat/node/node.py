@@ -16,30 +16,22 @@ from chainchat.chain.configuration import Configuration, Member
 from chainchat.chain.early import ChainMessage
 from chainchat.chain.engine import Engine
 from chainchat.chain.entries import Entry
-from chainchat.chain.limits import USUAL, Limits
 from chainchat.chain.membership.settings import ChainSettings
 from chainchat.chain.messages import BadMessageError, Known, Message, StateDigest
 from chainchat.chain.record import Record
+from chainchat.chain.surroundings import Application, Surroundings
 from chainchat.chain.timing import Timing
 from chainchat.chat import commands
-from chainchat.chat.bounds import USUAL_BOUNDS, Bounds
 from chainchat.chat.commands import AnyCommand
 from chainchat.chat.modes.mode import ChainView
 from chainchat.chat.queries import Page, Query
-from chainchat.node.budget import (
-    APPLY_SECONDS,
-    LEND_SECONDS,
-    USUAL_PACE,
-    CheckpointPace,
-    Slice,
-    TurnClock,
-    WorkClock,
-)
+from chainchat.node.budget import APPLY_SECONDS, LEND_SECONDS, Slice, TurnClock, WorkClock
 from chainchat.node.disk_work import DiskWork
 from chainchat.node.interfaces import Audience, Clock, Network, Timer
-from chainchat.node.pending import USUAL_PENDING, Pending, PendingLimits, Replied
+from chainchat.node.limits import USUAL_LIMITS, NodeLimits
+from chainchat.node.pending import Pending, Replied
 from chainchat.node.questions import Questions
-from chainchat.node.retention import EVERYTHING, Keep, Retention, Unseen
+from chainchat.node.retention import Retention, Unseen
 from chainchat.node.space import PLENTY, Space
 from chainchat.node.state_machine import StateMachine, StateMismatchError
 from chainchat.node.status import NodeStatus, Readiness
@@ -72,23 +64,19 @@ class Node:
         fail: Callable[[Exception], None],
         excluded: Callable[[], None],
         new_identity: Callable[[], int],
-        limits: Limits = USUAL,
-        pace: CheckpointPace = USUAL_PACE,
-        bounds: Bounds = USUAL_BOUNDS,
-        pending_limits: PendingLimits = USUAL_PENDING,
+        first_nonce: int = 0,
+        limits: NodeLimits = USUAL_LIMITS,
         work: WorkClock | None = None,
         space: Space = PLENTY,
-        keep: Keep = EVERYTHING,
-        first_nonce: int = 0,
         warnings: Callable[[], tuple[str, ...]] = tuple,
         tally: Tally | None = None,
     ) -> None:
-        """Make a node that has not started; for the rest see ``Engine``.
+        """Make a node that has not started; for the rest see ``Surroundings``.
 
         Args:
             record: of ``me``, from ``begin_life``.
             excluded: begins another life, after the chain went on without this one.
-            bounds: the same on all nodes.
+            work: ``clock``'s seconds, unless work is simulated.
             warnings: for operators, in ``/chain``.
             tally: the counts to go on from.
         """
@@ -97,12 +85,11 @@ class Node:
         self.tally.lives += 1
         self.audience: Audience | None = None
         self._phase = _Phase.REST
-        self._carrying_out = False
+        self._carrying_out = self._stopped = False
         self._makes_room = True
         """True if the next turn may remove some of the log's beginning."""
-        self._state_machine = StateMachine(storage, pace, bounds)
-        self.state = self._state_machine.state
-        self.history = self._state_machine.history
+        self._turn_call: Timer | None = None
+        self._tick_call: Timer | None = None
         self._storage = storage
         self._network = network
         self._clock = clock
@@ -111,56 +98,51 @@ class Node:
         self._fail = fail
         self._excluded = excluded
         self._timing = Timing(settings.suspect_after)
+        self._pace = limits.pace
+        self._state_machine = machine = StateMachine(storage, limits.pace, limits.bounds)
+        self.state = machine.state
+        self.history = machine.history
         self._questions = Questions(
-            self._state_machine,
-            clock,
-            new_slice=self.slice,
-            wake=self.wake,
-            distrust=self._distrust_tail,
+            machine, clock, new_slice=self.slice, wake=self.wake, distrust=self._distrust_tail
         )
-        self._pace = pace
-        self._engine = Engine(
+        self._engine = engine = Engine(
             me,
             record,
             storage,
             settings,
-            clock=clock.seconds,
-            opening=_opening,
-            applied=self.state.applied,
-            time=self.state.time,
-            nothing=commands.encode(commands.Nothing()),
-            evaluate=self._questions.evaluate,
-            wall=wall,
-            low=lambda: space.low,
-            limits=limits,
-            first_nonce=first_nonce,
-            new_identity=new_identity,
+            application=Application(
+                opening=_opening,
+                nothing=commands.encode(commands.Nothing()),
+                evaluate=self._questions.evaluate,
+                applied=self.state.applied,
+                time=self.state.time,
+            ),
+            surroundings=Surroundings(
+                clock=clock.seconds,
+                wall=wall,
+                low=lambda: space.low,
+                first_nonce=first_nonce,
+                new_identity=new_identity,
+            ),
+            limits=limits.protocol,
         )
+        self._pending = Pending(engine.replica.own, limits.pending)
         self._retention = Retention(
-            keep,
-            self._engine,
-            self._state_machine,
+            limits.keep,
+            engine,
+            machine,
             storage,
             submit=lambda command: self._submit(command, None),
             tell=partial(self._log, event="unread"),
         )
-        self._pending = Pending(self._engine.replica.own, pending_limits)
-        self._turn_call: Timer | None = None
-        self._tick_call: Timer | None = None
-        self._stopped = False
         self.turn_clock = TurnClock(
-            self._work, lambda text: self._log(text, event="slow", alarm=True), self.tally
+            self._work, partial(self._log, event="slow", alarm=True), self.tally
         )
         self._disk = DiskWork(
-            storage,
-            self._state_machine,
-            network,
-            clock=self.turn_clock,
-            tally=self.tally,
-            tell=self._log,
+            storage, machine, network, clock=self.turn_clock, tally=self.tally, tell=self._log
         )
         self._watch = Watch(
-            self._engine,
+            engine,
             clock,
             space,
             self._log,

@@ -28,6 +28,7 @@ from chainchat.network.addresses import place
 from chainchat.network.control_socket import socket_of
 from chainchat.network.farewell import DRAIN_SECONDS
 from chainchat.network.resolving import chain_addresses, client_addresses, web_address
+from chainchat.node.limits import NodeLimits
 from chainchat.node.node import Node
 from chainchat.node.report import Report, Sources, report
 from chainchat.node.retention import Keep
@@ -312,7 +313,9 @@ class NodeService(Service):
             fail=self._fail,
             excluded=self._end_life,
             work=time.monotonic,
-            keep=Keep(settings.keep_days, settings.keep_octets, unread=settings.keep_unread),
+            limits=NodeLimits(
+                keep=Keep(settings.keep_days, settings.keep_octets, unread=settings.keep_unread)
+            ),
             space=Space(self._free_octets, settings.stop),
             first_nonce=secrets.randbelow(NONCES),
             new_identity=new_identity,

@@ -28,6 +28,7 @@ from chainchat.chain.record import Record
 from chainchat.chat import commands, queries
 from chainchat.chat.state import ChatState
 from chainchat.node.budget import READ_SECONDS, CheckpointPace
+from chainchat.node.limits import NodeLimits
 from chainchat.node.lives import begin_life
 from chainchat.node.pending import USUAL_PENDING
 from chainchat.storage.interface import StorageError
@@ -41,7 +42,7 @@ BAD_TEXT = b"\x81\xa2id\xa2\xff\xfe"
 @pytest.fixture
 def brisk():
     """Three nodes that make a checkpoint of every third entry."""
-    house = founded(pace=CheckpointPace(checkpoint_entries=3))
+    house = founded(limits=NodeLimits(pace=CheckpointPace(checkpoint_entries=3)))
     house.later(0.2)
     return house
 
@@ -517,7 +518,10 @@ def test_digests_that_agree_or_of_which_nothing_is_known_are_fine(brisk):
 
 
 def test_a_checkpoint_is_written_over_several_turns_as_of_where_it_was_begun():
-    house = founded("head", pace=CheckpointPace(40, records_at_once=1, checkpoint_seconds=0.0))
+    house = founded(
+        "head",
+        limits=NodeLimits(pace=CheckpointPace(40, records_at_once=1, checkpoint_seconds=0.0)),
+    )
     storage, state = house.disks["head"], house["head"].state
     for number in range(70):
         session = f"{house['head'].me.origin}.{number}"
@@ -540,7 +544,7 @@ def test_a_digest_that_comes_before_the_own_is_compared_when_that_is_there(brisk
 
 
 def test_a_node_starts_from_its_checkpoint():
-    house = founded("head", pace=CheckpointPace(checkpoint_entries=3))
+    house = founded("head", limits=NodeLimits(pace=CheckpointPace(checkpoint_entries=3)))
     for _ in range(6):
         house.say("head")
         house.run()

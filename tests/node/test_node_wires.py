@@ -7,6 +7,7 @@ from node_house import SUSPECT_AFTER, THREE, House, founded
 from chainchat.chain.messages import Copied, Forward
 from chainchat.chat import queries
 from chainchat.node.budget import CheckpointPace
+from chainchat.node.limits import NodeLimits
 
 
 def test_all_that_is_said_in_an_epoch_carries_the_identity_of_its_configuration():
@@ -21,7 +22,7 @@ def test_all_that_is_said_in_an_epoch_carries_the_identity_of_its_configuration(
             identities[configuration.epoch] = configuration.identity
         return False
 
-    house = House(*THREE, pace=CheckpointPace(checkpoint_entries=3))
+    house = House(*THREE, limits=NodeLimits(pace=CheckpointPace(checkpoint_entries=3)))
     house.new_identity, house.kept = count(77).__next__, hear
     house.start(*THREE)
     house.later(0.5)

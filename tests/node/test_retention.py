@@ -12,21 +12,22 @@ from chainchat.chain.log import DivergenceError
 from chainchat.chain.record import Record
 from chainchat.chat import commands
 from chainchat.node.budget import CheckpointPace
+from chainchat.node.limits import NodeLimits
 from chainchat.node.retention import DAY, Keep, Unseen
 from chainchat.node.times import shown_time
 from chainchat.storage.memory import REMOVED_AT_ONCE, MemoryStorage
 
 DAYS = DAY / 1_000
 KEEP = Keep(days=2, unread=False, look_seconds=0.0, at_least=1)
-OPTIONS = {
-    "pace": CheckpointPace(checkpoint_entries=20, records_at_once=1, checkpoint_seconds=0.0),
-    "limits": Limits(checkpoint_worth=15, near_entries=5),
-}
+LIMITS = NodeLimits(
+    protocol=Limits(checkpoint_worth=15, near_entries=5),
+    pace=CheckpointPace(checkpoint_entries=20, records_at_once=1, checkpoint_seconds=0.0),
+)
 
 
-def house(*founding, keep=KEEP, **options):
+def house(*founding, keep=KEEP):
     """A chain of these, which has forgotten nothing yet."""
-    made = House(*founding or THREE, keep=keep, **(OPTIONS | options))
+    made = House(*founding or THREE, limits=replace(LIMITS, keep=keep))
     made.start(*made.founding)
     made.run()
     made.later(0.3)

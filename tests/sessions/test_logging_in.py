@@ -9,6 +9,7 @@ from chainchat.chat.bounds import Bounds
 from chainchat.chat.lines import TOO_LONG
 from chainchat.config import AccountRules
 from chainchat.logs.audit import Audit
+from chainchat.node.limits import NodeLimits
 from chainchat.sessions.entrance import LOGIN_SECONDS
 from chainchat.sessions.guard import Guard
 from chainchat.sessions.interfaces import ServerInfo
@@ -92,7 +93,7 @@ def test_lines_that_come_with_the_login_wait_for_it(house):
 
 
 def test_a_login_that_makes_one_account_too_many_is_told_what_to_do():
-    house = House(bounds=Bounds(accounts=0))
+    house = House(limits=NodeLimits(bounds=Bounds(accounts=0)))
     client = house.client()
     client.reads()
     assert one(client.says("alice")) == (

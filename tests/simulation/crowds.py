@@ -11,6 +11,7 @@ from itertools import pairwise
 from chainchat.chain.limits import Limits
 from chainchat.chain.record import Record
 from chainchat.node.budget import CheckpointPace
+from chainchat.node.limits import NodeLimits
 from chainchat.node.pending import PendingLimits
 from tests.simulation.checks import Checks, require
 from tests.simulation.clients import Client, Records
@@ -228,9 +229,11 @@ def run_crowd(seed: int, *, trace: Callable[[str], None] | None = None) -> Summa
         node_class=TracedNode,
         trace=trace,
         priced=True,
-        limits=Limits(apply_octets=1_000),
-        pending_limits=PendingLimits(requests=200, share=4, most=400),
-        pace=CheckpointPace((10_000, 100)[seed // 4 % 2], records_at_once=4),
+        limits=NodeLimits(
+            protocol=Limits(apply_octets=1_000),
+            pending=PendingLimits(requests=200, share=4, most=400),
+            pace=CheckpointPace((10_000, 100)[seed // 4 % 2], records_at_once=4),
+        ),
     )
     crowd = Crowd(world)
     checks = Checks(world, crowd.records, [*crowd.clients, *crowd.house.guests])

@@ -9,7 +9,6 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import pairwise
-from typing import Any
 
 from chainchat.chain.configuration import Configuration
 from chainchat.chain.entries import Content, Entry
@@ -19,6 +18,7 @@ from chainchat.chain.messages import Message, Ping, Pong
 from chainchat.chain.record import Record
 from chainchat.chat import commands
 from chainchat.node.budget import CheckpointPace
+from chainchat.node.limits import USUAL_LIMITS, NodeLimits
 from chainchat.node.node import Node
 from chainchat.node.retention import Keep
 from tests.simulation import scenario
@@ -45,11 +45,11 @@ CALM = 6.0 * SUSPECT_AFTER
 NOTHING = commands.encode(commands.Nothing())
 """What clients say."""
 
-RETAINED: dict[str, Any] = {
-    "keep": Keep(octets=KEPT_OCTETS, unread=False, look_seconds=0.2, at_least=5),
-    "pace": CheckpointPace(20, records_at_once=1, checkpoint_seconds=0.0),
-    "limits": Limits(checkpoint_worth=40, near_entries=20, answer_octets=2_000),
-}
+RETAINED = NodeLimits(
+    protocol=Limits(checkpoint_worth=40, near_entries=20, answer_octets=2_000),
+    pace=CheckpointPace(20, records_at_once=1, checkpoint_seconds=0.0),
+    keep=Keep(octets=KEPT_OCTETS, unread=False, look_seconds=0.2, at_least=5),
+)
 
 
 class StoppedClock(HostClock):
@@ -78,7 +78,7 @@ class StoppingWorld(World):
             ("head", "middle", "tail"),
             node_class=scenario.TracedNode,
             trace=trace,
-            **(RETAINED if seed % RETAINED_EACH == RETAINED_EACH - 1 else {}),
+            limits=RETAINED if seed % RETAINED_EACH == RETAINED_EACH - 1 else USUAL_LIMITS,
         )
         self.stopped: dict[str, str] = {}
 

@@ -11,6 +11,7 @@ from contextlib import nullcontext
 from chainchat.chain.entries import Entry
 from chainchat.chain.limits import Limits
 from chainchat.node.budget import CheckpointPace
+from chainchat.node.limits import NodeLimits
 from chainchat.node.node import Node
 from chainchat.node.retention import Keep
 from tests.simulation.checks import Checks, everything_shown, require
@@ -167,12 +168,14 @@ def _run(seed: int, trace: Callable[[str], None] | None, disks: Cabinet | None) 
         trace=trace,
         new_disk=MemoryDisk if disks is None else disks.new_disk,
         hidden="" if disks is None else f"{disks.root}/",
-        pace=CheckpointPace(
-            CHECKPOINT_ENTRIES[seed % 3 == 1], records_at_once=1, checkpoint_seconds=0.0
+        limits=NodeLimits(
+            protocol=Limits(checkpoint_worth=40, near_entries=20, answer_octets=2_000),
+            pace=CheckpointPace(
+                CHECKPOINT_ENTRIES[seed % 3 == 1], records_at_once=1, checkpoint_seconds=0.0
+            ),
+            bounds=BOUNDS,
+            keep=keep,
         ),
-        bounds=BOUNDS,
-        keep=keep,
-        limits=Limits(checkpoint_worth=40, near_entries=20, answer_octets=2_000),
     )
     if disks is not None:
         disks.clock = lambda: world.clock.now

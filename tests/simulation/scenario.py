@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from chainchat.chat.bounds import Bounds
 from chainchat.node.budget import CheckpointPace
+from chainchat.node.limits import NodeLimits
 from tests.simulation.checks import Checks
 from tests.simulation.clients import Client, Records
 from tests.simulation.configurations import ConfigurationChecks
@@ -124,10 +125,12 @@ def _run(
         new_disk=MemoryDisk if disks is None else disks.new_disk,
         hidden="" if disks is None else f"{disks.root}/",
         free_departures=free,
-        pace=CheckpointPace(
-            CHECKPOINT_ENTRIES[seed % 2], records_at_once=1, checkpoint_seconds=0.0
+        limits=NodeLimits(
+            pace=CheckpointPace(
+                CHECKPOINT_ENTRIES[seed % 2], records_at_once=1, checkpoint_seconds=0.0
+            ),
+            bounds=BOUNDS,
         ),
-        bounds=BOUNDS,
     )
     if disks is not None:
         disks.clock = lambda: world.clock.now
