@@ -147,7 +147,7 @@ def log_in(name: str, *, quiet: bool = False) -> Greeting:
     return Greeting(
         ask=f"/hello chainchat/1 client={name}\n{login}\n".encode(),
         welcome=b"+OK @login ",
-        refusal=b"-ERR",
+        refusal=b"-ERR ",  # with the blank: a token may have the letters
     )
 
 
