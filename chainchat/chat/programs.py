@@ -1,12 +1,11 @@
 """What the chat remembers of programs, so that a SEND is done once however often it comes.
 
 The memory is bounded by number. The least recently used is forgotten first, in the order of the
-log: every node forgets the same.
+log, so every node forgets the same.
 
-*never again*: a program's SENDs are forgotten in three steps: first the results of its oldest
-numbers; then all but its highest number; then the program itself, while its account keeps the
-highest number of all. A number that is not above what is known may have been done before, and is
-refused.
+*never again*: a program is forgotten in three steps: first the results of its oldest numbers; then
+all but its highest number; then the program, while its account keeps the highest number of all. A
+number not above what is known may have been done before, and is refused.
 """
 
 from array import array
@@ -23,19 +22,17 @@ NEVER = -1
 
 
 class Program:
-    """What is remembered of one program's SENDs.
-
-    In flat arrays: objects would have left the processor's caches before they are forgotten.
+    """One program's SENDs, in flat arrays: objects would leave the processor's caches.
 
     Attributes:
-        born: sequence number of the entry that first used it.
-        used: of the entry that last used it.
-        highest: the highest number that was applied, or may have been.
+        born: the entry that first used it.
+        used: the entry that last used it.
+        highest: the highest number that may have been applied.
         numbers: the program's own, ascending.
         checksums: of what was said, parallel to ``numbers``.
         values: the message's id, or minus the refusal's code; likewise.
-        first: how many records came before the one that the arrays begin with.
-        written: the newest record in the last snapshot, or NEVER.
+        first: index of the record that the arrays begin with.
+        written: index of the newest record in the last snapshot, or NEVER.
     """
 
     __slots__ = (
@@ -56,14 +53,14 @@ class Program:
         self.written = NEVER
 
     def remember(self, numbers: list[int], checksums: list[int], values: list[int]) -> None:
-        """Remember applied SENDs, in order: number, checksum and value of each."""
+        """Remember applied SENDs, in order."""
         self.highest = numbers[-1]
         self.numbers.fromlist(numbers)  # three times as fast as ``extend``
         self.checksums.fromlist(checksums)
         self.values.fromlist(values)
 
     def forget_oldest(self) -> None:
-        """Keep no more records than there may be."""
+        """Keep ``records_of_program``."""
         excess = self.newest - self.first - self._bounds.records_of_program + 1
         if excess > 0:
             self.first += excess
@@ -71,7 +68,7 @@ class Program:
                 del column[: excess * self._bounds.sends_in_record]
 
     def forget_all(self) -> list[int]:
-        """Forget all but the highest number; returns the keys of dropped records."""
+        """Forget all but the highest number; returns keys of dropped records."""
         kept = self._key(self.newest)
         gone = [key for key in self.written_keys() if key != kept]
         self.first = self.newest
@@ -81,7 +78,7 @@ class Program:
 
     @property
     def cost(self) -> int:
-        """The program's part of the cost of all."""
+        """Its part of the cost of all."""
         return self._bounds.program_cost + len(self.numbers)
 
     def find(self, number: int) -> tuple[int, int] | None:
@@ -99,7 +96,7 @@ class Program:
         return self.first + max(0, len(self.numbers) - 1) // self._bounds.sends_in_record
 
     def changed(self) -> list[Record]:
-        """The records for the next snapshot: those changed since the last one."""
+        """The records changed since the last snapshot, for the next."""
         changed = self.records(max(self.first, self.written))
         self.written = self.newest
         return changed
@@ -121,7 +118,7 @@ class Program:
         return records
 
     def written_keys(self) -> list[int]:
-        """The keys of the last snapshot's records that were not replaced since."""
+        """Keys of the last snapshot's records that were not replaced since."""
         first = max(0, self.written - self._bounds.records_of_program + 1)
         return [self._key(index) for index in range(first, self.written + 1)]
 
@@ -130,7 +127,7 @@ class Program:
 
 
 class _Part(Struct, array_like=True):
-    """So many SENDs of a program, or fewer in the newest record; the columns as octets."""
+    """A record: ``sends_in_record`` SENDs, fewer in the newest; columns as octets."""
 
     account: int
     client: str
@@ -147,11 +144,10 @@ _decoder = msgpack.Decoder(_Part)
 
 
 class _OfAccount:
-    """The programs of one account.
+    """The programs of one account, by client ID, least recently used first.
 
     Attributes:
-        recent: by client ID, least recently used first.
-        known: programs of which only the highest number is known; likewise.
+        known: those of which only the highest number is known.
         used: the entry that last used one.
     """
 
@@ -168,13 +164,13 @@ class Programs:
     """All programs, and which records have changed since the last snapshot."""
 
     def __init__(self, bounds: Bounds, outdated: Callable[[int, int], None]) -> None:
-        """``outdated`` gets an account's number and the highest number of its forgotten program."""
+        """``outdated`` gets an account and the highest number of its forgotten program."""
         self._bounds = bounds
         self._most_sends = bounds.records_of_program * bounds.sends_in_record
         """Of one program, in its arrays."""
         self._outdated = outdated
         self._all: dict[int, Program] = {}
-        """By the entry that first used them."""
+        """By ``born``."""
         self._of_account: dict[int, _OfAccount] = {}
         self._shares = Shares(bounds.cost_step)
         self._cost = 0
@@ -184,22 +180,22 @@ class Programs:
         self._unwritten: set[int] = set()
         """Programs of the snapshot whose records are not written yet."""
         self._before: dict[int, list[Record]] = {}
-        """Records of programs that have changed since, as they were."""
+        """Records of those that have changed since, as they were."""
         self._parts: list[_Part] = []
-        """Records of the program that is being restored."""
+        """Of the program that is being restored."""
         self._born = 0
-        """The entry that it began with."""
+        """Likewise."""
         self._restored: list[Program] = []
 
     def find(self, account: int, client: str) -> Program | None:
-        """The program of an account, if it is known."""
+        """The account's program, if known."""
         programs = self._of_account.get(account)
         if programs is None:
             return None
         return programs.recent.get(client) or programs.known.get(client)
 
     def use(self, account: int, client: str, seq: int, highest: int) -> Program:
-        """Find or begin a program, and make it the most recently used of its account.
+        """Find or begin a program, and make it the account's most recently used.
 
         A new one must number above ``highest``. Call ``said`` when its SENDs are remembered.
         """
@@ -231,10 +227,7 @@ class Programs:
         return program
 
     def said(self, program: Program, before: int) -> None:
-        """Charge a program in use for its SENDs; forget others if there are too many.
-
-        ``before``: how many were remembered before the new ones.
-        """
+        """Charge a program for its SENDs, all but ``before`` new; forget others if need be."""
         if len(program.numbers) > self._most_sends:
             program.forget_oldest()
         programs, cost = self._of_account[program.account], len(program.numbers) - before
@@ -251,7 +244,7 @@ class Programs:
             self._forget(program)
 
     def forget_account(self, account: int) -> None:
-        """Forget all programs of an account."""
+        """Forget an account's programs."""
         programs = self._of_account.get(account, _OfAccount())
         for program in [*programs.recent.values(), *programs.known.values()]:
             self._forget(program)
@@ -301,7 +294,7 @@ class Programs:
     # --- snapshots
 
     def snapshot(self) -> Iterator[Record]:
-        """The records changed since the last snapshot, as they are now, whatever changes later."""
+        """The records changed since the last snapshot, as they are now."""
         assert not self._unwritten
         self._unwritten, self._changed = self._changed, set()
         gone, self._gone = self._gone, []
@@ -319,12 +312,12 @@ class Programs:
             yield key, b""
 
     def all(self) -> Iterator[Record]:
-        """Yield every record as it is now."""
+        """Every record as it is now."""
         for program in self._all.values():
             yield from program.records(program.first)
 
     def restore(self, born: int, data: bytes) -> None:
-        """Take in a record. Those of one program follow each other.
+        """Take in a record, next to others of its program.
 
         Raises:
             msgspec.DecodeError: it is corrupt.
