@@ -1,6 +1,6 @@
 """A configuration: which nodes form the chain, in which order, in which epoch.
 
-Roles are computed, stored nowhere: a splice has no flag to update.
+Roles are computed, not stored: a splice has no flag to update.
 """
 
 from enum import Enum
@@ -25,11 +25,11 @@ Name = Annotated[str, Meta(max_length=64)]
 Address = tuple[str, int]
 
 Life = tuple[str, int]
-"""The id of a node's data, and its incarnation."""
+"""A node's id and incarnation."""
 
 
 class Role(Enum):
-    """The work of a member (paper, section 2)."""
+    """Of a member (paper, section 2)."""
 
     HEAD = "head"
     MIDDLE = "middle"
@@ -42,8 +42,8 @@ class Member(Struct, frozen=True):
 
     Attributes:
         position: unique in a configuration.
-        id: of the node's data; an empty disk gets a new one.
-        incarnation: grows with every start on the same data.
+        id: of its data; an empty disk gets a new one.
+        incarnation: grows with every start on these data.
     """
 
     position: Name
@@ -55,26 +55,26 @@ class Member(Struct, frozen=True):
 
     @property
     def life(self) -> tuple[str, int]:
-        """Shared with no other life."""
+        """Like no other's."""
         return self.id, self.incarnation
 
     @property
     def address(self) -> Address:
-        """Host and port for other nodes."""
+        """For other nodes."""
         return self.host, self.chain_port
 
     @property
     def origin(self) -> str:
-        """The life as one word."""
+        """The life in one word."""
         return f"{self.id}.{self.incarnation}"
 
 
 class Configuration(Struct, frozen=True):
-    """The members in chain order; epoch 0 without members on a new disk.
+    """The members in chain order; on a new disk, epoch 0 without members.
 
     Attributes:
-        epoch: grows; an epoch has one configuration.
-        why: the reason, and who saw it, for operators.
+        epoch: grows; each has one configuration.
+        why: the reason, for operators.
         identity: random; tells apart two chains that, against the rules, share an epoch.
     """
 
@@ -85,7 +85,7 @@ class Configuration(Struct, frozen=True):
 
     @property
     def flaw(self) -> str:
-        """Why no node can have this; else empty."""
+        """Why no node can have this, or empty."""
         if (self.epoch == 0) != (not self.members):
             return "an epoch without members"
         if len({m.position for m in self.members}) < len(self.members):
@@ -101,16 +101,16 @@ class Configuration(Struct, frozen=True):
 
     @property
     def head(self) -> str:
-        """The position that numbers entries."""
+        """It numbers entries."""
         return self.members[0].position
 
     @property
     def tail(self) -> str:
-        """The position that acknowledges entries and answers reads."""
+        """It acknowledges entries and answers reads."""
         return self.members[-1].position
 
     def member(self, position: str) -> Member | None:
-        """Who is at ``position``, if anybody."""
+        """Who is there, if anybody."""
         return next((member for member in self.members if member.position == position), None)
 
     @property
@@ -119,7 +119,7 @@ class Configuration(Struct, frozen=True):
         return tuple(member.life for member in self.members)
 
     def has(self, life: tuple[str, int]) -> bool:
-        """True if this life is a member."""
+        """True if exactly this life is a member."""
         node_id, incarnation = life
         for member in self.members:  # asked some ten times for each message about configurations
             if member.id == node_id:
@@ -127,11 +127,11 @@ class Configuration(Struct, frozen=True):
         return False
 
     def has_node(self, node_id: str) -> bool:
-        """True if some life of it is a member."""
+        """True if some life of it is."""
         return any(member.id == node_id for member in self.members)
 
     def role(self, position: str) -> Role | None:
-        """None if ``position`` is not a member."""
+        """None if no member is there."""
         if position not in self.positions:
             return None
         match position == self.head, position == self.tail:
@@ -160,11 +160,11 @@ class Configuration(Struct, frozen=True):
         return None
 
     def followed_by(self, members: tuple[Member, ...], why: str) -> Self:
-        """The next epoch's, with these members."""
+        """That of the next epoch."""
         return type(self)(self.epoch + 1, members, why)
 
     def is_another(self, epoch: int, identity: int) -> bool:
-        """True for another chain's configuration of this epoch."""
+        """True for another chain's of this epoch."""
         return epoch == self.epoch and identity != self.identity
 
     def __str__(self) -> str:

@@ -1,8 +1,8 @@
 """How a node outside the chain copies the log from the tail (rule 10).
 
-The learner finds out the last common entry, and cuts off what follows at home. A question at the
-end of the tail's log waits until there is more. A long answer comes in parts, so that the tail does
-other work in between; the learner writes the whole at once.
+The learner finds the last common entry, and cuts off what follows at home. A question at the end of
+the tail's log waits until there is more. A long answer comes in parts, and the tail does other work
+in between; the learner writes the whole at once.
 
 A learner that lacks much, or what the tail has removed, is offered a *checkpoint*. It copies that
 and the tail's log beside its own data, which the whole then replaces at once. A copy goes on after
@@ -39,14 +39,14 @@ from chainchat.chain.timing import Timing
 
 
 class Apart(Struct, frozen=True):
-    """Before a resume, the source of a copy has ``theirs``, an entry that this log lacks."""
+    """Before a resume, the source has an entry that this log lacks."""
 
     source: str
     theirs: EntryId
 
 
 class Replace(Struct, frozen=True):
-    """Copy a checkpoint, in place of this log; ``common``: the source's goes on from this one."""
+    """Copy a checkpoint in place of this log; ``common``: the source's goes on from this one."""
 
     source: str
     offered: Offered
@@ -54,7 +54,7 @@ class Replace(Struct, frozen=True):
 
 
 class Take(Struct, frozen=True):
-    """Append the next entries, perhaps none; those up to ``committed`` may be applied."""
+    """Append entries, perhaps none; those up to ``committed`` may be applied."""
 
     entries: tuple[Entry, ...]
     committed: int
@@ -68,7 +68,7 @@ class Learner:
 
     Attributes:
         source: the position copied, if any.
-        frozen: True while the tail votes for the log's last entry: the log must not change.
+        frozen: the tail votes for the log's last entry: the log must not change.
         end: the source's last known entry.
         copied_octets: by ``size``.
         began: monotonic seconds.
@@ -94,15 +94,15 @@ class Learner:
         self._parts: list[Entry] = []
         self._replacing = False
         self._known_committed = self._told_committed = 0
-        """By the source's word, and what ``Take`` was told of it."""
+        """By the source's word; told with ``Take``."""
 
     @property
     def caught_up(self) -> bool:
-        """True if only the newest entries are missing."""
+        """True if it lacks only the newest."""
         return self._agreed and self.end.seq - self._held.seq <= self._limits.near_entries
 
     def progress(self, now: float) -> str:
-        """For people; empty if nothing is copied."""
+        """For people; empty if none."""
         if self.source is None:
             return ""
         staged = self._log.staged
@@ -123,10 +123,7 @@ class Learner:
     def begin(
         self, source: str, epoch: int, now: float, *, committed: bool = True, identity: int = 0
     ) -> Iterator[Send]:
-        """Copy from ``source``, in this configuration.
-
-        ``committed``: the source's log is committed, as a tail's is.
-        """
+        """Copy from ``source``, in this configuration; ``committed``: its log is, as a tail's."""
         if (self.source, self._epoch, self._identity) == (source, epoch, identity):
             return
         self.source, self._epoch, self._identity = source, epoch, identity
@@ -193,7 +190,7 @@ class Learner:
         return here == (sender, message.epoch, message.identity)
 
     def differs(self, sender: str, message: Differs, now: float) -> Iterator[Output]:
-        """The source lacks that entry: try the next that may be common."""
+        """Try the next entry that may be common."""
         if not self._is_answer(sender, message) or self._agreed or self._replacing:
             return
         common, apart = newest_common(self._log, (message.newest, *message.older))
@@ -238,7 +235,7 @@ class Learner:
         yield self._ask(now)
 
     def rows(self, sender: str, message: Rows, now: float) -> Iterator[Output]:
-        """Take in rows of the checkpoint."""
+        """Copy rows of the checkpoint."""
         staged = self._log.staged
         if not self._is_answer(sender, message) or not self._replacing or staged is None:
             return
@@ -286,7 +283,7 @@ class Learner:
             )
 
     def copied(self, sender: str, message: Copied, now: float) -> Iterator[Output]:
-        """Take in the next entries, perhaps none.
+        """Copy the next entries, perhaps none.
 
         Raises:
             BadMessageError: too many for one answer.

@@ -1,4 +1,4 @@
-"""The log: the entries of the chain in order, as a node's disk has them.
+"""The log: the entries of the chain in order, as on a node's disk.
 
 Each node has five marks on its log, which are sequence numbers::
 
@@ -16,8 +16,8 @@ Each node has five marks on its log, which are sequence numbers::
 The replica keeps the marks, and asserts their order where it moves one. Outside a turn, synced and
 written are equal.
 
-A log may have lost its beginning, which the application needs no more. The first entry then follows
-``beginning``, whose digest stands for all that is gone. Below it, ``id_of`` gives None.
+A log may have lost its beginning, which the application needs no more. Its first entry then follows
+``beginning``, whose digest stands for all that is gone.
 """
 
 from bisect import bisect_left
@@ -30,12 +30,12 @@ from chainchat.chain.entries import Entry, EntryId, Submission
 from chainchat.chain.messages import MAX_FRAME
 
 FRAME_ENTRIES = 48_000
-"""Octets of entries in one frame, by ``size``."""
+"""Octets of entries in one, by ``size``."""
 
 assert FRAME_ENTRIES < MAX_FRAME
 
 ENTRY_OVERHEAD = 123
-"""Octets of an encoded entry besides its command, at most."""
+"""Most octets of an encoded entry besides its command."""
 
 MAX_COMMAND = FRAME_ENTRIES - ENTRY_OVERHEAD
 
@@ -47,7 +47,7 @@ class DivergenceError(Exception):
 
 
 class Log(Protocol):
-    """The log, read; writing is an effect."""
+    """For reading; writing is an effect."""
 
     @property
     def last(self) -> EntryId:
@@ -55,11 +55,11 @@ class Log(Protocol):
 
     @property
     def beginning(self) -> EntryId:
-        """The entry before the log's first, or ``EntryId()``."""
+        """The entry before the first, or ``EntryId()``."""
 
     @property
     def committed(self) -> int:
-        """How far the log is committed, by the disk's word."""
+        """By the disk's word."""
 
     @property
     def staged(self) -> Staged | None:
@@ -69,10 +69,10 @@ class Log(Protocol):
         """The newest finished checkpoint."""
 
     def rows(self, after: Place, octets: int) -> tuple[list[Row], bool]:
-        """The checkpoint's rows after a place that fit, at least one; True if no more follow."""
+        """Its rows after a place that fit, at least one; True if no more follow."""
 
     def id_of(self, seq: int) -> EntryId | None:
-        """Name the entry that occupies ``seq``, if held; ``EntryId()`` for 0."""
+        """The entry that occupies ``seq``; ``EntryId()`` for 0, None if not held."""
 
     def end_before(self, seq: int) -> int:
         """The newest end of an entry up to ``seq``, not before the beginning; or 0."""
@@ -87,7 +87,7 @@ def place_of(seq: int, entries: Sequence[Entry]) -> int:
 
 
 def size(entry: Entry) -> int:
-    """At least the encoded length in octets."""
+    """At least its encoded octets."""
     return len(entry.command) + ENTRY_OVERHEAD
 
 
@@ -108,9 +108,9 @@ def fitting(carried: Sequence[Carried], octets: int) -> Sequence[Carried]:
 
 
 def newest_not_after(log: Log, limit: EntryId) -> EntryId | None:
-    """The newest entry whose seq and epoch do not exceed those of ``limit``, by bisection.
+    """The newest entry whose seq and epoch do not exceed those of ``limit``.
 
-    None if it is before the beginning.
+    None if that is before the beginning.
     """
     if log.beginning.is_beyond(limit) or log.beginning.seq > limit.seq:
         return None
@@ -135,11 +135,7 @@ def older_than(log: Log, newest: EntryId) -> tuple[EntryId, ...]:
 
 
 def newest_common(log: Log, theirs: Iterable[EntryId]) -> tuple[EntryId, EntryId | None]:
-    """Where another log, with ``theirs`` (newest first), parts from this one.
-
-    Returns:
-        The newest of ``theirs`` that this log holds, and the oldest that it lacks.
-    """
+    """The newest of ``theirs`` (newest first) that this log holds, and the oldest that it lacks."""
     apart = None
     for entry in theirs:
         if log.id_of(entry.seq) == entry:

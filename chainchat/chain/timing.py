@@ -12,23 +12,23 @@ JOIN_PATIENCE = 1.0
 """How long a join may take."""
 
 FIRST_SEAL, LONGEST_SEAL = 1 / PINGS_PER_SUSPICION, 1 / 2
-"""How long a tail takes no entries to let a learner in: at first, at most."""
+"""A tail takes no entries, to let a learner in: at first, at most."""
 
 JOIN_PAUSE = 1 / 4
-"""Until the head proposes a learner after the tail declined one."""
+"""After the tail declined a learner, until the next is proposed."""
 
 JOIN_PAUSE_PER_SEAL = 4.0
 """Longer by this for each second that writes have waited."""
 
 ASK_AGAIN, LONGEST_PATIENCE = 0.5, 4.0
-"""How long a learner waits before it asks again: at first, at most.
+"""A learner waits before it asks again: at first, at most.
 
-The wait doubles while there is more to copy: on a narrow link, asking too soon gets the same again.
+Doubles while there is more to copy: on a narrow link, asking too soon gets the same again.
 """
 
 
 class Timing:
-    """Times in seconds; a longer ``pause`` between two inputs means that this node was paused."""
+    """In seconds; a longer ``pause`` between two inputs means that this node was paused."""
 
     def __init__(self, suspect_after: float) -> None:
         self.suspect_after = suspect_after

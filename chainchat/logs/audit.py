@@ -22,7 +22,7 @@ log = Logger()
 
 
 class Audit:
-    """Of one node."""
+    """One node's audit."""
 
     def __init__(self, position: str, clock: Callable[[], float]) -> None:
         self._position = position

@@ -1,9 +1,8 @@
 """One node's evidence of the lives and deaths of others (rules 1 to 3).
 
 A refused connection proves that a process is dead; silence is only a suspicion. Survivors leave a
-proved dead node out of a majority only while the proof is *fresh*: it had just confirmed that it
-was not trying to exclude this one. With ``timing.FRESH``, it cannot have taken this node for silent
-yet.
+dead node out of a majority only if it died *clean*: it had just confirmed that it was not trying to
+exclude this one, and with ``timing.FRESH`` cannot have taken it for silent yet.
 """
 
 from msgspec import Struct
@@ -17,7 +16,7 @@ class Known(Struct):
 
     Attributes:
         heard: when its last ping came.
-        fresh: when this node sent the newest ping that the life confirmed.
+        fresh: when the newest ping that it confirmed was sent.
         clean: its death was proved while a confirmation was fresh; stays True.
     """
 
@@ -28,15 +27,15 @@ class Known(Struct):
 
 
 class Evidence:
-    """The evidence of one life of one node."""
+    """What one life of one node has."""
 
     def __init__(
         self, timing: Timing, *, first_nonce: int = 0, refusal_is_death: bool = True
     ) -> None:
-        """Begin without evidence.
+        """Begin without any.
 
         Args:
-            first_nonce: random, so that no answer to another life passes for one to this.
+            first_nonce: random: no answer to another life must pass for one to this.
             refusal_is_death: if False, no death is *clean*.
         """
         self.refusal_is_death = refusal_is_death
@@ -46,7 +45,7 @@ class Evidence:
         self._nonce = first_nonce
 
     def meet(self, life: Life, now: float) -> Known:
-        """The evidence about a life; a new one counts as heard now."""
+        """A new life counts as heard now."""
         known = self._known.get(life)
         if known is None:
             known = self._known[life] = Known(now)
@@ -64,7 +63,7 @@ class Evidence:
         return self._nonce
 
     def sent(self, nonce: int) -> float | None:
-        """When that ping was sent; None if long ago or never."""
+        """When; None if long ago or never."""
         return self._pings.get(nonce)
 
     @property
@@ -73,11 +72,11 @@ class Evidence:
         return self._nonce
 
     def heard(self, life: Life, now: float) -> None:
-        """A ping of this life is processed."""
+        """A ping came."""
         self.meet(life, now).heard = now
 
     def confirmed(self, life: Life, nonce: int, now: float) -> None:
-        """The life confirmed the ping with this nonce."""
+        """A ping was confirmed."""
         sent = self._pings.get(nonce)
         if sent is not None:
             known = self.meet(life, now)
@@ -86,7 +85,7 @@ class Evidence:
     # --- rule 2: deaths
 
     def died(self, life: Life, now: float) -> None:
-        """The death is proved; ``now`` must have been read after the proof."""
+        """This is proved; ``now`` must have been read after the proof."""
         known = self.meet(life, now)
         known.dead = True
         if self.refusal_is_death and self.is_fresh(life, now):
@@ -100,12 +99,12 @@ class Evidence:
         )
 
     def is_clean(self, life: Life) -> bool:
-        """True if it died without having excluded this node."""
+        """True if it had not excluded this node."""
         known = self._known.get(life)
         return known is not None and known.clean
 
     def is_dead(self, life: Life) -> bool:
-        """True if the death is proved."""
+        """True if this is proved."""
         known = self._known.get(life)
         return known is not None and known.dead
 
@@ -116,16 +115,16 @@ class Evidence:
         return now - self.meet(life, now).heard >= self._timing.suspect_after
 
     def stood_still(self, seconds: float, now: float) -> None:
-        """This node was paused: do not blame others for what it missed."""
+        """This node was: others are not to blame for what it missed."""
         for known in self._known.values():
             known.heard = min(now, known.heard + seconds)
 
     def may_exclude(self, life: Life, now: float) -> bool:
-        """True if this node may help to exclude it."""
+        """True if this node may help."""
         return self.is_dead(life) or self.is_silent(life, now)
 
     def reason(self, life: Life, now: float) -> str:
-        """Why it may be excluded, for the log."""
+        """Why, for the log."""
         if self.is_dead(life):
             return "its process is dead"
         return f"silent for {now - self.meet(life, now).heard:.2f} s"
@@ -133,7 +132,7 @@ class Evidence:
     # --- forgetting
 
     def forget_all_but(self, lives: set[Life]) -> None:
-        """Forget lives that matter no more."""
+        """The others matter no more."""
         self._known = {life: known for life, known in self._known.items() if life in lives}
 
     def lose_confirmations(self) -> None:
@@ -143,6 +142,6 @@ class Evidence:
             known.clean = False
 
     def doubt(self) -> None:
-        """A clock stood still: pings may be older than they seem."""
+        """A clock stood still: what seems fresh may be old."""
         self.lose_confirmations()
         self._pings = {}
