@@ -26,7 +26,7 @@ START: Place = (0, -1, -1)
 
 
 class Row(Struct, frozen=True, array_like=True, gc=False):
-    """The chain does not look into ``data``."""
+    """One row; the chain does not look into ``data``."""
 
     table: Number
     key: StoredKey
@@ -35,7 +35,7 @@ class Row(Struct, frozen=True, array_like=True, gc=False):
 
     @property
     def place(self) -> Place:
-        """In the order."""
+        """Where it stands in the order."""
         return self.table, self.key, self.second
 
 

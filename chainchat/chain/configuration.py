@@ -1,4 +1,4 @@
-"""A configuration: which nodes form the chain, in which order, in which epoch.
+"""Which nodes form the chain, in which order, in which epoch.
 
 Roles are computed, not stored: a splice has no flag to update.
 """
@@ -29,7 +29,7 @@ Life = tuple[str, int]
 
 
 class Role(Enum):
-    """Of a member (paper, section 2)."""
+    """A member's work (paper, section 2)."""
 
     HEAD = "head"
     MIDDLE = "middle"
@@ -55,7 +55,7 @@ class Member(Struct, frozen=True):
 
     @property
     def life(self) -> tuple[str, int]:
-        """Like no other's."""
+        """Shared with no other life."""
         return self.id, self.incarnation
 
     @property
@@ -101,16 +101,16 @@ class Configuration(Struct, frozen=True):
 
     @property
     def head(self) -> str:
-        """It numbers entries."""
+        """Where entries are numbered."""
         return self.members[0].position
 
     @property
     def tail(self) -> str:
-        """It acknowledges entries and answers reads."""
+        """Where entries are acknowledged and reads answered."""
         return self.members[-1].position
 
     def member(self, position: str) -> Member | None:
-        """Who is there, if anybody."""
+        """Who is at ``position``, if anybody."""
         return next((member for member in self.members if member.position == position), None)
 
     @property
@@ -160,7 +160,7 @@ class Configuration(Struct, frozen=True):
         return None
 
     def followed_by(self, members: tuple[Member, ...], why: str) -> Self:
-        """That of the next epoch."""
+        """The next epoch's."""
         return type(self)(self.epoch + 1, members, why)
 
     def is_another(self, epoch: int, identity: int) -> bool:

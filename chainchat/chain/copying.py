@@ -1,12 +1,12 @@
 """How a node outside the chain copies the log from the tail (rule 10).
 
 The learner finds the last common entry, and cuts off what follows at home. A question at the end of
-the tail's log waits until there is more. A long answer comes in parts, and the tail does other work
-in between; the learner writes the whole at once.
+the tail's log waits until there is more. A long answer comes in parts; the learner writes the whole
+at once.
 
 A learner that lacks much, or what the tail has removed, is offered a *checkpoint*. It copies that
-and the tail's log beside its own data, which the whole then replaces at once. A copy goes on after
-a restart if the tail still has that checkpoint.
+and the tail's log beside its own data, which the whole then replaces at once; after a restart, it
+goes on if the tail still has that checkpoint.
 """
 
 from collections.abc import Iterator
@@ -46,7 +46,7 @@ class Apart(Struct, frozen=True):
 
 
 class Replace(Struct, frozen=True):
-    """Copy a checkpoint in place of this log; ``common``: the source's goes on from this one."""
+    """Copy a checkpoint in place of this log; ``common``: the source's continues it."""
 
     source: str
     offered: Offered
@@ -64,7 +64,7 @@ Output = Send | Cut | Take | Apart | Replace | StageRows | StageEntries | Instal
 
 
 class Learner:
-    """A node that copies another's log.
+    """Copies another's log.
 
     Attributes:
         source: the position copied, if any.
@@ -94,15 +94,15 @@ class Learner:
         self._parts: list[Entry] = []
         self._replacing = False
         self._known_committed = self._told_committed = 0
-        """By the source's word; told with ``Take``."""
+        """By the source's word."""
 
     @property
     def caught_up(self) -> bool:
-        """True if it lacks only the newest."""
+        """True if only the newest entries are missing."""
         return self._agreed and self.end.seq - self._held.seq <= self._limits.near_entries
 
     def progress(self, now: float) -> str:
-        """For people; empty if none."""
+        """For people; empty if nothing is copied."""
         if self.source is None:
             return ""
         staged = self._log.staged
@@ -123,7 +123,7 @@ class Learner:
     def begin(
         self, source: str, epoch: int, now: float, *, committed: bool = True, identity: int = 0
     ) -> Iterator[Send]:
-        """Copy from ``source``, in this configuration; ``committed``: its log is, as a tail's."""
+        """Copy from ``source``, in this configuration; ``committed``: its log is."""
         if (self.source, self._epoch, self._identity) == (source, epoch, identity):
             return
         self.source, self._epoch, self._identity = source, epoch, identity
@@ -190,7 +190,7 @@ class Learner:
         return here == (sender, message.epoch, message.identity)
 
     def differs(self, sender: str, message: Differs, now: float) -> Iterator[Output]:
-        """Try the next entry that may be common."""
+        """The source lacks that entry: try the next that may be common."""
         if not self._is_answer(sender, message) or self._agreed or self._replacing:
             return
         common, apart = newest_common(self._log, (message.newest, *message.older))

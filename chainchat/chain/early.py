@@ -14,7 +14,6 @@ from chainchat.chain.messages import (
 )
 
 ChainMessage = Submit | Forward | Ack | Holding | Read | Answer | StateDigest
-"""Messages within an epoch."""
 
 MOST_OCTETS = 8_000_000
 """Of one sender; no honest node reaches this."""

@@ -1,7 +1,7 @@
 """Effects: all that the protocol makes a node do.
 
 The node completes each before it asks the ``engine`` for the next, so their order says what must be
-true before a node says or does anything:
+true first:
 
 - ``Write`` before any ``Send`` of those entries (*written*);
 - ``Sync`` before any ``Apply`` of them, and any ``Send`` that says that they are here (*synced*);
@@ -23,7 +23,7 @@ from chainchat.chain.record import Record
 
 
 class Write(Struct, frozen=True):
-    """Append entries to the log, with ``committed``; ``Sync`` follows in the same turn."""
+    """Append entries, with ``committed``; ``Sync`` follows in the same turn."""
 
     entries: tuple[Entry, ...]
     committed: int = 0
@@ -34,52 +34,52 @@ class Sync(Struct, frozen=True):
 
 
 class Mark(Struct, frozen=True):
-    """Write up to where the log is committed, for later lives."""
+    """Write, for later lives, up to where the log is committed."""
 
     seq: int
 
 
 class Cut(Struct, frozen=True):
-    """Move all above ``after`` to a side file; ``end``: the other log's last entry."""
+    """Move all above ``after`` to a side file; ``end``: where the other log ends."""
 
     after: int
     end: EntryId
 
 
 class Stage(Struct, frozen=True):
-    """Begin to copy it, beside the node's own data."""
+    """Begin to copy a checkpoint, beside the node's own data."""
 
     offered: Offered
 
 
 class StageRows(Struct, frozen=True):
-    """Add rows of the checkpoint; ``complete``: the last."""
+    """Add rows of it; ``complete``: the last."""
 
     rows: tuple[Row, ...]
     complete: bool
 
 
 class StageEntries(Struct, frozen=True):
-    """Add entries of the log that goes with it."""
+    """Add entries of its log."""
 
     entries: tuple[Entry, ...]
 
 
 class Install(Struct, frozen=True):
-    """Let the copy replace the node's data and begin a new life; a wrong digest: ``Unstage``."""
+    """Let the copy, if its digest is right, replace the node's data; then begin a new life."""
 
     source: str
 
 
 class Unstage(Struct, frozen=True):
-    """Throw the copy away, and distrust ``source``, which lent it, if named."""
+    """Throw the copy away; distrust ``source``, which lent it, if named."""
 
     source: str = ""
     reason: str = ""
 
 
 class Save(Struct, frozen=True):
-    """Write the record, on disk before the next effect."""
+    """Write the record; on disk before the next effect."""
 
     record: Record
 
@@ -88,14 +88,14 @@ class Save(Struct, frozen=True):
 
 
 class Send(Struct, frozen=True):
-    """It may get lost; ``to``: a position."""
+    """Send a message to the node at a position; it may get lost."""
 
     to: str
     message: Message
 
 
 class Distrust(Struct, frozen=True):
-    """End a connection on which was said what no node says."""
+    """End the connection of ``sender``: no node says such a thing."""
 
     sender: str
     reason: str
@@ -126,7 +126,7 @@ class Answered(Struct, frozen=True):
 
 
 class GivenUp(Struct, frozen=True):
-    """The tail is gone, and no other is asked."""
+    """No answer: the tail is gone, and no other is asked."""
 
     number: int
 
@@ -142,7 +142,7 @@ class Tell(Struct, frozen=True):
 
 
 class Excluded(Struct, frozen=True):
-    """The chain goes on without this life: begin a new one, as a learner."""
+    """The chain goes on without this life: begin another, as a learner."""
 
 
 Effect = (

@@ -80,12 +80,12 @@ class Entry(Struct, frozen=True, array_like=True, gc=False):
 
     @property
     def first(self) -> int:
-        """Of its sequence numbers."""
+        """Its first sequence number."""
         return self.seq - self.span + 1
 
 
 class Submission(Struct, frozen=True, array_like=True, gc=False):
-    """A request on its way to the head."""
+    """A request on its way."""
 
     number: Number
     command: bytes
@@ -93,10 +93,9 @@ class Submission(Struct, frozen=True, array_like=True, gc=False):
 
 
 Content = tuple[int, int, str, int, int, bytes, int]
-"""See ``Entry.content``."""
 
 UNDECODABLE = (DecodeError, UnicodeDecodeError, RecursionError)
-"""What msgspec raises for octets that are no message."""
+"""Raised by msgspec for octets that are no message."""
 
 _encoder = msgpack.Encoder()
 _decoder = msgpack.Decoder(tuple[Entry, ...])
@@ -113,9 +112,9 @@ def encode_entries(entries: tuple[Entry, ...]) -> bytes:
 
 
 def decode_entries(data: bytes) -> tuple[Entry, ...]:
-    """From ``encode_entries``.
+    """Reverse ``encode_entries``.
 
     Raises:
-        UNDECODABLE: they are corrupt.
+        UNDECODABLE: the octets are corrupt.
     """
     return _decoder.decode(data)

@@ -34,7 +34,7 @@ def replaced(
     """Copy a checkpoint in place of this log.
 
     If this log ends before the other begins, nobody can tell if one was part of the other: what was
-    not committed here goes to a side file. But the only member, in the epoch ``alone_in``, may have
+    not committed here goes to a side file. But the only member of the epoch ``alone_in`` may have
     confirmed what nobody else has.
 
     Raises:

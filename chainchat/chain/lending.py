@@ -55,10 +55,10 @@ class Sponsor:
         self._needs: dict[str, int] = {}
         """After which entry each position needs the log."""
         self._lent: dict[str, float] = {}
-        """When the checkpoint's learners last asked; monotonic seconds."""
+        """When the checkpoint's learners last asked, in monotonic seconds."""
 
     def adopt(self) -> None:
-        """In a new configuration, learners ask again."""
+        """Forget all questions: learners ask again."""
         self.sealed = None
         self._waiting = {}
         self._answering = {}
@@ -116,7 +116,7 @@ class Sponsor:
         offers: bool = True,
         now: float = 0.0,
     ) -> Iterator[Send]:
-        """Answer in frames, at least one; learners take turns.
+        """Send frames, at least one; learners take turns.
 
         Args:
             full: positions with too many unsent octets.
@@ -158,7 +158,6 @@ class Sponsor:
         return entry.seq >= self._log.beginning.seq and self._log.id_of(entry.seq) == entry
 
     def _offer_for(self, fetch: Fetch) -> Offer | None:
-        """For who lacks much of the log, or what was removed here."""
         log, last = self._log, fetch.last
         common = self._holds(last)
         too_old = not common and newest_not_after(log, last) is None

@@ -4,7 +4,7 @@ from msgspec import Struct
 
 
 class Limits(Struct, frozen=True):
-    """One node's; others may have others.
+    """One node's limits; others may have others.
 
     Attributes:
         apply_octets: of entries applied before the clock is read again.

@@ -30,7 +30,7 @@ from chainchat.chain.entries import Entry, EntryId, Submission
 from chainchat.chain.messages import MAX_FRAME
 
 FRAME_ENTRIES = 48_000
-"""Octets of entries in one, by ``size``."""
+"""Octets of entries in a frame, by ``size``."""
 
 assert FRAME_ENTRIES < MAX_FRAME
 
@@ -47,7 +47,7 @@ class DivergenceError(Exception):
 
 
 class Log(Protocol):
-    """For reading; writing is an effect."""
+    """The log, for reading; writing is an effect."""
 
     @property
     def last(self) -> EntryId:
@@ -59,7 +59,7 @@ class Log(Protocol):
 
     @property
     def committed(self) -> int:
-        """By the disk's word."""
+        """Up to where the log is, by the disk's word."""
 
     @property
     def staged(self) -> Staged | None:
@@ -69,10 +69,10 @@ class Log(Protocol):
         """The newest finished checkpoint."""
 
     def rows(self, after: Place, octets: int) -> tuple[list[Row], bool]:
-        """Its rows after a place that fit, at least one; True if no more follow."""
+        """The checkpoint's rows after a place that fit, at least one; True after the last."""
 
     def id_of(self, seq: int) -> EntryId | None:
-        """The entry that occupies ``seq``; ``EntryId()`` for 0, None if not held."""
+        """The entry that occupies ``seq``; ``EntryId()`` for 0; None if not held."""
 
     def end_before(self, seq: int) -> int:
         """The newest end of an entry up to ``seq``, not before the beginning; or 0."""
@@ -82,7 +82,7 @@ class Log(Protocol):
 
 
 def place_of(seq: int, entries: Sequence[Entry]) -> int:
-    """The index of the first that reaches ``seq``."""
+    """Index of the first entry that reaches ``seq``."""
     return bisect_left(entries, seq, key=_seq)
 
 
@@ -110,7 +110,7 @@ def fitting(carried: Sequence[Carried], octets: int) -> Sequence[Carried]:
 def newest_not_after(log: Log, limit: EntryId) -> EntryId | None:
     """The newest entry whose seq and epoch do not exceed those of ``limit``.
 
-    None if that is before the beginning.
+    None if before the beginning.
     """
     if log.beginning.is_beyond(limit) or log.beginning.seq > limit.seq:
         return None
@@ -124,7 +124,7 @@ def newest_not_after(log: Log, limit: EntryId) -> EntryId | None:
 
 
 def older_than(log: Log, newest: EntryId) -> tuple[EntryId, ...]:
-    """Earlier entries, each about twice as far back as the one before."""
+    """Earlier entries, each about twice as far back as the last."""
     found, back, least = [], 1, log.beginning.seq
     while newest.seq - back > least:
         found.append(_held_at(log, log.end_before(newest.seq - back)))
@@ -135,7 +135,7 @@ def older_than(log: Log, newest: EntryId) -> tuple[EntryId, ...]:
 
 
 def newest_common(log: Log, theirs: Iterable[EntryId]) -> tuple[EntryId, EntryId | None]:
-    """The newest of ``theirs`` (newest first) that this log holds, and the oldest that it lacks."""
+    """Of ``theirs`` (newest first), the newest held here, and the oldest lacking."""
     apart = None
     for entry in theirs:
         if log.id_of(entry.seq) == entry:

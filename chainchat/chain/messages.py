@@ -1,6 +1,6 @@
 """The messages between nodes; a class name is the AMP command on the wire.
 
-``epoch`` and ``identity`` are of the sender's configuration; a receiver in another does nothing.
+``epoch`` and ``identity``: of the sender's configuration; a receiver in another does nothing.
 """
 
 from typing import Annotated, get_args
@@ -15,11 +15,10 @@ MAX_FRAME = 60_000
 """Octets of an encoded message; an AMP value holds 65,535."""
 
 Text = Annotated[str, Meta(max_length=2_000)]
-"""For people."""
 
 
 class Submit(Struct, frozen=True):
-    """Origin to head: requests, by number and contiguous."""
+    """Origin to head: contiguous requests."""
 
     epoch: Number
     origin: Annotated[str, Meta(max_length=128)]
@@ -28,12 +27,12 @@ class Submit(Struct, frozen=True):
 
 
 class Forward(Struct, frozen=True):
-    """Predecessor to successor: the next entries, perhaps none, which the predecessor has written.
+    """Predecessor to successor: the next entries, perhaps none, all written by the predecessor.
 
     Attributes:
         previous: the entry before, which the successor must hold.
-        synced: up to where the disks from the head to the predecessor have the log. None from a
-            node of protocol 6, which forwards only that.
+        synced: up to where all disks from the head on have the log; None from a node of protocol 6,
+            which forwards only that.
     """
 
     epoch: Number
@@ -70,7 +69,7 @@ class Read(Struct, frozen=True):
 
 
 class Answer(Struct, frozen=True):
-    """The tail answers a Read."""
+    """The tail's to a Read."""
 
     epoch: Number
     number: Number
@@ -106,7 +105,7 @@ class ClockReading(Struct, frozen=True, array_like=True):
 
 
 class Known(Struct, frozen=True):
-    """On a new connection: the newest configuration and committed entry."""
+    """The newest configuration and committed entry, told on a new connection."""
 
     epoch: Number = 0
     identity: Number = 0
@@ -132,7 +131,7 @@ class Pong(Struct, frozen=True):
         low: its disk is nearly full.
         answers: the life that sent the Ping.
         committed: the newest entry that it knows to be.
-        voted: the epoch of the vote on its disk, or 0.
+        voted: the epoch of its vote, or 0.
     """
 
     member: Member
@@ -193,7 +192,7 @@ class Fetch(Struct, frozen=True):
 
     Attributes:
         staged: to go with a copied checkpoint: offer another only if the log begins later now.
-        takes_offers: the learner knows Offers, unlike older releases.
+        takes_offers: False from older releases.
     """
 
     epoch: Number
@@ -218,10 +217,10 @@ class Copied(Struct, frozen=True):
 
     Attributes:
         previous: the entry before, which the learner holds.
-        sealed: the tail takes no entries until these are on the learner's disk.
-        more: this answer has another part.
-        committed: up to where they may be applied. None from a node of protocol 6, which lends only
-            that.
+        sealed: the tail takes no entries until the learner has synced these.
+        more: another part follows.
+        committed: up to where they may be applied; None from a node of protocol 6, which lends only
+            what may.
     """
 
     epoch: Number
@@ -365,7 +364,6 @@ def _flaw_of_offer(beginning: EntryId, checkpoint: EntryId) -> str:
 
 
 def _flaw_of_rows(after: Place, rows: tuple[Row, ...]) -> str:
-    """Rows must be in order, at different places."""
     for row in rows:
         record = row.table == RECORDS and row.key >= 0 and row.second == 0
         run = row.table == INDEX and len(row.data) % INDEXED_OCTETS == 0

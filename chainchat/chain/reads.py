@@ -7,8 +7,8 @@ An answer is never older than its question:
 - *read what was told*: a question waits until the tail has applied all that it had committed when
   the question came, which is all that anybody had been told: the tail commits first.
 - *lease*: after the tail has read its state, no other chain can have begun yet. Without the lease,
-  the question waits until an entry submitted after it is applied here. That commit proves that no
-  other chain had begun when the question came.
+  the question waits until an entry submitted after it is applied here, which proves that no other
+  chain had begun when the question came.
 - *not again*: a question whose price its asker chooses is put to one tail only, which may die of
   it.
 """
@@ -39,18 +39,13 @@ Output = Send | Answered | GivenUp | Distrust | Barrier
 
 
 class _Question(Struct):
-    """``tail``: the life that was asked."""
-
     query: bytes
     again: bool
     tail: tuple[str, int] | None = None
 
 
 class _Asked(Struct):
-    """A question at the tail, and how far the log was committed when it came.
-
-    ``proven``: a barrier has passed since.
-    """
+    """A question at the tail; ``proven``: a barrier has passed since."""
 
     sender: str
     read: Read
@@ -59,7 +54,7 @@ class _Asked(Struct):
 
 
 class Reads:
-    """The questions of one node and, at the tail, those of all.
+    """One node's questions and, at the tail, those of all.
 
     Until it is answered, a question goes to every new tail and on every new connection (but *not
     again*).
@@ -78,9 +73,9 @@ class Reads:
 
         Args:
             evaluate: answers a query from the applied state, in bounded time; raises
-                BadMessageError for what is none.
-            holds_lease: True if no other chain can have begun yet, and this node has applied an
-                entry of this epoch.
+                BadMessageError for no query.
+            holds_lease: no other chain can have begun yet, and this node has applied an entry of
+                this epoch.
         """
         self._position = position
         self._evaluate = evaluate
@@ -102,7 +97,7 @@ class Reads:
     # --- inputs
 
     def ask(self, query: bytes, *, again: bool = True) -> int:
-        """Take in a question; returns its number. Without ``again``: *not again*."""
+        """Take in a question, which can be *not again*; returns its number."""
         self._numbered += 1
         self._questions[self._numbered] = _Question(query, again)
         self._unasked.append(self._numbered)
@@ -120,7 +115,7 @@ class Reads:
         self._ask_all_again()
 
     def _is_lost(self, question: _Question) -> bool:
-        """*not again*: the tail died with it."""
+        """*not again*."""
         if question.again or question.tail is None:
             return False
         return not self._configuration.has(question.tail)
@@ -184,7 +179,7 @@ class Reads:
 
     @property
     def _next_in_line(self) -> _Asked | None:
-        """*read what was told*: the first, if what it waits for is applied."""
+        """*read what was told*: None until that is applied."""
         for asked in self._queue:
             if asked.sender not in self._full:
                 return asked if asked.committed <= self._applied() else None
@@ -250,7 +245,7 @@ class Reads:
             yield Answered(number, answer)
 
     def passed(self, barrier: int) -> None:
-        """Its entry is applied: first answer what waited for it."""
+        """The barrier's entry is applied: first answer what waited for it."""
         for asked in reversed(self._behind.pop(barrier, [])):
             asked.proven = True
             self._queue.appendleft(asked)

@@ -11,7 +11,7 @@ from chainchat.chain.messages import Vote
 
 
 class Status(Enum):
-    """The present life's, in the newest configuration known here."""
+    """The present life's standing in the newest configuration known here."""
 
     FOUNDING = "founding"
     """No configuration yet."""
@@ -27,8 +27,8 @@ class Record(Struct, frozen=True):
 
     Attributes:
         id: of the data; chosen once for an empty disk.
-        alone_in: the epoch in which this was the only member, if others have gone on without it all
-            the same (there may be two histories); or 0.
+        alone_in: the epoch in which this was the only member, if others have gone on all the same
+            (there may be two histories), or 0.
     """
 
     id: str
@@ -39,7 +39,7 @@ class Record(Struct, frozen=True):
     alone_in: int = 0
 
     def followed_by(self, configuration: Configuration) -> "Record":
-        """With another configuration, and no vote."""
+        """With the next configuration, and no vote."""
         held, alone_in = self.configuration, self.alone_in
         if configuration.has_node(self.id):
             alone_in = 0
@@ -48,7 +48,7 @@ class Record(Struct, frozen=True):
         return replace(self, configuration=configuration, vote=None, alone_in=alone_in)
 
     def status(self, life: Life) -> Status:
-        """Of this node's present life."""
+        """The present life's."""
         if not self.configuration.members:
             return Status.FOUNDING
         if self.configuration.has(life):
@@ -65,7 +65,7 @@ def was_set_back(node_id: str, held: Configuration, decided: Configuration, *, v
 
     Args:
         held: the disk's newest configuration.
-        voted: it has a vote for ``decided``.
+        voted: its vote is for ``decided``.
     """
     if not held.members or held.epoch >= decided.epoch or not decided.has_node(node_id) or voted:
         return False
@@ -77,14 +77,14 @@ def was_set_back(node_id: str, held: Configuration, decided: Configuration, *, v
 def forced_alone(
     record: Record, me: Member, epoch: int, fenced: Iterable[str], identity: int = 0
 ) -> Record:
-    """An operator tells the node to go on alone (rule 15).
+    """An operator tells this node to go on alone (rule 15).
 
     Args:
         epoch: far above any that the others can have.
         fenced: positions that are off, by the operator's word.
 
     Raises:
-        ValueError: a member is not fenced.
+        ValueError: another member is not fenced.
     """
     others = [m.position for m in record.configuration.members if m.id != me.id]
     missing = [position for position in others if position not in fenced]

@@ -10,7 +10,7 @@ from chainchat.chain.messages import Submit
 
 
 class OwnRequests:
-    """The requests of a ``Member.origin``, in order.
+    """Those of a ``Member.origin``, in order.
 
     Attributes:
         pending: sequence numbers not applied yet.
@@ -46,12 +46,12 @@ class OwnRequests:
         self.unoffered = list(self._kept)
 
     def offer(self) -> list[Submission]:
-        """Hand out ``unoffered``: this node is the head."""
+        """What this node, the head, was not offered yet."""
         offered, self.unoffered = self._still_pending(), []
         return offered
 
     def frames(self, configuration: Configuration, full: set[str]) -> Iterator[Submit]:
-        """For another head, until its connection is full."""
+        """The same for another head, until its connection is full."""
         requests, self.unoffered = self._still_pending(), []
         epoch, identity = configuration.epoch, configuration.identity
         while requests and configuration.head not in full:
@@ -65,7 +65,7 @@ class OwnRequests:
         return [request for request in self.unoffered if request.number > settled]
 
     def settle(self, number: int) -> None:
-        """An entry is applied; one out of order had no effect."""
+        """An entry is applied; if out of order, it had no effect."""
         if not self._kept:
             return
         first = self._kept[0].number

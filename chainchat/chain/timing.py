@@ -9,13 +9,13 @@ FRESH = 0.75
 """How long a confirmation counts; leaves 14 % for clocks that drift apart."""
 
 JOIN_PATIENCE = 1.0
-"""How long a join may take."""
+"""For a join."""
 
 FIRST_SEAL, LONGEST_SEAL = 1 / PINGS_PER_SUSPICION, 1 / 2
 """A tail takes no entries, to let a learner in: at first, at most."""
 
 JOIN_PAUSE = 1 / 4
-"""After the tail declined a learner, until the next is proposed."""
+"""After a decline, until the next proposal."""
 
 JOIN_PAUSE_PER_SEAL = 4.0
 """Longer by this for each second that writes have waited."""

@@ -43,7 +43,7 @@ class Account(Struct, array_like=True, gc=False):
         seen: the read mark.
         session: empty if away.
         token: SHA-256 of what may resume, or empty.
-        record: number of the account that its record began with.
+        record: number of its record's first account.
         outdated: the highest SEND number of its forgotten programs.
         role: an operator always has a password.
     """
@@ -67,7 +67,7 @@ class Account(Struct, array_like=True, gc=False):
 class _Plain(Struct, array_like=True, gc=False):
     """A user without a password, stored as before there were any.
 
-    An old record stays until one of its accounts changes, and all nodes must have equal octets.
+    An old record stays until one of its accounts changes, and nodes must have equal octets.
     """
 
     number: int
@@ -89,8 +89,8 @@ class AccountRecords:
     While a snapshot is written, the old version of each changing account is kept.
 
     Attributes:
-        newest: the newest record: the number of its first account.
-        room: accounts for which it has room.
+        newest: number of the newest record's first account.
+        room: accounts for which that has room.
     """
 
     def __init__(self, bounds: Bounds) -> None:
@@ -101,7 +101,7 @@ class AccountRecords:
         self._changed: set[int] = set()
         self._snapshot_at = 0
         self._unwritten: set[int] = set()
-        """Records of the snapshot, not written yet."""
+        """Of the snapshot, not written yet."""
         self._before: dict[int, Account] = {}
         """Accounts in these that have changed, as they were."""
         self._removed: dict[int, list[Account]] = {}
@@ -117,7 +117,7 @@ class AccountRecords:
         self._changed.add(account.record)
 
     def changing(self, account: Account) -> None:
-        """Call it before a change."""
+        """Call this before an account changes."""
         record = account.record
         self._changed.add(record)
         if record in self._unwritten and account.number not in self._before:

@@ -15,7 +15,7 @@ class Bounds(Struct, frozen=True):
         cost: of all programs; beyond it, the account that costs most has to forget.
         cost_step: in which costs are compared.
         accounts_in_record: about 3 KB: they fit in a page of SQLite.
-        sends_in_record: a program that says more rewrites only its newest record.
+        sends_in_record: only the newest record is written again.
     """
 
     accounts: int = 1_000_000

@@ -1,4 +1,4 @@
-"""Commands: the changes of the chat, as they travel through the log.
+"""The changes of the chat, as they travel through the log.
 
 A command is a MessagePack array of all that its effect depends on. Fields that many share:
 
@@ -35,8 +35,7 @@ class Login(Command, frozen=True, array_like=True, tag="login", gc=False):
     """Open ``session`` for the account ``name``; make the account if there is none.
 
     Attributes:
-        client: the program's id; empty for a person.
-        token: SHA-256 of what lets a program resume; empty for a person.
+        client, token: a program's id, and SHA-256 of what lets it resume; empty for a person.
         refuse_new: the ``Code`` that refuses a new account; 0: make it.
         refuse_alike: make no account whose name looks like another's.
     """
@@ -69,7 +68,7 @@ class Saying(Struct, frozen=True, array_like=True, gc=False):
     Attributes:
         recipient: account number, TO_EVERYBODY or UNKNOWN.
         to: the recipient's name, ``*`` for a broadcast.
-        number: the program's number of the request; 0: a person's.
+        number: the program's own of the request; 0: a person's.
         checksum: CRC-32 of (to, text) as sent; tells a repetition from a mistake.
     """
 
@@ -103,7 +102,7 @@ class Delete(Command, frozen=True, array_like=True, tag="delete", gc=False):
 
 
 class SetSecret(Command, frozen=True, array_like=True, tag="secret", gc=False):
-    """Set, change or remove the password of ``account``.
+    """Set the password of ``account``.
 
     Attributes:
         session: the account's own; empty before the login, when ``checked`` proves the right.
@@ -120,7 +119,7 @@ class SetSecret(Command, frozen=True, array_like=True, tag="secret", gc=False):
 class Invite(Command, frozen=True, array_like=True, tag="invite", gc=False):
     """Make the account ``name`` with a password that an operator hands out.
 
-    ``reset``: give an existing account another; ends its session and token.
+    ``reset``: give an existing account another, and end its session and token.
     """
 
     session: str
@@ -179,9 +178,9 @@ class Seen(Command, frozen=True, array_like=True, tag="seen", gc=False):
 
 
 class Held(Command, frozen=True, array_like=True, tag="held", gc=False):
-    """Tell whoever was refused its name how long ``session`` is silent; changes nothing.
+    """Tell whoever was refused its name for how long ``session`` is silent.
 
-    ``silent``: seconds since the client's machine was heard; -1 if unknown.
+    ``silent``: seconds since its client's machine was heard; -1 if unknown.
     """
 
     session: str
@@ -254,7 +253,7 @@ def origin_of(session: str) -> str:
 
 
 UNANNOUNCED = "u"
-"""Ends the id of a session whose beginning and end nobody is told."""
+"""Ends the id of a session that nobody is told of."""
 
 
 def is_announced(session: str) -> bool:

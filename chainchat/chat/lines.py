@@ -46,12 +46,12 @@ class TelnetFilter:
         self._offered = self.conceals = False
 
     def conceal(self) -> bytes:
-        """Octets that ask for this."""
+        """Octets that ask for it."""
         offered, self._offered = self._offered, True
         return b"" if offered else IAC + _WILL + _ECHO
 
     def reveal(self) -> bytes:
-        """Octets that end it, if it is so."""
+        """Octets that end it, if needed."""
         conceals, self._offered, self.conceals = self.conceals, False, False
         return IAC + _WONT + _ECHO if conceals else b""
 
@@ -98,7 +98,6 @@ TOO_LONG: Final = TooLong.TOO_LONG
 """Instead of a line over the limit."""
 
 Line = bytes | TooLong
-"""Without its ending."""
 
 
 _LONE_CR = re.compile(rb"\r(?!\n)")
@@ -129,7 +128,7 @@ class LineSplitter:
         return bool(self.complete)
 
     def add(self, data: bytes, *, typed: bool = False) -> None:
-        """Take octets, without cutting them yet; ``typed``: a person's."""
+        """Take octets; ``typed``: a person's."""
         if typed and not self._is_hello(data):
             data = self._typed(data)
         else:
@@ -151,7 +150,6 @@ class LineSplitter:
         return (self.complete or self._begun or data)[:6].lower() == b"/hello"
 
     def _typed(self, data: bytes) -> bytes:
-        """A CR ends a line at once; an LF or NUL may follow."""
         if self._held and data:
             data = data[data[0] in b"\n\0" :]
             self._held = b""
@@ -186,7 +184,7 @@ _ERASING = re.compile(rb"[\x08\x7f\x15]")
 
 
 def typed(line: bytes) -> bytes:
-    """What Backspace and Ctrl-U leave of a line sent key by key, as by busybox's telnet."""
+    """What Backspace and Ctrl-U leave of a line sent key by key (busybox's telnet)."""
     if not _ERASING.search(line):
         return line
     left = bytearray()

@@ -13,7 +13,7 @@ _SKELETON = str.maketrans("l10", "iio", "-_.")
 def skeleton_of(name: str) -> str:
     """A name without case, ``-``, ``_`` or ``.``, and with one letter for similar ones.
 
-    The rule never changes, or nodes differed about an old log; another would be another field of
+    The rule must never change, or nodes differ about an old log; another would be another field of
     ``commands.Login``.
     """
     return name.lower().translate(_SKELETON)

@@ -30,7 +30,7 @@ class SortedNames:
         return name if self._key is None else self._key(name)
 
     def add(self, name: str) -> None:
-        """It must be new."""
+        """Add a new name."""
         place = bisect_left(self._firsts, self._key_of(name))
         part = self._parts[place]
         insort(part, name, key=self._key)
@@ -40,7 +40,7 @@ class SortedNames:
             del part[self._part :]
 
     def remove(self, name: str) -> None:
-        """It must be there."""
+        """Remove a name that is there."""
         place, index = next(at for at in self._places(name) if self._parts[at[0]][at[1]] == name)
         del self._parts[place][index]
         if not self._parts[place] and self._firsts:

@@ -1,4 +1,4 @@
-"""Outcomes: what applying an entry gives."""
+"""What applying an entry gives."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -16,7 +16,7 @@ class Accepted(Struct, frozen=True, gc=False):
 
 
 class Refused(Struct, frozen=True):
-    """``again``: it was before; ``about``: a name for the text."""
+    """The answer no; ``again``: as before. ``about``: a name for the text."""
 
     code: Code
     about: str = ""

@@ -7,7 +7,7 @@ SHORTEST, LONGEST = 8, 128
 """In characters."""
 
 ONE_TIME_LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"
-"""For a password that is copied by hand: none looks like another."""
+"""Copied by hand: none looks like another."""
 
 ONE_TIME_LENGTH = 15
 """74 bits: nobody guesses them."""
@@ -19,7 +19,7 @@ def checked_password(text: str) -> str:
     """A new password, as it is hashed.
 
     Raises:
-        RefusedError: 522, never with the password.
+        RefusedError: 522, never with it.
     """
     try:
         password = prepared(text)

@@ -1,7 +1,7 @@
-"""What the chat remembers of programs, so that a SEND is done once however often it comes.
+"""What the chat remembers of programs, to do each SEND once.
 
-The memory is bounded by number. The least recently used is forgotten first, in the order of the
-log, so every node forgets the same.
+The memory is bounded. The least recently used goes first, in the order of the log, so every node
+forgets the same.
 
 *never again*: a program is forgotten in three steps: first the results of its oldest numbers; then
 all but its highest number; then the program, while its account keeps the highest number of all. A
@@ -25,8 +25,7 @@ class Program:
     """One program's SENDs, in flat arrays: objects would leave the processor's caches.
 
     Attributes:
-        born: the entry that first used it.
-        used: the entry that last used it.
+        born, used: the entries that first and last used it.
         highest: the highest number that may have been applied.
         numbers: the program's own, ascending.
         checksums: of what was said, parallel to ``numbers``.
@@ -60,7 +59,7 @@ class Program:
         self.values.fromlist(values)
 
     def forget_oldest(self) -> None:
-        """Keep ``records_of_program``."""
+        """Keep at most ``records_of_program``."""
         excess = self.newest - self.first - self._bounds.records_of_program + 1
         if excess > 0:
             self.first += excess
@@ -96,13 +95,13 @@ class Program:
         return self.first + max(0, len(self.numbers) - 1) // self._bounds.sends_in_record
 
     def changed(self) -> list[Record]:
-        """The records changed since the last snapshot, for the next."""
+        """The records for the next snapshot: those changed since the last."""
         changed = self.records(max(self.first, self.written))
         self.written = self.newest
         return changed
 
     def records(self, first: int) -> list[Record]:
-        """The records from ``first`` on. Only the newest changes with every use."""
+        """Those from ``first`` on; only the newest changes with every use."""
         newest, records, sends = self.newest, [], self._bounds.sends_in_record
         for index in range(first, newest + 1):
             used, highest = (self.used, self.highest) if index == newest else (0, 0)
@@ -127,7 +126,7 @@ class Program:
 
 
 class _Part(Struct, array_like=True):
-    """A record: ``sends_in_record`` SENDs, fewer in the newest; columns as octets."""
+    """A record: ``sends_in_record`` SENDs, fewer in the newest."""
 
     account: int
     client: str
@@ -144,11 +143,9 @@ _decoder = msgpack.Decoder(_Part)
 
 
 class _OfAccount:
-    """The programs of one account, by client ID, least recently used first.
+    """An account's programs by client ID, least recently used first.
 
-    Attributes:
-        known: those of which only the highest number is known.
-        used: the entry that last used one.
+    ``known``: those of which only the highest number is known.
     """
 
     __slots__ = ("cost", "known", "recent", "used")
@@ -161,13 +158,12 @@ class _OfAccount:
 
 
 class Programs:
-    """All programs, and which records have changed since the last snapshot."""
+    """All programs, and their records."""
 
     def __init__(self, bounds: Bounds, outdated: Callable[[int, int], None]) -> None:
         """``outdated`` gets an account and the highest number of its forgotten program."""
         self._bounds = bounds
         self._most_sends = bounds.records_of_program * bounds.sends_in_record
-        """Of one program, in its arrays."""
         self._outdated = outdated
         self._all: dict[int, Program] = {}
         """By ``born``."""
@@ -178,13 +174,12 @@ class Programs:
         self._gone: list[int] = []
         """Keys of records dropped since the last snapshot."""
         self._unwritten: set[int] = set()
-        """Programs of the snapshot whose records are not written yet."""
+        """Those whose records the snapshot has yet to write."""
         self._before: dict[int, list[Record]] = {}
-        """Records of those that have changed since, as they were."""
+        """Their records as they were, if they have changed."""
         self._parts: list[_Part] = []
-        """Of the program that is being restored."""
         self._born = 0
-        """Likewise."""
+        """Of the program being restored, likewise its ``_parts``."""
         self._restored: list[Program] = []
 
     def find(self, account: int, client: str) -> Program | None:
@@ -195,7 +190,7 @@ class Programs:
         return programs.recent.get(client) or programs.known.get(client)
 
     def use(self, account: int, client: str, seq: int, highest: int) -> Program:
-        """Find or begin a program, and make it the account's most recently used.
+        """Find or begin a program, now its account's most recently used.
 
         A new one must number above ``highest``. Call ``said`` when its SENDs are remembered.
         """
@@ -238,7 +233,7 @@ class Programs:
             self._forget_of(self._shares.greatest())
 
     def finish(self, account: int, client: str) -> None:
-        """Forget a program that repeats nothing any more."""
+        """Forget a program, which repeats nothing any more."""
         program = self.find(account, client)
         if program is not None:
             self._forget(program)
@@ -258,7 +253,7 @@ class Programs:
         self._outdate(next(iter((programs.known or programs.recent).values())))
 
     def _forget_sends(self, programs: _OfAccount, program: Program) -> None:
-        """*never again*: the highest number is still known."""
+        """*never again*."""
         self._changing(program)
         self._charge(programs, -len(program.numbers))
         self._gone += program.forget_all()
@@ -266,7 +261,7 @@ class Programs:
         programs.known[program.client] = programs.recent.pop(program.client)
 
     def _outdate(self, program: Program) -> None:
-        """*never again*: no program of the account may use these numbers again."""
+        """*never again*."""
         self._outdated(program.account, program.highest)
         self._forget(program)
 
@@ -333,7 +328,7 @@ class Programs:
             self._parts = []
 
     def restored(self) -> None:
-        """Sort the programs by their last use, after the last record."""
+        """After the last record: sort the programs by last use."""
         self._build()
         programs, self._restored = self._restored, []
         programs.sort(key=lambda program: program.used)

@@ -1,4 +1,4 @@
-"""Queries: what can be read of the chat, and how the tail answers, a page at a time.
+"""What can be read of the chat, and how the tail answers, a page at a time.
 
 A page is bounded, in octets and in time. For a pattern, where the asker chooses the price, the
 whole answer is too.
@@ -37,9 +37,9 @@ PATTERN_OCTETS = 256
 r"""RE2 reads one in at most 6 ms, for 85 classes like ``\pL``."""
 
 PATTERN_INSTRUCTIONS = 400
-"""When compiled: ``al`` has 6, ``.{1,32}$`` 290, ``\\pL`` 1,200.
+r"""When compiled: ``al`` has 6, ``.{1,32}$`` 290, ``\\pL`` 1,200.
 
-The worst patterns found need 95 µs for a name of 32 octets, most 2 µs.
+The worst found need 95 µs for a name of 32 octets, most 2 µs.
 """
 
 PATTERN_MEMORY = 1 << 18
@@ -64,14 +64,14 @@ class Present(Struct, frozen=True, tag=True):
 
 
 class Recent(Struct, frozen=True, tag=True):
-    """The newest ``count`` messages to everybody, from or to the account; oldest first."""
+    """The newest ``count`` messages to everybody, from or to the account."""
 
     account: int
     count: int
 
 
 class Later(Struct, frozen=True, tag=True):
-    """Likewise the oldest ``count`` above the id ``after``."""
+    """The oldest ``count`` of these above the id ``after``."""
 
     account: int
     after: int
@@ -148,7 +148,7 @@ def asker_chooses_price(query: Query) -> bool:
 
 
 def answer(query: Query, state: ChatState, messages: Messages, budget: Budget) -> Page:
-    """A page of the answer, from the committed state.
+    """Answer with a page, from the committed state.
 
     Raises:
         RefusedError: 531, only the asker's RE2 takes the pattern.
@@ -223,11 +223,11 @@ def _begins(account: Account, plain: str) -> bool:
 
 
 _PLAIN = re.compile(r"\^?([A-Za-z0-9_-]*)")
-"""Not ``.``, which would be any character."""
+"""Without ``.``, which would be any character."""
 
 
 def beginning(pattern: str) -> str:
-    """How all names that match begin, in lower case, if easily told: others are not scanned."""
+    """How all names that match begin, in lower case, if easily told: only such are scanned."""
     found = _PLAIN.match(pattern)
     if found is None or "|" in pattern:
         return ""
@@ -244,7 +244,7 @@ def _just_before(plain: str) -> str:
 
 
 def checked_pattern(pattern: str) -> str:
-    """``pattern``, if RE2 understands it and matches a name within microseconds.
+    """``pattern``, if RE2 takes it and matches a name within microseconds.
 
     Raises:
         RefusedError: 531, with RE2's reason, or too large.
@@ -255,9 +255,9 @@ def checked_pattern(pattern: str) -> str:
 
 @lru_cache(maxsize=32)
 def _compile(pattern: str) -> re.Pattern[str]:
-    """By RE2, whose time is linear in name and pattern.
+    """By RE2, in linear time.
 
-    Without captures: out of memory, RE2 would copy all at each step.
+    Without captures: out of memory, it would copy all at each step.
     """
     if len(pattern.encode()) > PATTERN_OCTETS:
         raise _too_large()

@@ -55,7 +55,7 @@ class Code(IntEnum):
 
 
 class RefusedError(Exception):
-    """The client's fault: an ``-ERR`` line; ``text``: what to do about it, for a person."""
+    """The client's fault: an ``-ERR`` line; ``text`` tells a person what to do."""
 
     def __init__(self, code: Code, text: str, tag: str = "-") -> None:
         super().__init__(f"{code.value} {text}")

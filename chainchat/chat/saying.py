@@ -94,7 +94,7 @@ def _ascend(numbers: list[int]) -> bool:
 
 
 def _said_to_all(say: Say, ids: range, time: int) -> Outcome:
-    """Nearly all are: a hundred thousand a second."""
+    """Nearly all are such: a hundred thousand a second."""
     account, sender = say.account, say.sender
     heard = [
         Said(id_, time, account, sender, TO_EVERYBODY, saying.to, saying.text)
@@ -104,7 +104,6 @@ def _said_to_all(say: Say, ids: range, time: int) -> Outcome:
 
 
 def _answer(program: Program, saying: Saying) -> Result:
-    """To a SEND whose number is not new."""
     found = program.find(saying.number)
     if found is None:
         return Refused(Code.NUMBER_FORGOTTEN)

@@ -100,7 +100,7 @@ def verifier_of(salted_password: bytes, salt: bytes, iterations: int) -> Verifie
 
 
 def admits(verifier: Verifier, salted_password: bytes) -> bool:
-    """True if this is the verifier's SaltedPassword."""
+    """True if this is the SaltedPassword of the verifier's password."""
     stored = _hash(_hmac(salted_password, b"Client Key"))
     return hmac.compare_digest(stored, verifier.stored)
 
@@ -119,7 +119,7 @@ def server_signature(salted_password: bytes, said: bytes) -> bytes:
 def decoy(secret: bytes, name: str) -> Verifier:
     """A verifier that no password fits, always the same for a name.
 
-    Without the chain's ``secret``, the salt looks random.
+    Without the chain's ``secret``, its salt looks random.
     """
     salt = _hmac(secret, name.lower().encode())[:SALT_OCTETS]
     return Verifier(salt, ITERATIONS, b"", b"")
@@ -138,7 +138,8 @@ class ClientFirst(Struct, frozen=True):
         """Read ``n,,n=alice,r=CNONCE``.
 
         Raises:
-            BrokenExchangeError: no such message, or for channel binding or another identity.
+            BrokenExchangeError: it is another message, or wants channel binding or another
+                identity.
         """
         found = _FIRST.fullmatch(message)
         if found is None:
@@ -170,7 +171,7 @@ class Exchange:
 
         Raises:
             BrokenExchangeError: it is not of this exchange.
-            WrongProofError: it is no proof.
+            WrongProofError: it proves nothing.
         """
         found = _FINAL.fullmatch(message)
         if found is None:

@@ -3,7 +3,7 @@
 from heapq import heapify, heappop, heappush, heapreplace
 
 FEW = 16
-"""Accounts that may stay in the heap of a step that they have left."""
+"""How many accounts may stay in the heap of a step that they have left."""
 
 
 class Shares:
@@ -15,7 +15,6 @@ class Shares:
     def __init__(self, step: int) -> None:
         self._step = step
         self._steps: dict[int, int] = {}
-        """By account."""
         self._used: dict[int, int] = {}
         """By account: the entry that last used it."""
         self._counts: dict[int, int] = {}

@@ -50,11 +50,10 @@ _seen = attrgetter("seen")
 
 
 class ChatState:
-    """All accounts, sessions, read marks and remembered requests; messages are in the log.
+    """Accounts, sessions, read marks and remembered requests; messages are in the log.
 
     Attributes:
-        applied: the newest applied entry.
-        time: its time, UTC milliseconds.
+        applied, time: the newest applied entry, and its UTC milliseconds.
         origins: the living ones, each with its highest applied number.
         accounts: by number.
         salting: the secret for the salts of unknown names; empty until needed.
@@ -74,7 +73,7 @@ class ChatState:
         self._alike = LookAlikes()
         """Likewise."""
         self._present = SortedNames()
-        """Of these, who is on."""
+        """The keys of those who are on."""
         self._sessions: dict[str, int] = {}
         self._sessions_at: dict[str, set[str]] = {}
         """By origin."""
@@ -87,7 +86,7 @@ class ChatState:
     # --- looking
 
     def account_named(self, name: str) -> Account | None:
-        """In any case."""
+        """The account of this name, in any case."""
         number = self._names.get(name.lower())
         return None if number is None else self.accounts[number]
 
@@ -102,7 +101,7 @@ class ChatState:
         return None if number is None else self.accounts[number]
 
     def accounts_after(self, name: str, count: int) -> list[Account]:
-        """The first ``count`` after ``name``, in any case."""
+        """The first ``count`` by name after ``name``, in any case."""
         later = islice(self._roll.after(name.lower()), count)
         return [self.accounts[self._names[n]] for n in later]
 
@@ -114,7 +113,7 @@ class ChatState:
     # --- snapshots
 
     def snapshot(self) -> Snapshot:
-        """The changes since the last snapshot, whose records must all have been taken."""
+        """The changes since the last snapshot, which must be written."""
         records = chain(self._records.snapshot(self.applied), self._programs.snapshot())
         return Snapshot(self.applied, self._head(), self._digested(records), self._digest)
 
@@ -178,7 +177,7 @@ class ChatState:
 
         Args:
             seq: the last of its sequence numbers.
-            origin: where the request came in; empty for an epoch's first entry.
+            origin: empty for an epoch's first entry.
             number: the origin's own of the request.
             time: UTC milliseconds.
         """
@@ -342,7 +341,7 @@ class ChatState:
         return min(self.accounts.values(), key=_seen, default=None)
 
     def _forget(self, command: commands.Forget) -> None:
-        """*seen by all*, unless operators want it otherwise."""
+        """*seen by all*."""
         behind = None if command.unread else self.furthest_behind()
         most = self.applied if behind is None else min(behind.seen + 1, self.applied)
         before = min(command.before, most)
@@ -421,11 +420,11 @@ class ChatState:
     # --- saying, once
 
     def next_number(self, account: int, client: str) -> int:
-        """The lowest that this program's new SEND can have."""
+        """The lowest that a program's new SEND can have."""
         return self._sayings.highest(account, client) + 1
 
     def _outdate(self, number: int, highest: int) -> None:
-        """*never again*: a program is forgotten."""
+        """*never again*."""
         account = self.accounts[number]
         if account.outdated < highest:
             self._records.changing(account)
@@ -433,6 +432,6 @@ class ChatState:
 
 
 def _key(name: str) -> str:
-    """The same object if it is lower case already, to save memory."""
+    """The same object if it is lower case, to save memory."""
     key = name.lower()
     return name if key == name else key

@@ -29,7 +29,7 @@ class Audit:
         self._refusals: Complaints[str] = Complaints(clock, MOST_ADDRESSES)
 
     def carried_out(self, command: AnyCommand, result: Result, by: str, address: str) -> None:
-        """Note a client's command, if the audit is about such."""
+        """Note what became of a command, if the audit is about such."""
         match command:
             case commands.Login() | commands.Resume():
                 what = f"login of {command.name}"
@@ -54,7 +54,7 @@ class Audit:
             self.refused(what, address, result.code)
 
     def refused(self, what: str, address: str, code: Code) -> None:
-        """A line a minute for each address."""
+        """Note a refusal: a line a minute for each address."""
         if count := self._refusals.count(site_of(address)):
             why = f"{code.value} {code.name.lower().replace('_', ' ')}"
             more = f" ({count - 1} more from there since the last line)" if count > 1 else ""

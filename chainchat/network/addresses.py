@@ -18,7 +18,7 @@ _NETWORKS = [(ip_network(text), why) for why, texts in _NO_MACHINE.items() for t
 
 
 def objection_to(host: str) -> str:
-    """Why no node can be there; empty if one can."""
+    """Why no node can be at ``host``; empty if one can."""
     try:
         address = ip_address(host.partition("%")[0])
     except ValueError:

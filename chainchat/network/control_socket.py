@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 LONGEST = 107 if sys.platform == "linux" else 103
-"""Octets of a socket's path (``sockaddr_un``)."""
+"""Most octets of a socket's path (``sockaddr_un``)."""
 
 
 def socket_of(data: Path) -> Path:

@@ -1,10 +1,9 @@
 """The sockets of clients, of which the reactor serves some at a time.
 
-Twisted's reactor serves every socket that is ready before anything else. If ten thousand clients
-say something, or hang up, in the same instant, that takes a quarter of a second, in which no ping
-is answered. So their sockets have an epoll of their own, which is one reader to the reactor. What
-is ready beyond ``AT_ONCE`` waits for the next round; the kernel gives first what has waited
-longest.
+Twisted's reactor serves every ready socket before anything else: ten thousand clients that say
+something, or hang up, in one instant take a quarter of a second, in which no ping is answered. So
+their sockets have an epoll of their own, one reader to the reactor. What is ready beyond
+``AT_ONCE`` waits for the next round; the kernel gives first what has waited longest.
 
 A paused connection stays in the epoll, so its reset is noticed at once; Twisted's reactors notice
 it when they read or write again.
@@ -25,7 +24,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 AT_ONCE = 200
-"""In one round of the reactor: some 5 ms."""
+"""Sockets in one round of the reactor: some 5 ms."""
 
 # 0 where there is no epoll: then nobody uses these.
 _IN: int = getattr(select, "EPOLLIN", 0)
@@ -53,9 +52,9 @@ class Crowd:
         self._reactor = reactor
         self._epoll = select.epoll()
         self._descriptors: dict[int, Any] = {}
-        """By number."""
+        """By number, as ``_wanted``."""
         self._wanted: dict[int, int] = {}
-        """Events, by number."""
+        """Events."""
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._reactor, name)
@@ -138,7 +137,7 @@ class Crowd:
         return "clients"
 
     def doRead(self) -> None:
-        """Serve those that are ready, up to AT_ONCE."""
+        """Serve what is ready, up to AT_ONCE."""
         for number, event in self._epoll.poll(0, AT_ONCE):
             # Another of these may have ended it, or let it wait.
             happened = event & (self._wanted.get(number, 0) | _ENDED)
@@ -146,7 +145,7 @@ class Crowd:
                 self._serve(self._descriptors[number], number, happened)
 
     def connectionLost(self, reason: Failure) -> None:
-        """The reactor stops, and ends its own so."""
+        """The reactor stops: end all, as it does with its own."""
         for descriptor in self.removeAll():
             descriptor.connectionLost(reason)
 

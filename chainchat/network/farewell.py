@@ -10,20 +10,23 @@ from chainchat.network.sockets import Transport, Writer
 from chainchat.node.interfaces import Clock, Timer
 
 DRAIN_SECONDS = 1.0
-"""For the other side to close, once everything is sent."""
+"""For the other side to close, once all is sent."""
 
 LOOK_SECONDS = 1.0
 """Between two looks whether a stopped reader goes on."""
 
 SHOW_SECONDS = 3.0
-"""For a reader to show what its machine has taken: telnet, at the end, drops the rest."""
+"""For a reader to show what its machine has taken; at the end, telnet drops the rest."""
 
 DRAIN_OCTETS = 256 * 1024
-"""Of input, dropped until then."""
+"""Input that is dropped until then."""
 
 
 class Farewell:
-    """Of one protocol, which hands on its ``dataReceived`` and ``…ConnectionLost``."""
+    """The end of one connection.
+
+    The protocol hands on its ``dataReceived`` and ``…ConnectionLost``.
+    """
 
     def __init__(
         self, transport: Transport, writer: Writer, clock: Clock, seconds: float = DRAIN_SECONDS
@@ -36,7 +39,7 @@ class Farewell:
         self._deadline: Timer | None = None
 
     def begin(self, *, input_ended: bool = False) -> None:
-        """Nothing follows; ``input_ended``: nor from the other side."""
+        """Say that nothing follows; ``input_ended``: nor from the other side."""
         if input_ended:
             self._writer.close()
         else:
@@ -50,7 +53,7 @@ class Farewell:
             self._deadline = self._clock.callLater(LOOK_SECONDS, self.begin_when_taken, taken)
 
     def drain(self, data: bytes) -> None:
-        """Drop input; read no more if that is too much."""
+        """Drop input; read no more if it is too much."""
         self._drained += len(data)
         if self._drained > DRAIN_OCTETS:
             self._transport.pauseProducing()
@@ -64,24 +67,24 @@ class Farewell:
         self._transport.loseConnection()
 
     def over(self) -> None:
-        """It is closed."""
+        """The connection is closed."""
         if self._deadline is not None and self._deadline.active():
             self._deadline.cancel()
 
 
 class Farewells:
-    """Those of refused connections; of too many, the oldest ends."""
+    """The farewells of refused connections; of too many, the oldest ends."""
 
     def __init__(self, most: int) -> None:
         self._most = most
         self._open: dict[object, Callable[[], object]] = {}
-        """What closes each connection, by protocol, oldest first."""
+        """What closes each, by protocol, oldest first."""
 
     def __len__(self) -> int:
         return len(self._open)
 
     def begins(self, protocol: object, close: Callable[[], object]) -> None:
-        """Count it; ``close`` ends it at once."""
+        """Count a farewell; ``close`` ends it at once."""
         if len(self._open) >= self._most:
             oldest = next(iter(self._open))
             self._open.pop(oldest)()

@@ -88,9 +88,9 @@ class Outlet:
         """Nothing stands unsent."""
         self._by_transport = not plain
         self._waiting: list[bytes] = []
-        """For the transport, when it has sent all else."""
+        """For the transport, when all else is sent."""
         self._unsent = 0
-        """Octets that the transport was given last, and that wait."""
+        """Octets that the transport has, and that wait."""
         self._when_sent: Callable[[], object] | None = None
         transport.registerProducer(self, not plain)
 
@@ -123,7 +123,7 @@ class Outlet:
         self._transport.loseWriteConnection()
 
     def when_sent(self, call: Callable[[], object]) -> None:
-        """Unless the connection ends before."""
+        """Call it when nothing stands unsent; never if the connection ends before."""
         if self._at_once:
             call()
         else:

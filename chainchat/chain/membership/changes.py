@@ -8,7 +8,7 @@ from chainchat.chain.configuration import MAX_MEMBERS, Configuration, Life
 
 
 class Change(Enum):
-    """See ``membership``."""
+    """A proposal's kind (see ``membership``)."""
 
     FOUND = "found"
     RESUME = "resume"
@@ -17,7 +17,7 @@ class Change(Enum):
 
 
 def change(base: Configuration, proposed: Configuration) -> Change | None:
-    """None: it is not allowed."""
+    """The change; None if it is not allowed."""
     before, after = base.members, proposed.members
     if proposed.epoch != base.epoch + 1 or not 1 <= len(after) <= MAX_MEMBERS:
         return None

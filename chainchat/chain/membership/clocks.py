@@ -2,7 +2,8 @@
 
 A hypervisor can stop a machine with all its clocks; afterwards hours-old evidence looks fresh
 there. But the difference of two running clocks does not jump: whoever finds a jump holds nothing
-for proved. Until then harm can be done; ``refusal-is-death = no`` is for who cannot accept that.
+for proved. Until then, harm can be done; ``refusal-is-death = no`` is for those who cannot accept
+that.
 """
 
 from collections.abc import Iterable
@@ -13,13 +14,13 @@ from chainchat.chain.configuration import Life
 from chainchat.chain.messages import ClockReading
 
 DRIFT = 0.14
-"""How much faster one clock may run."""
+"""How much faster one clock may run than another."""
 
 GRAIN = 0.005
-"""Most seconds between two readings."""
+"""Most seconds between the readings of two clocks."""
 
 MOST_AHEAD = 60_000
-"""Milliseconds of an entry's time ahead of what most clocks say."""
+"""Milliseconds of an entry's time ahead of most clocks."""
 
 
 class Difference(Struct):
@@ -83,14 +84,14 @@ class Clocks:
         return known.allows(low, high, now)
 
     def forget_all_but(self, lives: set[Life]) -> None:
-        """The others matter no more."""
+        """Other lives matter no more."""
         self._others = {life: one for life, one in self._others.items() if life in lives}
         self._walls = {life: one for life, one in self._walls.items() if life in lives}
 
     # --- what time it is
 
     def _told(self, lives: Iterable[Life], now: float, wall: int) -> list[int]:
-        """All clocks, now, in order."""
+        """All these clocks, now, in order."""
         told = [wall]
         for life in lives:
             if life in self._walls:
@@ -100,7 +101,7 @@ class Clocks:
         return told
 
     def time(self, others: Iterable[Life], now: float, wall: int) -> int:
-        """The wall clock's for an entry, no more than MOST_AHEAD of most."""
+        """The time for an entry: this clock's, but at most MOST_AHEAD of most."""
         told = self._told(others, now, wall)
         return min(wall, told[-(len(told) // 2) - 1] + MOST_AHEAD)
 

@@ -23,7 +23,7 @@ REMEMBERED = 32
 
 
 class Departures:
-    """By position."""
+    """The departures by position."""
 
     def __init__(self, longest_pause: float = LONGEST_PAUSE, free: int = FREE) -> None:
         self._longest_pause = longest_pause

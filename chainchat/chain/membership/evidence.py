@@ -27,12 +27,12 @@ class Known(Struct):
 
 
 class Evidence:
-    """What one life of one node has."""
+    """The evidence of one life of one node."""
 
     def __init__(
         self, timing: Timing, *, first_nonce: int = 0, refusal_is_death: bool = True
     ) -> None:
-        """Begin without any.
+        """Begin without evidence.
 
         Args:
             first_nonce: random: no answer to another life must pass for one to this.
@@ -45,7 +45,7 @@ class Evidence:
         self._nonce = first_nonce
 
     def meet(self, life: Life, now: float) -> Known:
-        """A new life counts as heard now."""
+        """The evidence about a life; a new one counts as heard now."""
         known = self._known.get(life)
         if known is None:
             known = self._known[life] = Known(now)
@@ -63,20 +63,20 @@ class Evidence:
         return self._nonce
 
     def sent(self, nonce: int) -> float | None:
-        """When; None if long ago or never."""
+        """When that ping was sent; None if long ago or never."""
         return self._pings.get(nonce)
 
     @property
     def newest_nonce(self) -> int:
-        """Nonces grow."""
+        """They grow."""
         return self._nonce
 
     def heard(self, life: Life, now: float) -> None:
-        """A ping came."""
+        """A ping of this life came."""
         self.meet(life, now).heard = now
 
     def confirmed(self, life: Life, nonce: int, now: float) -> None:
-        """A ping was confirmed."""
+        """The life confirmed that ping."""
         sent = self._pings.get(nonce)
         if sent is not None:
             known = self.meet(life, now)
@@ -85,7 +85,7 @@ class Evidence:
     # --- rule 2: deaths
 
     def died(self, life: Life, now: float) -> None:
-        """This is proved; ``now`` must have been read after the proof."""
+        """Its death is proved; ``now`` must have been read after the proof."""
         known = self.meet(life, now)
         known.dead = True
         if self.refusal_is_death and self.is_fresh(life, now):
@@ -99,12 +99,12 @@ class Evidence:
         )
 
     def is_clean(self, life: Life) -> bool:
-        """True if it had not excluded this node."""
+        """True if it died without having excluded this node."""
         known = self._known.get(life)
         return known is not None and known.clean
 
     def is_dead(self, life: Life) -> bool:
-        """True if this is proved."""
+        """True if its death is proved."""
         known = self._known.get(life)
         return known is not None and known.dead
 
@@ -115,16 +115,16 @@ class Evidence:
         return now - self.meet(life, now).heard >= self._timing.suspect_after
 
     def stood_still(self, seconds: float, now: float) -> None:
-        """This node was: others are not to blame for what it missed."""
+        """This node was paused: do not blame others for what it missed."""
         for known in self._known.values():
             known.heard = min(now, known.heard + seconds)
 
     def may_exclude(self, life: Life, now: float) -> bool:
-        """True if this node may help."""
+        """True if this node may help to."""
         return self.is_dead(life) or self.is_silent(life, now)
 
     def reason(self, life: Life, now: float) -> str:
-        """Why, for the log."""
+        """Why it may be excluded, for the log."""
         if self.is_dead(life):
             return "its process is dead"
         return f"silent for {now - self.meet(life, now).heard:.2f} s"
@@ -132,7 +132,7 @@ class Evidence:
     # --- forgetting
 
     def forget_all_but(self, lives: set[Life]) -> None:
-        """The others matter no more."""
+        """Other lives matter no more."""
         self._known = {life: known for life, known in self._known.items() if life in lives}
 
     def lose_confirmations(self) -> None:

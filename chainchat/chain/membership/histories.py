@@ -28,7 +28,7 @@ class Histories(State):
         return Known(configuration.epoch, configuration.identity, self.own.committed)
 
     def _compare_held(self, sender: str, its: Known) -> Iterator[Output]:
-        """*one history*: is a newly linked node of another chain?"""
+        """*one history*."""
         if self.configuration.is_another(its.epoch, its.identity):
             yield from self.complain(
                 f"ALARM: epoch {its.epoch} has two configurations: {sender} has another"
@@ -69,7 +69,7 @@ class Histories(State):
     # --- logs, before a resume
 
     def _is_apart(self, last: EntryId) -> bool:
-        """*one history*: True if a log that ends with ``last`` is no part of this one."""
+        """*one history*: is a log that ends with ``last`` no part of this one?"""
         if last.is_beyond(self.own.last):
             return False
         return last.seq < self.own.beginning.seq or self.own.id_of(last.seq) != last
@@ -95,16 +95,12 @@ class Histories(State):
     # --- disks that were set back
 
     def _was_set_back(self, configuration: Configuration) -> bool:
-        """*not set back*: was this disk?"""
         vote = self.record.vote
         voted = vote is not None and vote.configuration == configuration
         return was_set_back(self.me.id, self.configuration, configuration, voted=voted)
 
     def _notice_older_disk(self, sender: str, pong: Pong) -> Iterator[Output]:
-        """*not set back*: was another's?
-
-        Who answers after this configuration was decided has voted for it.
-        """
+        """*not set back*: who answers after this configuration was decided has voted for it."""
         mine, its = self.configuration, pong.configuration
         voted = pong.voted == mine.epoch
         late = pong.answers == self.me.life and pong.nonce >= self._first_ping

@@ -36,7 +36,6 @@ class Joining(Deciding):
         return extended(base, free, asked, self._turned_down)
 
     def _withdraw(self, now: float) -> None:
-        """Give up a join that takes too long, for another learner."""
         if (
             self._proposal is not None
             and change(self.configuration, self._proposal.configuration) is Change.JOIN

@@ -1,7 +1,7 @@
 """Membership: how one configuration follows another.
 
 A node proposes the next configuration, the members that stay vote for it, and the proposer's write
-of it is the decision. There are four changes:
+is the decision. There are four changes:
 
 - *shrink*: the chain goes on without members that are dead or silent (a splice);
 - *join*: a learner that holds the whole log becomes the new tail (the chain is extended);
@@ -32,12 +32,12 @@ Received = Ping | Pong | Propose | Voted | Decided | Abort | Declined
 
 
 class Membership(Proposing):
-    """The inputs, for one life of one node."""
+    """The inputs of one life of one node."""
 
     # --- time and connections
 
     def tick(self, now: float) -> Iterator[Output]:
-        """Call this every ``Timing.tick`` seconds: pings everybody, repeats what may be lost."""
+        """Call this every ``Timing.tick`` seconds: pings, repeats what may be lost."""
         self._notice_pause(now)
         if self._began is None:
             self._began = now
@@ -96,7 +96,7 @@ class Membership(Proposing):
             yield self._save(vote=None)
 
     def unlinked(self, position: str) -> None:
-        """This proves nothing."""
+        """The connection ended, which proves nothing."""
         self._presence.unlinked(position)
         if position not in {*self.founding, *self._known, *self.configuration.positions}:
             self._presence.forget(position)
@@ -105,7 +105,7 @@ class Membership(Proposing):
     def refused(self, position: str, host: str, port: int, now: float) -> Iterator[Output]:
         """A port that may be ``position``'s refused a connection.
 
-        *source*: the member is dead if it is its own, this node has reached exactly that life
+        *source*: the member is dead if the port is its own, this node has reached exactly that life
         there, and their connection ended. Otherwise, a stranger or a firewall may be at work.
         """
         self._notice_pause(now)
@@ -126,7 +126,7 @@ class Membership(Proposing):
     # --- messages
 
     def receive(self, sender: str, message: Received, now: float) -> Iterator[Output]:
-        """Act on a message."""
+        """Take in a message."""
         self._notice_pause(now)
         match message:
             case Ping():
@@ -164,7 +164,7 @@ class Membership(Proposing):
         yield from self._act(now)
 
     def _learn(self, configuration: Configuration, now: float) -> Iterator[Output]:
-        """*newest*: go on to what was decided."""
+        """*newest*."""
         mine = self.configuration
         if configuration.epoch == mine.epoch and configuration != mine:
             yield from self.complain(

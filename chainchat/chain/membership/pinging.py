@@ -53,7 +53,6 @@ class Pinging(Histories):
         return self.configuration.has(member.life) or self._presence.link(sender) == member
 
     def _confirms(self, ping: Ping) -> bool:
-        """See ``Pong``."""
         if self.status is not Status.ACTIVE:
             return False
         epoch = self.configuration.epoch
@@ -91,7 +90,6 @@ class Pinging(Histories):
         self._excuse_silence(now)
 
     def _excuse_silence(self, now: float) -> None:
-        """What a paused node missed is nobody's silence."""
         before, self._busy = self._busy, now
         if before is not None:
             missed = now - before - self._timing.pause
@@ -130,7 +128,7 @@ class Pinging(Histories):
         return f"this machine's clock is {abs(ahead):.1f} s {how} those of the others"
 
     def time(self, now: float) -> int:
-        """For an entry of this head, UTC milliseconds."""
+        """For this head's entry, UTC milliseconds."""
         return self.clocks.time(self._other_lives, now, self._wall())
 
     @property

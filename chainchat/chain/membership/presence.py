@@ -1,6 +1,6 @@
-"""The newest from each position, member or not.
+"""The newest from each position, member or not: whom to ask, let in and show.
 
-It tells whom to ask, let in and show; ``evidence``, of lives, tells whom to exclude.
+``evidence``, of lives, tells whom to exclude.
 """
 
 from collections.abc import Iterable
@@ -11,7 +11,7 @@ from chainchat.chain.timing import Timing
 
 
 class Presence:
-    """Around one life of one node."""
+    """The positions around one life of one node."""
 
     def __init__(self, timing: Timing) -> None:
         self._timing = timing
@@ -28,11 +28,11 @@ class Presence:
         self._pongs.pop(position, None)
 
     def unlinked(self, position: str) -> None:
-        """It ended."""
+        """The connection ended."""
         self._links.pop(position, None)
 
     def forget(self, position: str) -> None:
-        """Nobody knows this position."""
+        """Nobody knows it."""
         self._pongs.pop(position, None)
         self._pinged.pop(position, None)
         self._met.discard(position)

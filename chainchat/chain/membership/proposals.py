@@ -9,7 +9,7 @@ from chainchat.chain.messages import Pong
 
 
 def shrunk(base: Configuration, me: Member, evidence: Evidence, now: float) -> Configuration | None:
-    """Without those that may be excluded, if ``me`` is to propose that (rule 4)."""
+    """The chain without those that may be excluded, if ``me`` is to propose it (rule 4)."""
     out = [m for m in base.members if m != me and evidence.may_exclude(m.life, now)]
     stay = tuple(member for member in base.members if member not in out)
     if not out or stay[0].life != me.life:
@@ -22,7 +22,7 @@ def shrunk(base: Configuration, me: Member, evidence: Evidence, now: float) -> C
 
 
 Replaces = Callable[[Member, Member], bool]
-"""True if the second is a known later life of the first (rule 11)."""
+"""Is the second a known later life of the first (rule 11)?"""
 
 
 def resumed(
@@ -64,7 +64,7 @@ def extended(
     asked: Collection[Member],
     last_choice: Member | None,
 ) -> Configuration | None:
-    """With a learner that has caught up as the new tail (rule 10).
+    """The chain with a learner that has caught up as the new tail (rule 10).
 
     Args:
         asked: learners proposed already.

@@ -30,18 +30,18 @@ class Sealing(Struct, frozen=True):
 
 
 class Patience:
-    """A tail's with each learner, in one configuration."""
+    """How long a tail waits for each learner, in one configuration."""
 
     def __init__(self, timing: Timing) -> None:
         self._timing = timing
         self._seconds: dict[str, float] = {}
 
     def seconds(self, position: str) -> float:
-        """How long the next seal may last."""
+        """For a learner that has nearly everything."""
         return self._seconds.get(position, self._timing.first_seal)
 
     def grows(self, position: str) -> None:
-        """The next seal is twice as long."""
+        """Wait twice as long next time."""
         twice = 2 * self.seconds(position)
         self._seconds[position] = min(twice, self._timing.longest_seal)
 

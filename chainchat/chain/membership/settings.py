@@ -9,7 +9,7 @@ from chainchat.chain.membership.departures import FREE, LONGEST_PAUSE
 
 
 class ChainSettings(Struct, frozen=True):
-    """Of one chain.
+    """The settings of a chain.
 
     Attributes:
         founding: positions, in order.

@@ -21,7 +21,6 @@ class Voting(Joining):
     """Considers proposals."""
 
     def _consider(self, sender: str, proposal: Propose, now: float) -> Iterator[Output]:
-        """Vote, if the base is the configuration here and there is no objection."""
         vote, held = proposal.vote, self.record.vote
         if self._older or sender != vote.proposer.position:
             return
@@ -76,7 +75,7 @@ class Voting(Joining):
         yield from self._send_vote(vote)
 
     def _send_vote(self, vote: Vote) -> Iterator[Output]:
-        """*source*: to the proposer or its later life, not to a copy of its disk."""
+        """*source*: to the proposer or its later life, no copy of its disk."""
         if self._speaks_for(vote.proposer):
             yield Send(vote.proposer.position, Voted(self.me, vote, self.own.last))
 
@@ -88,7 +87,6 @@ class Voting(Joining):
     # --- the judgement
 
     def _objection(self, vote: Vote, kind: Change | None, now: float) -> str:
-        """Why this node cannot vote for it, or empty."""
         proposed, base = vote.configuration, self.configuration
         if self.me not in proposed.members:
             return "it does not list this life of this node"

@@ -23,7 +23,7 @@ class Whereabouts:
         self._reached: dict[str, dict[Address, Life]] = {}
 
     def reached(self, position: str, address: Address, life: Life) -> Life | None:
-        """``life`` answered; returns who did before."""
+        """``life`` answered at ``address``; returns who did before."""
         known = self._reached.setdefault(position, {})
         before = known.pop(address, None)
         known[address] = life
@@ -32,7 +32,7 @@ class Whereabouts:
         return before
 
     def forget(self, position: str) -> None:
-        """Nobody knows this position."""
+        """Nobody knows it."""
         self._reached.pop(position, None)
 
     def is_at_home(self, member: Member) -> bool:

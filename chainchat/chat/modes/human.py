@@ -100,7 +100,7 @@ class Human(Mode):
     def precedes_secret(self, line: Line, *, logged_in: bool) -> bool:
         """True of ``/password``; before the login, of what may be a name.
 
-        Not of TOO_LONG: it may be HTTP's, as the next line shows (``is_http``).
+        Not of TOO_LONG: it may be HTTP's (``is_http``), as the next line shows.
         """
         if line is TOO_LONG:
             return False
@@ -161,7 +161,6 @@ class Human(Mode):
 
 @lru_cache(maxsize=64)  # nearly all messages of a turn are of one minute
 def _clock(minute: int) -> str:
-    """``14:03``, from a minute since 1970."""
     hours, minutes = divmod(minute % _MINUTES_OF_DAY, 60)
     return f"{hours:02}:{minutes:02}"
 

@@ -21,7 +21,7 @@ _EPOCH = datetime.datetime(1970, 1, 1)  # UTC, like every time here
 
 @lru_cache(maxsize=256)
 def _second(seconds: int) -> str:
-    """``2026-11-22T11:03:07``; cached: a turn's messages have one time."""
+    """Cached: a turn's messages have one time."""
     return (_EPOCH + datetime.timedelta(seconds=seconds)).isoformat()
 
 
@@ -129,4 +129,3 @@ class Machine(Mode):
 
 
 MACHINE = Machine()
-"""Shared: a mode has no state."""

@@ -34,14 +34,14 @@ class ChatMessage(Struct, frozen=True):
 
 
 class ChainView(Struct, frozen=True):
-    """What ``/chain`` shows: one node's view, in positions.
+    """What ``/chain`` shows: one node's view.
 
     Attributes:
-        members: in chain order.
+        members: positions in chain order.
         node: whose view it is.
         role: ``head``, ``middle``, ``tail``, ``only``, or why it has none.
         committed: the newest id on every member's disk.
-        away: those that the node cannot reach.
+        away: positions that the node cannot reach.
     """
 
     epoch: int
@@ -81,7 +81,7 @@ class Mode(Protocol):
 
         Args:
             node: the position that answers.
-            max_line: octets of a client's longest line.
+            max_line: most octets of a client's line.
             nodes: each one's ``host:port``.
             sessions: at this node, the client's own included.
         """
@@ -89,17 +89,17 @@ class Mode(Protocol):
     def parse(self, line: str, *, logged_in: bool) -> tuple[str, Request]:
         """The tag (empty in human mode) and the request of a clean, non-empty line.
 
-        Before ``logged_in``, a person's line is the login.
+        A person's, before ``logged_in``, is the login.
 
         Raises:
-            RefusedError: it is no request.
+            RefusedError: it is none.
         """
 
     def leading_messages(self, lines: Sequence[Line]) -> list[tuple[str, Say]]:
         """Tags and requests of the first lines, while these say something: one command."""
 
     def tag_of(self, line: Line) -> str:
-        """The tag of an unreadable line, or NO_TAG."""
+        """Of an unreadable line; NO_TAG if it has none."""
 
     def may_be_answered_at_once(self, line: bytes) -> bool:
         """True if the node may answer by itself."""
@@ -116,13 +116,13 @@ class Mode(Protocol):
         """A RESUME was done; ``token``: for the next one."""
 
     def question(self, text: str) -> str:
-        """Asks a client."""
+        """What a client is asked."""
 
     def told(self, tag: str, words: str) -> str:
         """Another request was done; its answer is ``words``."""
 
     def invited(self, tag: str, name: str, password: str, *, once: bool) -> str:
-        """The account has this password now; ``once``: to choose another."""
+        """The account has this password now; ``once``: only to choose another."""
 
     def precedes_secret(
         self,
@@ -146,11 +146,11 @@ class Mode(Protocol):
         """A message is on every member's disk as ``id``; ``again``: it already was."""
 
     def all_sent(self, tags: Sequence[str], ids: Sequence[int]) -> list[str]:
-        """Many messages are, for the first time."""
+        """The same of many messages, all new."""
         return [self.sent(tag, id_, again=False) for tag, id_ in zip(tags, ids, strict=True)]
 
     def done(self, tag: str, text: str) -> str:
-        """Another request was done; ``text`` tells a person what."""
+        """Another request was done; ``text`` tells a person which."""
 
     def refused(self, tag: str, code: Code, text: str, *, again: bool = False) -> str:
         """A request was refused; ``again``: it already was."""
@@ -178,7 +178,7 @@ class Mode(Protocol):
         """A push to the account ``viewer``."""
 
     def day(self, time: int) -> str | None:
-        """Goes before the first message of another UTC day, if any."""
+        """The line before the first message of another UTC day, if any."""
 
     def notice(self, code: str, text: str, **values: str) -> str:
         """``text`` is for people, ``code`` and ``values`` for programs."""

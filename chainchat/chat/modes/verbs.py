@@ -121,7 +121,7 @@ def _send(rest: str) -> Request | None:
 
 
 def _said(number: str, to: str, text: str) -> Say | None:
-    """None if the number is none. So is 0: in a Say, it stands for "no number"."""
+    """None if the number is none; so is 0, which means "no number" in a Say."""
     value = int(number)
     if not 0 < value <= LARGEST:
         return None
@@ -224,7 +224,7 @@ def tagged(line: str, example: str) -> tuple[str, str, str]:
 
 
 def _messages_together(lines: Sequence[Line]) -> list[tuple[str, Say]]:
-    """The requests, if all lines are valid SENDs in printable ASCII; else none."""
+    """The requests, if all are valid SENDs in printable ASCII; else none."""
     together = clean_together(lines)
     parts = _SEND_LINES.findall(together) if together else ()
     if len(parts) != len(lines):
