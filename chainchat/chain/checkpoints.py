@@ -1,7 +1,7 @@
 """Checkpoints as the protocol sees them: opaque rows as of some entry, which a node can copy.
 
-Whoever has one needs no entry before it: a log may lose its beginning, and a node that lacks much
-copies a checkpoint and only what follows it.
+Whoever has one needs no entry before it: a log may lose its beginning, and who lacks much copies a
+checkpoint and only what follows it.
 """
 
 from typing import Annotated
@@ -15,7 +15,7 @@ RECORDS, INDEX = 0, 1
 """Tables: the application's state, and what finds its messages."""
 
 INDEXED_OCTETS = 16
-"""Of a message, in the index."""
+"""Of one message."""
 
 StoredKey = Annotated[int, Meta(ge=-1, lt=2**62)]
 
@@ -26,7 +26,7 @@ START: Place = (0, -1, -1)
 
 
 class Row(Struct, frozen=True, array_like=True, gc=False):
-    """One row; the chain does not look into ``data``."""
+    """The chain does not look into ``data``."""
 
     table: Number
     key: StoredKey
@@ -44,7 +44,7 @@ class Offered(Struct, frozen=True):
 
     Attributes:
         beginning: the entry before the log's first.
-        head: what the application stores besides its records; begins with a digest of all.
+        head: what is stored besides the records; begins with a digest of all.
     """
 
     checkpoint: EntryId

@@ -11,7 +11,7 @@ from msgspec import Meta, Struct
 IDENTITY_BITS = 53
 
 MAX_MEMBERS = 3
-"""The rules of membership were checked for chains of one to three."""
+"""The rules were checked for one to three."""
 
 MOST = 2**53
 
@@ -20,7 +20,7 @@ Number = Annotated[int, Meta(ge=0, le=MOST)]
 Port = Annotated[int, Meta(ge=0, le=65_535)]
 
 Name = Annotated[str, Meta(max_length=64)]
-"""A position, the id of a node's data, a host or an origin."""
+"""A position, a node's id, a host or an origin."""
 
 Address = tuple[str, int]
 
@@ -127,7 +127,7 @@ class Configuration(Struct, frozen=True):
         return False
 
     def has_node(self, node_id: str) -> bool:
-        """True if some life of it is."""
+        """True if some life of it is a member."""
         return any(member.id == node_id for member in self.members)
 
     def role(self, position: str) -> Role | None:
@@ -164,7 +164,7 @@ class Configuration(Struct, frozen=True):
         return type(self)(self.epoch + 1, members, why)
 
     def is_another(self, epoch: int, identity: int) -> bool:
-        """True for another chain's of this epoch."""
+        """True for another chain's configuration of this epoch."""
         return epoch == self.epoch and identity != self.identity
 
     def __str__(self) -> str:

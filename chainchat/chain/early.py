@@ -19,7 +19,7 @@ MOST_OCTETS = 8_000_000
 """Of one sender; no honest node reaches this."""
 
 OVERHEAD = 500
-"""Octets of memory for a message or entry, besides its content."""
+"""Memory of a message or entry besides its content, in octets."""
 
 
 class EarlyMessages:

@@ -44,8 +44,8 @@ class Entry(Struct, frozen=True, array_like=True, gc=False):
 
     Attributes:
         seq: the last of its ``span`` sequence numbers, one for each message in it.
-        epoch: in which the head numbered it.
-        origin: where a client made the request (``Member.origin``).
+        epoch: in which it was numbered.
+        origin: where the request was made (``Member.origin``).
         number: of the request at its origin, contiguous from 1.
         time: the head's UTC milliseconds; never falls.
         command: opaque to the chain.

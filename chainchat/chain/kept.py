@@ -15,7 +15,7 @@ def check(log: Log, committed: int, cut: Cut, source: str | None) -> None:
     """Check a cut.
 
     Raises:
-        DivergenceError: it would take that away.
+        DivergenceError: it would remove what is committed here.
     """
     after, last = cut.after, log.last
     if after < committed:

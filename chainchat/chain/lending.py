@@ -17,7 +17,7 @@ from chainchat.chain.messages import Copied, Differs, Fetch, FetchRows, Offer, R
 
 
 class Answering(Struct):
-    """An answer on its way, with ``room`` for more octets."""
+    """An answer on its way; ``room``: for more octets."""
 
     fetch: Fetch
     sent: EntryId
@@ -55,7 +55,7 @@ class Sponsor:
         self._needs: dict[str, int] = {}
         """After which entry each position needs the log."""
         self._lent: dict[str, float] = {}
-        """When the checkpoint's learners last asked, in monotonic seconds."""
+        """When learners last asked for the checkpoint, in monotonic seconds."""
 
     def adopt(self) -> None:
         """Forget all questions: learners ask again."""

@@ -59,11 +59,11 @@ class Log(Protocol):
 
     @property
     def committed(self) -> int:
-        """Up to where the log is, by the disk's word."""
+        """How far the log is committed, by the disk's word."""
 
     @property
     def staged(self) -> Staged | None:
-        """How far a copy of a checkpoint has come."""
+        """How far a checkpoint's copy has come."""
 
     def offered(self) -> Offered | None:
         """The newest finished checkpoint."""
@@ -124,7 +124,7 @@ def newest_not_after(log: Log, limit: EntryId) -> EntryId | None:
 
 
 def older_than(log: Log, newest: EntryId) -> tuple[EntryId, ...]:
-    """Earlier entries, each about twice as far back as the last."""
+    """Earlier entries, each about twice as far back."""
     found, back, least = [], 1, log.beginning.seq
     while newest.seq - back > least:
         found.append(_held_at(log, log.end_before(newest.seq - back)))
@@ -135,7 +135,7 @@ def older_than(log: Log, newest: EntryId) -> tuple[EntryId, ...]:
 
 
 def newest_common(log: Log, theirs: Iterable[EntryId]) -> tuple[EntryId, EntryId | None]:
-    """Of ``theirs`` (newest first), the newest held here, and the oldest lacking."""
+    """The newest of ``theirs`` (newest first) that this log holds, and the oldest that it lacks."""
     apart = None
     for entry in theirs:
         if log.id_of(entry.seq) == entry:

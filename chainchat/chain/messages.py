@@ -12,7 +12,7 @@ from chainchat.chain.configuration import MOST, Configuration, Member, Name, Num
 from chainchat.chain.entries import UNDECODABLE, Entry, EntryId, Submission, digest_after
 
 MAX_FRAME = 60_000
-"""Octets of an encoded message; an AMP value holds 65,535."""
+"""Encoded octets; an AMP value holds 65,535."""
 
 Text = Annotated[str, Meta(max_length=2_000)]
 
@@ -52,7 +52,7 @@ class Ack(Struct, frozen=True):
 
 
 class Holding(Struct, frozen=True):
-    """Successor to predecessor: my log ends with ``last``; send what follows."""
+    """Successor to predecessor: send what follows ``last``, my newest entry."""
 
     epoch: Number
     last: EntryId
@@ -78,7 +78,7 @@ class Answer(Struct, frozen=True):
 
 
 class StateDigest(Struct, frozen=True):
-    """Predecessor to successor: that of my state as of ``seq``."""
+    """Predecessor to successor: my state's as of ``seq``."""
 
     epoch: Number
     seq: Number
@@ -234,7 +234,7 @@ class Copied(Struct, frozen=True):
 
 
 class Synced(Struct, frozen=True):
-    """Learner to tail: my disk's log ends with this entry, and stays so until you decide."""
+    """Learner to tail: my disk's log ends so, and will until you decide."""
 
     epoch: Number
     learner: Member
@@ -247,7 +247,7 @@ class Offer(Struct, frozen=True):
 
     Attributes:
         beginning, head: as in ``Offered``.
-        common: the tail holds the entry that the learner has named.
+        common: the tail holds the learner's entry.
     """
 
     epoch: Number
@@ -317,7 +317,7 @@ _decoders = {name: msgpack.Decoder(kind) for name, kind in KINDS.items()}
 
 
 class BadMessageError(ValueError):
-    """A peer sent what no node of this protocol version sends."""
+    """A peer sent what no node sends."""
 
 
 def speaker(message: Message) -> Member | None:
@@ -395,7 +395,7 @@ def decode(kind: str, body: bytes) -> Message:
     """From kind and body.
 
     Raises:
-        BadMessageError: a kind, body or content that no node sends.
+        BadMessageError: no node sends such.
     """
     decoder = _decoders.get(kind)
     if decoder is None:

@@ -56,8 +56,7 @@ class _Asked(Struct):
 class Reads:
     """One node's questions and, at the tail, those of all.
 
-    Until it is answered, a question goes to every new tail and on every new connection (but *not
-    again*).
+    An unanswered question goes to every new tail, and on every new connection (but *not again*).
     """
 
     def __init__(
@@ -104,7 +103,7 @@ class Reads:
         return self._numbered
 
     def adopt(self, configuration: Configuration) -> None:
-        """Go on in another, once ``active``."""
+        """Go on in another configuration, once ``active``."""
         self._configuration = configuration
         self.active = False
         self._queue.clear()

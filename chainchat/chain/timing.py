@@ -6,7 +6,7 @@ Safety rests on ``FRESH``: less than 1, see ``membership.evidence``.
 PINGS_PER_SUSPICION = 10
 
 FRESH = 0.75
-"""How long a confirmation counts; leaves 14 % for clocks that drift apart."""
+"""A confirmation counts so long; leaves 14 % for clocks that drift apart."""
 
 JOIN_PATIENCE = 1.0
 """For a join."""
@@ -18,7 +18,7 @@ JOIN_PAUSE = 1 / 4
 """After a decline, until the next proposal."""
 
 JOIN_PAUSE_PER_SEAL = 4.0
-"""Longer by this for each second that writes have waited."""
+"""More for each second that writes have waited."""
 
 ASK_AGAIN, LONGEST_PATIENCE = 0.5, 4.0
 """A learner waits before it asks again: at first, at most.

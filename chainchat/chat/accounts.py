@@ -23,7 +23,7 @@ class Verifier(Struct, frozen=True, array_like=True, gc=False):
     Attributes:
         iterations: of PBKDF2.
         set_by: id of the entry that set it; tells the account's verifiers apart.
-        once: somebody else has made the password: it admits only to set another.
+        once: it admits only to set another: somebody else has made the password.
     """
 
     salt: bytes
@@ -42,7 +42,7 @@ class Account(Struct, array_like=True, gc=False):
         name: as first written.
         seen: the read mark.
         session: empty if away.
-        token: SHA-256 of what may resume, or empty.
+        token: SHA-256; empty if none may resume.
         record: number of its record's first account.
         outdated: the highest SEND number of its forgotten programs.
         role: an operator always has a password.
@@ -138,7 +138,7 @@ class AccountRecords:
     # --- snapshots
 
     def snapshot(self, seq: int) -> Iterator[Record]:
-        """The records changed since the last snapshot, as they are now."""
+        """The records changed since the last one, as they are now."""
         assert not self._unwritten
         self._snapshot_at = seq
         self._unwritten, self._changed = self._changed, set()

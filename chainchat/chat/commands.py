@@ -15,10 +15,10 @@ from msgspec import Struct, msgpack
 from chainchat.chat.accounts import Role, Verifier
 
 UNKNOWN = -1
-"""Instead of an account number: look the name up when the command is applied."""
+"""For an account number: look the name up when the command is applied."""
 
 TO_EVERYBODY = 0
-"""Instead of a recipient's account number: a broadcast."""
+"""For a recipient's account number: a broadcast."""
 
 
 class Command(Struct, frozen=True, array_like=True, tag=True, gc=False):
@@ -52,7 +52,7 @@ class Login(Command, frozen=True, array_like=True, tag="login", gc=False):
 class Resume(Command, frozen=True, array_like=True, tag="resume", gc=False):
     """Open ``session`` in place of the account's last one.
 
-    ``token``, ``next_token``: SHA-256; the latter empty to leave the token.
+    ``token``, ``next_token``: SHA-256; no ``next_token`` leaves the token.
     """
 
     session: str
@@ -106,7 +106,7 @@ class SetSecret(Command, frozen=True, array_like=True, tag="secret", gc=False):
 
     Attributes:
         session: the account's own; empty before the login, when ``checked`` proves the right.
-        verifier: of the new password (``set_by`` is set when applied); None: remove it.
+        verifier: without ``set_by``, which is set when applied; None: remove the password.
     """
 
     session: str
@@ -161,9 +161,9 @@ class End(Command, frozen=True, array_like=True, tag="end", gc=False):
 
 
 class Logout(Command, frozen=True, array_like=True, tag="logout", gc=False):
-    """End ``session`` and its token; ``seen``: as in End.
+    """End ``session`` and its token; ``finished``: also forget that program.
 
-    ``finished``: the program to forget, which repeats nothing any more.
+    ``seen``: the read mark, 0 to leave it.
     """
 
     session: str

@@ -20,7 +20,7 @@ def skeleton_of(name: str) -> str:
 
 
 SERVERS_WORDS = frozenset(map(skeleton_of, ("you", "everybody", "server", "system")))
-"""Of what the server calls itself and whom it speaks to."""
+"""What the server calls itself and whom it speaks to."""
 
 
 def is_servers_word(name: str, positions: Iterable[str]) -> bool:

@@ -17,7 +17,7 @@ class SortedNames:
         *,
         key: Callable[[str], str] | None = None,
     ) -> None:
-        """A ``part`` of twice as many strings is split."""
+        """Parts have about ``part`` strings; one of twice as many is split."""
         self._key = key
         ordered = sorted(names, key=key)
         parts = [ordered[start : start + part] for start in range(0, len(ordered), part)]

@@ -9,14 +9,14 @@ from chainchat.chat.refusals import Code
 
 
 class Accepted(Struct, frozen=True, gc=False):
-    """Done; ``id``: the message's or entry's. ``again``: it was done before."""
+    """Done; ``id``: the message's or entry's; ``again``: it was done before."""
 
     id: int
     again: bool = False
 
 
 class Refused(Struct, frozen=True):
-    """The answer no; ``again``: as before. ``about``: a name for the text."""
+    """Refused; ``again``: it was before; ``about``: a name for the text."""
 
     code: Code
     about: str = ""
@@ -71,7 +71,7 @@ class Left(Struct, frozen=True):
     Attributes:
         reason: ``ended``, ``logout``, ``moved``, ``deleted``, ``kicked``, ``reset`` or ``lost``
             (with its node).
-        by: whose order it was; empty for a node's owner.
+        by: who ordered it; empty for a node's owner.
     """
 
     account: int
@@ -84,7 +84,7 @@ class Left(Struct, frozen=True):
 class Held(Struct, frozen=True):
     """Somebody else wants the name that ``session`` holds.
 
-    ``silent``: its connection's seconds of silence; -1 if unknown, None if nobody has looked yet.
+    ``silent``: seconds of its connection's silence; -1 if unknown, None if nobody has looked yet.
     """
 
     session: str
@@ -118,7 +118,7 @@ Event = Joined | Left | Held
 
 
 class Outcome(Struct, frozen=True):
-    """The outcome of an entry.
+    """What applying an entry gave.
 
     Attributes:
         results: for whoever asked, one for each sequence number; none: no effect.

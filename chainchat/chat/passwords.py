@@ -19,7 +19,7 @@ def checked_password(text: str) -> str:
     """A new password, as it is hashed.
 
     Raises:
-        RefusedError: 522, never with it.
+        RefusedError: 522; it never shows the password.
     """
     try:
         password = prepared(text)

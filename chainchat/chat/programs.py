@@ -117,7 +117,7 @@ class Program:
         return records
 
     def written_keys(self) -> list[int]:
-        """Keys of the last snapshot's records that were not replaced since."""
+        """Keys of the last snapshot's records, not replaced since."""
         first = max(0, self.written - self._bounds.records_of_program + 1)
         return [self._key(index) for index in range(first, self.written + 1)]
 
@@ -161,7 +161,7 @@ class Programs:
     """All programs, and their records."""
 
     def __init__(self, bounds: Bounds, outdated: Callable[[int, int], None]) -> None:
-        """``outdated`` gets an account and the highest number of its forgotten program."""
+        """``outdated`` gets account and highest number of a forgotten program."""
         self._bounds = bounds
         self._most_sends = bounds.records_of_program * bounds.sends_in_record
         self._outdated = outdated
@@ -172,7 +172,7 @@ class Programs:
         self._cost = 0
         self._changed: set[int] = set()
         self._gone: list[int] = []
-        """Keys of records dropped since the last snapshot."""
+        """Keys of dropped records."""
         self._unwritten: set[int] = set()
         """Those whose records the snapshot has yet to write."""
         self._before: dict[int, list[Record]] = {}
@@ -289,7 +289,7 @@ class Programs:
     # --- snapshots
 
     def snapshot(self) -> Iterator[Record]:
-        """The records changed since the last snapshot, as they are now."""
+        """The records changed since the last one, as they are now."""
         assert not self._unwritten
         self._unwritten, self._changed = self._changed, set()
         gone, self._gone = self._gone, []

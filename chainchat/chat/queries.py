@@ -31,13 +31,13 @@ SCANNED_AT_ONCE = 32
 """Names matched between two looks at the clock."""
 
 PATTERN_SECONDS = 2.0
-"""Of work for one pattern, over all pages."""
+"""Of work, over all pages."""
 
 PATTERN_OCTETS = 256
 r"""RE2 reads one in at most 6 ms, for 85 classes like ``\pL``."""
 
 PATTERN_INSTRUCTIONS = 400
-r"""When compiled: ``al`` has 6, ``.{1,32}$`` 290, ``\\pL`` 1,200.
+r"""When compiled: ``al`` has 6, ``.{1,32}$`` 290, ``\pL`` 1,200.
 
 The worst found need 95 µs for a name of 32 octets, most 2 µs.
 """
@@ -47,7 +47,7 @@ PATTERN_MEMORY = 1 << 18
 
 
 class Accounts(Struct, frozen=True, tag=True):
-    """Names of accounts after ``after`` that begin with a match of ``pattern``.
+    """Names after ``after`` that begin with a match of ``pattern``.
 
     ``spent``: seconds of work on earlier pages.
     """
@@ -58,7 +58,7 @@ class Accounts(Struct, frozen=True, tag=True):
 
 
 class Present(Struct, frozen=True, tag=True):
-    """Names of the accounts that are on, after ``after``."""
+    """Names of those who are on, after ``after``."""
 
     after: str = ""
 
@@ -71,7 +71,7 @@ class Recent(Struct, frozen=True, tag=True):
 
 
 class Later(Struct, frozen=True, tag=True):
-    """The oldest ``count`` of these above the id ``after``."""
+    """The oldest ``count`` such messages above the id ``after``."""
 
     account: int
     after: int
@@ -86,7 +86,7 @@ class Page(Struct, frozen=True):
 
     Attributes:
         more: the query for the next page.
-        refused: why the answer ends here.
+        refused: why it ends here.
         removed: set if messages asked for may be gone.
     """
 
@@ -98,7 +98,7 @@ class Page(Struct, frozen=True):
 
 
 GIVEN_UP = Page(refused=Code.TAIL_LOST)
-"""For a query whose tail is gone, and which is not asked again."""
+"""The tail is gone, and no other is asked."""
 
 
 class Budget(Protocol):
@@ -148,7 +148,7 @@ def asker_chooses_price(query: Query) -> bool:
 
 
 def answer(query: Query, state: ChatState, messages: Messages, budget: Budget) -> Page:
-    """Answer with a page, from the committed state.
+    """Give a page, from the committed state.
 
     Raises:
         RefusedError: 531, only the asker's RE2 takes the pattern.

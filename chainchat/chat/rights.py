@@ -1,6 +1,6 @@
-"""Rights: what a command may do. Only it and accounts decide, so every node decides alike.
+"""Rights: what a command may do. Only command and accounts decide: every node decides alike.
 
-An account of None: there is none of the command's name (any more).
+An account of None: nobody has the command's name now.
 """
 
 from chainchat.chat import commands

@@ -1,7 +1,7 @@
 """Messages, and the SENDs of programs.
 
 *once per program*: a SEND number is applied once. Repeated, it gives the same result, or is refused
-if that is forgotten (see ``programs``).
+if that is forgotten (``programs``).
 """
 
 from collections.abc import Callable

@@ -1,6 +1,6 @@
 """SCRAM-SHA-256: how a password is kept, and how a program proves that it knows it.
 
-RFC 5802 and RFC 7677, without channel binding. The chain keeps a ``Verifier``, no password::
+RFC 5802 and RFC 7677, without channel binding. The chain keeps a ``Verifier``, never the password::
 
     SaltedPassword = PBKDF2(password, salt, iterations)      slow on purpose: ``salted``
     ClientKey = HMAC(SaltedPassword, "Client Key")           StoredKey = SHA-256(ClientKey)
@@ -89,7 +89,7 @@ def prepared(text: str) -> str:
 
 
 def salted(password: str, salt: bytes, iterations: int) -> bytes:
-    """SaltedPassword of a prepared password; takes 0.2 ms for 1,000 iterations."""
+    """SaltedPassword of a prepared password; 0.2 ms for 1,000 iterations."""
     return hashlib.pbkdf2_hmac("sha256", password.encode(), salt, iterations)
 
 

@@ -113,7 +113,7 @@ class ChatState:
     # --- snapshots
 
     def snapshot(self) -> Snapshot:
-        """The changes since the last snapshot, which must be written."""
+        """The changes since the last snapshot, whose records must all have been taken."""
         records = chain(self._records.snapshot(self.applied), self._programs.snapshot())
         return Snapshot(self.applied, self._head(), self._digested(records), self._digest)
 
@@ -137,7 +137,7 @@ class ChatState:
     def restored(
         cls, head: bytes, records: Iterable[Record], bounds: Bounds = USUAL_BOUNDS
     ) -> "ChatState":
-        """The state from its snapshots' newest records, in the order of keys.
+        """From the snapshots' newest records, in the order of keys.
 
         Raises:
             msgspec.DecodeError: they are corrupt.
@@ -337,7 +337,7 @@ class ChatState:
             account.seen = seen
 
     def furthest_behind(self) -> Account | None:
-        """The account that has seen least. Takes 50 ms for a million accounts."""
+        """Who has seen least. Takes 50 ms for a million accounts."""
         return min(self.accounts.values(), key=_seen, default=None)
 
     def _forget(self, command: commands.Forget) -> None:

@@ -29,7 +29,7 @@ class Audit:
         self._refusals: Complaints[str] = Complaints(clock, MOST_ADDRESSES)
 
     def carried_out(self, command: AnyCommand, result: Result, by: str, address: str) -> None:
-        """Note what became of a command, if the audit is about such."""
+        """Note what became of a command, if this concerns the audit."""
         match command:
             case commands.Login() | commands.Resume():
                 what = f"login of {command.name}"

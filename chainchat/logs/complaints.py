@@ -18,14 +18,14 @@ class Complaints(Generic[Subject]):
     """
 
     def __init__(self, clock: Callable[[], float], most: int) -> None:
-        """``clock``: monotonic seconds; ``most``: lines in one period, and subjects remembered."""
+        """``clock``: monotonic seconds; ``most``: lines in a period, and subjects remembered."""
         self._clock = clock
         self._most = most
         self._told: OrderedDict[Subject, tuple[float, int]] = OrderedDict()
         """When it was logged last, and complaints since; oldest first."""
 
     def count(self, about: Subject) -> int:
-        """Count a complaint; returns how many came since the last line; 0: none is due."""
+        """Count a complaint; returns how many came since the last line; 0: no line is due."""
         now = self._clock()
         last, untold = self._told.get(about, (-inf, 0))
         if now - last < PERIOD:

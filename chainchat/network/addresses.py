@@ -32,7 +32,7 @@ def objection_to(host: str) -> str:
 
 
 SITE_BITS = 64
-"""Those of an IPv6 address that say whose it is."""
+"""Of an IPv6 address, those that say whose it is."""
 
 
 def site_of(host: str) -> str:

@@ -52,9 +52,9 @@ class Crowd:
         self._reactor = reactor
         self._epoll = select.epoll()
         self._descriptors: dict[int, Any] = {}
-        """By number, as ``_wanted``."""
+        """By number."""
         self._wanted: dict[int, int] = {}
-        """Events."""
+        """The events that each waits for."""
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._reactor, name)

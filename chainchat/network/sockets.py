@@ -66,7 +66,7 @@ class Writer(Protocol):
 
 @implementer(IPullProducer, IPushProducer)
 class Outlet:
-    """The ``Writer`` of a TCP connection.
+    """A TCP connection's ``Writer``.
 
     A transport asks a pull producer for more when all is sent: then nothing stands before the next
     octets.
@@ -75,7 +75,7 @@ class Outlet:
     def __init__(self, transport: Transport, full: Callable[[bool], object]) -> None:
         """Take over a new connection; only plain TCP is written to directly.
 
-        ``full`` hears True when more than ``most`` octets stand unsent, and False when none do.
+        ``full`` hears True when over ``most`` octets stand unsent, and False when none do.
         """
         self.most = FULL_OCTETS
         self.written = 0

@@ -1,4 +1,4 @@
-"""What may change from one configuration to the next, and who may go on without whom."""
+"""The changes from one configuration to the next, and who may go on without whom."""
 
 from collections.abc import Iterable
 from enum import Enum

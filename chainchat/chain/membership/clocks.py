@@ -24,7 +24,7 @@ MOST_AHEAD = 60_000
 
 
 class Difference(Struct):
-    """How far one clock is ahead: between ``low`` and ``high`` seconds, narrowed by comparisons.
+    """How far one clock is ahead, between ``low`` and ``high`` seconds, by all comparisons.
 
     ``at``: when last compared, by that clock.
     """

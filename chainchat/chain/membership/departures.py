@@ -1,6 +1,6 @@
 """How long a position that keeps falling out of the chain waits before it joins again.
 
-Departures and joins stop writes for a moment. The first ones are free, as when an operator restarts
+Departures and joins stop writes for a moment. The first are free, as when an operator restarts
 nodes one by one. Every member counts, so a new head knows what the old one knew.
 """
 

@@ -12,7 +12,7 @@ from chainchat.chain.timing import Timing
 
 
 class Known(Struct):
-    """The evidence about one life, in monotonic seconds.
+    """About one life, in monotonic seconds.
 
     Attributes:
         heard: when its last ping came.
@@ -45,7 +45,7 @@ class Evidence:
         self._nonce = first_nonce
 
     def meet(self, life: Life, now: float) -> Known:
-        """The evidence about a life; a new one counts as heard now."""
+        """A life not met yet counts as heard now."""
         known = self._known.get(life)
         if known is None:
             known = self._known[life] = Known(now)
@@ -68,7 +68,7 @@ class Evidence:
 
     @property
     def newest_nonce(self) -> int:
-        """They grow."""
+        """Nonces grow."""
         return self._nonce
 
     def heard(self, life: Life, now: float) -> None:
@@ -120,7 +120,7 @@ class Evidence:
             known.heard = min(now, known.heard + seconds)
 
     def may_exclude(self, life: Life, now: float) -> bool:
-        """True if this node may help to."""
+        """True if this node may help to exclude it."""
         return self.is_dead(life) or self.is_silent(life, now)
 
     def reason(self, life: Life, now: float) -> str:

@@ -41,7 +41,7 @@ class Histories(State):
             )
 
     def _held_in_place_of(self, theirs: EntryId) -> EntryId | None:
-        """The entry committed here in its place; ``theirs`` if nobody can tell."""
+        """What is committed here in its place; ``theirs`` if nobody can tell."""
         known = self.own.beginning.seq <= theirs.seq <= self.own.committed.seq or not theirs.seq
         return self.own.id_of(theirs.seq) if known else theirs
 

@@ -11,7 +11,7 @@ from chainchat.chain.timing import Timing
 
 
 class Presence:
-    """The positions around one life of one node."""
+    """Around one life of one node."""
 
     def __init__(self, timing: Timing) -> None:
         self._timing = timing
@@ -32,7 +32,7 @@ class Presence:
         self._links.pop(position, None)
 
     def forget(self, position: str) -> None:
-        """Nobody knows it."""
+        """Nobody knows it any more."""
         self._pongs.pop(position, None)
         self._pinged.pop(position, None)
         self._met.discard(position)

@@ -89,7 +89,7 @@ class Proposing(Voting):
     def _has_looked_around(self, now: float) -> bool:
         """True once the others could have said that they have gone on.
 
-        Even a spare may have left behind a sole member with old data.
+        Even a spare may have left behind a sole member.
         """
         late = self._began is not None and now - self._began >= self._timing.suspect_after
         return late or self._presence.has_met({*self.founding, *self._known} - {self.me.position})

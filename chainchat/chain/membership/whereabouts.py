@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from chainchat.chain.configuration import Address, Life, Member
 
 MOST_ADDRESSES = 8
-"""Of a position, which is dialled at two or three."""
+"""Of a position, dialled at two or three."""
 
 UNREACHED = "was not reached by this node yet"
 """Ends an objection that may soon be gone."""
@@ -32,7 +32,7 @@ class Whereabouts:
         return before
 
     def forget(self, position: str) -> None:
-        """Nobody knows it."""
+        """Nobody knows it any more."""
         self._reached.pop(position, None)
 
     def is_at_home(self, member: Member) -> bool:

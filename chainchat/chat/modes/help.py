@@ -11,11 +11,11 @@ VERSION = "chainchat/1"
 """A program's hello names it."""
 
 PRIVATE = ">>"
-"""Begins what is said to one account."""
+"""Says something to one account."""
 
 
 class Topic(Struct, frozen=True):
-    """A form to type, its summary, and further lines of help."""
+    """A form to type, its summary, and further lines."""
 
     form: str
     summary: str

@@ -109,7 +109,7 @@ class Human(Mode):
         return line.lstrip()[:1] != b"/"
 
     def without_secrets(self, lines: Sequence[str], *, logged_in: bool) -> list[str]:
-        """Up to the first line that asks for a password; before the login none."""
+        """Up to the first that asks for a password; before the login none."""
         if not logged_in:
             return []
         shown = list(takewhile(lambda line: not _ASKING.match(line), lines))

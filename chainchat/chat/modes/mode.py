@@ -63,7 +63,7 @@ class Mode(Protocol):
     """A grammar: ``parse`` reads requests; the others give lines, without endings.
 
     Attributes:
-        same_to_all: a broadcast is the same line for everybody.
+        same_to_all: a broadcast is one line for everybody.
         pipelines: clients tell answers apart by tags.
         acknowledges: clients say what they have read; else their machine's acknowledgement counts.
         counts_missed: missed messages that a login counts, at most.
@@ -77,29 +77,29 @@ class Mode(Protocol):
     asks: bool = False
 
     def greeting(self, node: str, max_line: int, nodes: Sequence[str], sessions: int) -> str:
-        """The answer to a ``/hello`` that chose this mode.
+        """Answers a ``/hello`` that chose this mode.
 
         Args:
             node: the position that answers.
             max_line: most octets of a client's line.
             nodes: each one's ``host:port``.
-            sessions: at this node, the client's own included.
+            sessions: here, the client's own included.
         """
 
     def parse(self, line: str, *, logged_in: bool) -> tuple[str, Request]:
         """The tag (empty in human mode) and the request of a clean, non-empty line.
 
-        A person's, before ``logged_in``, is the login.
+        Before ``logged_in``, a person's line is the login.
 
         Raises:
-            RefusedError: it is none.
+            RefusedError: it is no request.
         """
 
     def leading_messages(self, lines: Sequence[Line]) -> list[tuple[str, Say]]:
-        """Tags and requests of the first lines, while these say something: one command."""
+        """Tags and requests of the first lines, while they say something: one command."""
 
     def tag_of(self, line: Line) -> str:
-        """Of an unreadable line; NO_TAG if it has none."""
+        """The tag of an unreadable line, or NO_TAG."""
 
     def may_be_answered_at_once(self, line: bytes) -> bool:
         """True if the node may answer by itself."""
@@ -139,7 +139,7 @@ class Mode(Protocol):
         *,
         logged_in: bool,  # noqa: ARG002
     ) -> list[str]:
-        """A client's unheard lines, without what may be a password, a token or a proof."""
+        """A client's unheard lines, without what may be a password, token or proof."""
         return []
 
     def sent(self, tag: str, id: int, *, again: bool) -> str:  # noqa: A002 - the protocol's word

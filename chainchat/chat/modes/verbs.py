@@ -42,7 +42,7 @@ SALTS = range(8, 65)
 """In octets."""
 
 LARGEST = 2**63 - 1
-"""Of the numbers and ids: a signed 64-bit integer."""
+"""Of numbers and ids: a signed 64-bit integer."""
 
 READ_AT_ONCE = 32
 """Lines read as SENDs together; if one is none, each alone."""
@@ -270,7 +270,7 @@ def request_of(line: str) -> tuple[str, Request]:
 
 
 def leading_messages(lines: Sequence[Line]) -> list[tuple[str, Say]]:
-    """The first lines' requests, while they are valid SENDs."""
+    """The first lines' requests, while they are SENDs."""
     sends: list[tuple[str, Say]] = []
     # Look at the first line alone: if it is no SEND, the others' turn has not come.
     for start, end in pairwise([0, *range(1, len(lines), READ_AT_ONCE), len(lines)]):
