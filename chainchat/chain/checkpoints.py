@@ -1,7 +1,7 @@
 """Checkpoints as the protocol sees them: opaque rows as of some entry, which a node can copy.
 
-Whoever has one needs no entry before it: a log may lose its beginning, and a node that lacks much
-copies a checkpoint and only the entries after it.
+Whoever has one needs no entry before it: a log may lose its beginning, and who lacks much copies a
+checkpoint and only what follows it.
 """
 
 from typing import Annotated
@@ -12,21 +12,21 @@ from chainchat.chain.configuration import Number
 from chainchat.chain.entries import EntryId
 
 RECORDS, INDEX = 0, 1
-"""The tables of a checkpoint: the application's state, and what finds its messages."""
+"""Tables: the application's state, and what finds its messages."""
 
 INDEXED_OCTETS = 16
-"""Of each message, in a row of the index."""
+"""Of one message."""
 
 StoredKey = Annotated[int, Meta(ge=-1, lt=2**62)]
 
 Place = tuple[Number, StoredKey, StoredKey]
-"""Table, key and second key; rows are in this order."""
+"""Table, key, second key; rows are in this order."""
 
 START: Place = (0, -1, -1)
 
 
 class Row(Struct, frozen=True, array_like=True, gc=False):
-    """A row of a checkpoint; the chain does not look into ``data``."""
+    """The chain does not look into ``data``."""
 
     table: Number
     key: StoredKey
@@ -35,16 +35,16 @@ class Row(Struct, frozen=True, array_like=True, gc=False):
 
     @property
     def place(self) -> Place:
-        """Its place in the order."""
+        """Where it stands in the order."""
         return self.table, self.key, self.second
 
 
 class Offered(Struct, frozen=True):
-    """A finished checkpoint, and where the log beside it begins.
+    """A finished checkpoint, and the log beside it.
 
     Attributes:
-        beginning: the entry before the first one of the log.
-        head: what the application stores besides its records; begins with a digest of all.
+        beginning: the entry before the log's first.
+        head: what is stored besides the records; begins with a digest of all.
     """
 
     checkpoint: EntryId
@@ -53,11 +53,11 @@ class Offered(Struct, frozen=True):
 
 
 class Staged(Struct, frozen=True):
-    """How far a copy of a checkpoint has come; on disk, beside the node's own data.
+    """How far a copy has come; on disk, beside the node's own data.
 
     Attributes:
-        place: of the newest row here.
-        end: the last entry of the log here; its beginning at first.
+        place: of the newest row.
+        end: the log's last entry; at first its beginning.
     """
 
     offered: Offered

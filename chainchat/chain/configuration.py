@@ -1,6 +1,6 @@
-"""A configuration: which nodes form the chain, in which order, in which epoch.
+"""Which nodes form the chain, in which order, in which epoch.
 
-Roles are computed, stored nowhere: a splice has no flag to update.
+Roles are computed, not stored: a splice has no flag to update.
 """
 
 from enum import Enum
@@ -11,7 +11,7 @@ from msgspec import Meta, Struct
 IDENTITY_BITS = 53
 
 MAX_MEMBERS = 3
-"""The rules of membership were checked for chains of one to three."""
+"""The rules were checked for one to three."""
 
 MOST = 2**53
 
@@ -20,16 +20,16 @@ Number = Annotated[int, Meta(ge=0, le=MOST)]
 Port = Annotated[int, Meta(ge=0, le=65_535)]
 
 Name = Annotated[str, Meta(max_length=64)]
-"""A position, the id of a node's data, a host or an origin."""
+"""A position, a node's id, a host or an origin."""
 
 Address = tuple[str, int]
 
 Life = tuple[str, int]
-"""The id of a node's data, and its incarnation."""
+"""A node's id and incarnation."""
 
 
 class Role(Enum):
-    """The work of a member (paper, section 2)."""
+    """A member's work (paper, section 2)."""
 
     HEAD = "head"
     MIDDLE = "middle"
@@ -42,8 +42,8 @@ class Member(Struct, frozen=True):
 
     Attributes:
         position: unique in a configuration.
-        id: of the node's data; an empty disk gets a new one.
-        incarnation: grows with every start on the same data.
+        id: of its data; an empty disk gets a new one.
+        incarnation: grows with every start on these data.
     """
 
     position: Name
@@ -60,21 +60,21 @@ class Member(Struct, frozen=True):
 
     @property
     def address(self) -> Address:
-        """Host and port for other nodes."""
+        """For other nodes."""
         return self.host, self.chain_port
 
     @property
     def origin(self) -> str:
-        """The life as one word."""
+        """The life in one word."""
         return f"{self.id}.{self.incarnation}"
 
 
 class Configuration(Struct, frozen=True):
-    """The members in chain order; epoch 0 without members on a new disk.
+    """The members in chain order; on a new disk, epoch 0 without members.
 
     Attributes:
-        epoch: grows; an epoch has one configuration.
-        why: the reason, and who saw it, for operators.
+        epoch: grows; each has one configuration.
+        why: the reason, for operators.
         identity: random; tells apart two chains that, against the rules, share an epoch.
     """
 
@@ -85,7 +85,7 @@ class Configuration(Struct, frozen=True):
 
     @property
     def flaw(self) -> str:
-        """Why no node can have this; else empty."""
+        """Why no node can have this, or empty."""
         if (self.epoch == 0) != (not self.members):
             return "an epoch without members"
         if len({m.position for m in self.members}) < len(self.members):
@@ -101,12 +101,12 @@ class Configuration(Struct, frozen=True):
 
     @property
     def head(self) -> str:
-        """The position that numbers entries."""
+        """Where entries are numbered."""
         return self.members[0].position
 
     @property
     def tail(self) -> str:
-        """The position that acknowledges entries and answers reads."""
+        """Where entries are acknowledged and reads answered."""
         return self.members[-1].position
 
     def member(self, position: str) -> Member | None:
@@ -119,7 +119,7 @@ class Configuration(Struct, frozen=True):
         return tuple(member.life for member in self.members)
 
     def has(self, life: tuple[str, int]) -> bool:
-        """True if this life is a member."""
+        """True if exactly this life is a member."""
         node_id, incarnation = life
         for member in self.members:  # asked some ten times for each message about configurations
             if member.id == node_id:
@@ -131,7 +131,7 @@ class Configuration(Struct, frozen=True):
         return any(member.id == node_id for member in self.members)
 
     def role(self, position: str) -> Role | None:
-        """None if ``position`` is not a member."""
+        """None if no member is there."""
         if position not in self.positions:
             return None
         match position == self.head, position == self.tail:
@@ -160,7 +160,7 @@ class Configuration(Struct, frozen=True):
         return None
 
     def followed_by(self, members: tuple[Member, ...], why: str) -> Self:
-        """The next epoch's, with these members."""
+        """The next epoch's."""
         return type(self)(self.epoch + 1, members, why)
 
     def is_another(self, epoch: int, identity: int) -> bool:

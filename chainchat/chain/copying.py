@@ -1,12 +1,12 @@
 """How a node outside the chain copies the log from the tail (rule 10).
 
-The learner finds out the last common entry, and cuts off what follows at home. A question at the
-end of the tail's log waits until there is more. A long answer comes in parts, so that the tail does
-other work in between; the learner writes the whole at once.
+The learner finds the last common entry, and cuts off what follows at home. A question at the end of
+the tail's log waits until there is more. A long answer comes in parts; the learner writes the whole
+at once.
 
 A learner that lacks much, or what the tail has removed, is offered a *checkpoint*. It copies that
-and the tail's log beside its own data, which the whole then replaces at once. A copy goes on after
-a restart if the tail still has that checkpoint.
+and the tail's log beside its own data, which the whole then replaces at once; after a restart, it
+goes on if the tail still has that checkpoint.
 """
 
 from collections.abc import Iterator
@@ -39,14 +39,14 @@ from chainchat.chain.timing import Timing
 
 
 class Apart(Struct, frozen=True):
-    """Before a resume, the source of a copy has ``theirs``, an entry that this log lacks."""
+    """Before a resume, the source has an entry that this log lacks."""
 
     source: str
     theirs: EntryId
 
 
 class Replace(Struct, frozen=True):
-    """Copy a checkpoint, in place of this log; ``common``: the source's goes on from this one."""
+    """Copy a checkpoint in place of this log; ``common``: the source's continues it."""
 
     source: str
     offered: Offered
@@ -54,7 +54,7 @@ class Replace(Struct, frozen=True):
 
 
 class Take(Struct, frozen=True):
-    """Append the next entries, perhaps none; those up to ``committed`` may be applied."""
+    """Append entries, perhaps none; those up to ``committed`` may be applied."""
 
     entries: tuple[Entry, ...]
     committed: int
@@ -64,11 +64,11 @@ Output = Send | Cut | Take | Apart | Replace | StageRows | StageEntries | Instal
 
 
 class Learner:
-    """A node that copies another's log.
+    """Copies another's log.
 
     Attributes:
         source: the position copied, if any.
-        frozen: True while the tail votes for the log's last entry: the log must not change.
+        frozen: the tail votes for the log's last entry: the log must not change.
         end: the source's last known entry.
         copied_octets: by ``size``.
         began: monotonic seconds.
@@ -94,7 +94,7 @@ class Learner:
         self._parts: list[Entry] = []
         self._replacing = False
         self._known_committed = self._told_committed = 0
-        """By the source's word, and what ``Take`` was told of it."""
+        """By the source's word."""
 
     @property
     def caught_up(self) -> bool:
@@ -123,10 +123,7 @@ class Learner:
     def begin(
         self, source: str, epoch: int, now: float, *, committed: bool = True, identity: int = 0
     ) -> Iterator[Send]:
-        """Copy from ``source``, in this configuration.
-
-        ``committed``: the source's log is committed, as a tail's is.
-        """
+        """Copy from ``source``, in this configuration; ``committed``: its log is."""
         if (self.source, self._epoch, self._identity) == (source, epoch, identity):
             return
         self.source, self._epoch, self._identity = source, epoch, identity
@@ -238,7 +235,7 @@ class Learner:
         yield self._ask(now)
 
     def rows(self, sender: str, message: Rows, now: float) -> Iterator[Output]:
-        """Take in rows of the checkpoint."""
+        """Copy rows of the checkpoint."""
         staged = self._log.staged
         if not self._is_answer(sender, message) or not self._replacing or staged is None:
             return
@@ -286,7 +283,7 @@ class Learner:
             )
 
     def copied(self, sender: str, message: Copied, now: float) -> Iterator[Output]:
-        """Take in the next entries, perhaps none.
+        """Copy the next entries, perhaps none.
 
         Raises:
             BadMessageError: too many for one answer.

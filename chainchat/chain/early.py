@@ -1,4 +1,4 @@
-"""Messages of an epoch that this node has still to adopt, whose senders would not repeat them."""
+"""Messages of an epoch that this node has yet to adopt: their senders would not repeat them."""
 
 from collections.abc import Sequence
 
@@ -14,17 +14,16 @@ from chainchat.chain.messages import (
 )
 
 ChainMessage = Submit | Forward | Ack | Holding | Read | Answer | StateDigest
-"""Messages within an epoch."""
 
 MOST_OCTETS = 8_000_000
-"""Kept of one sender's messages; no honest node reaches this."""
+"""Of one sender; no honest node reaches this."""
 
 OVERHEAD = 500
-"""Octets of memory for a message or entry besides its content."""
+"""Memory of a message or entry besides its content, in octets."""
 
 
 class EarlyMessages:
-    """Early messages, in the order of their arrival."""
+    """In the order of arrival."""
 
     def __init__(self) -> None:
         self._kept: list[tuple[str, ChainMessage]] = []
@@ -34,7 +33,7 @@ class EarlyMessages:
         """Keep a message.
 
         Raises:
-            BadMessageError: the sender exceeds the bound.
+            BadMessageError: over MOST_OCTETS.
         """
         octets = self._octets.get(sender, 0) + _octets(message)
         if octets > MOST_OCTETS:
@@ -44,12 +43,12 @@ class EarlyMessages:
         self._kept.append((sender, message))
 
     def forget(self, sender: str) -> None:
-        """Drop them: the sender's next connection starts over."""
+        """The sender's next connection starts over."""
         if self._octets.pop(sender, None) is not None:
             self._kept = [(who, message) for who, message in self._kept if who != sender]
 
     def all(self) -> Sequence[tuple[str, ChainMessage]]:
-        """Hand out all, and forget them."""
+        """Hand out all."""
         kept, self._kept, self._octets = self._kept, [], {}
         return kept
 

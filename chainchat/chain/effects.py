@@ -1,7 +1,7 @@
 """Effects: all that the protocol makes a node do.
 
-The node completes each effect before it asks the ``engine`` for the next, so their order says what
-must be true before a node says or does anything:
+The node completes each before it asks the ``engine`` for the next, so their order says what must be
+true first:
 
 - ``Write`` before any ``Send`` of those entries (*written*);
 - ``Sync`` before any ``Apply`` of them, and any ``Send`` that says that they are here (*synced*);
@@ -23,10 +23,7 @@ from chainchat.chain.record import Record
 
 
 class Write(Struct, frozen=True):
-    """Append entries to the log, with ``committed``; ``Sync`` follows in the same turn.
-
-    Until then they outlive the process, but not a loss of power.
-    """
+    """Append entries, with ``committed``; ``Sync`` follows in the same turn."""
 
     entries: tuple[Entry, ...]
     committed: int = 0
@@ -37,16 +34,13 @@ class Sync(Struct, frozen=True):
 
 
 class Mark(Struct, frozen=True):
-    """Write that the log is committed up to ``seq``, for later lives."""
+    """Write, for later lives, up to where the log is committed."""
 
     seq: int
 
 
 class Cut(Struct, frozen=True):
-    """Move everything above ``after`` from the log to a side file.
-
-    ``end``: the other log's last entry.
-    """
+    """Move all above ``after`` to a side file; ``end``: where the other log ends."""
 
     after: int
     end: EntryId
@@ -59,36 +53,33 @@ class Stage(Struct, frozen=True):
 
 
 class StageRows(Struct, frozen=True):
-    """Take in rows of the checkpoint; ``complete``: the last ones."""
+    """Add rows of it; ``complete``: the last."""
 
     rows: tuple[Row, ...]
     complete: bool
 
 
 class StageEntries(Struct, frozen=True):
-    """Take in entries of the log that goes with it."""
+    """Add entries of its log."""
 
     entries: tuple[Entry, ...]
 
 
 class Install(Struct, frozen=True):
-    """Check what was copied; let it replace the node's data, and begin a new life.
-
-    If its digest is wrong, do as for ``Unstage``.
-    """
+    """Let the copy, if its digest is right, replace the node's data; then begin a new life."""
 
     source: str
 
 
 class Unstage(Struct, frozen=True):
-    """Throw away what was copied, and distrust ``source``, which lent it, if named."""
+    """Throw the copy away; distrust ``source``, which lent it, if named."""
 
     source: str = ""
     reason: str = ""
 
 
 class Save(Struct, frozen=True):
-    """Write the record of membership; on disk before the next effect."""
+    """Write the record; on disk before the next effect."""
 
     record: Record
 
@@ -104,7 +95,7 @@ class Send(Struct, frozen=True):
 
 
 class Distrust(Struct, frozen=True):
-    """End the connection of ``sender``, who said what no node says."""
+    """End the connection of ``sender``: no node says such a thing."""
 
     sender: str
     reason: str
@@ -120,7 +111,7 @@ class Apply(Struct, frozen=True):
 
 
 class Compare(Struct, frozen=True):
-    """Compare the state's digest as of ``seq`` with the predecessor's."""
+    """Compare the state's digest with the predecessor's."""
 
     sender: str
     seq: int
@@ -144,14 +135,14 @@ class GivenUp(Struct, frozen=True):
 
 
 class Tell(Struct, frozen=True):
-    """Tell the operator; ``alarm`` if something is wrong."""
+    """Tell the operator; ``alarm``: something is wrong."""
 
     text: str
     alarm: bool = False
 
 
 class Excluded(Struct, frozen=True):
-    """The chain goes on without this life: begin a new one, as a learner."""
+    """The chain goes on without this life: begin another, as a learner."""
 
 
 Effect = (

@@ -1,7 +1,7 @@
 """The entries of the log, and the names of logs.
 
-*named by its content*: an entry's digest covers itself and all entries before; logs that share an
-entry's name are equal up to there.
+*named by its content*: an entry's digest covers it and all before; logs that share an entry's name
+are equal up to there.
 """
 
 from hashlib import blake2b
@@ -23,14 +23,14 @@ Digest = Annotated[bytes, Meta(max_length=DIGEST_OCTETS)]
 
 
 class EntryId(Struct, frozen=True, array_like=True):
-    """The name of an entry, and so of the log that ends with it."""
+    """Names an entry, and so the log that ends with it."""
 
     epoch: Number = 0
     seq: Number = 0
     digest: Digest = b""
 
     def is_beyond(self, other: "EntryId") -> bool:
-        """True if a log that ends here is longer: a later epoch wins, then a higher seq."""
+        """True if a log that ends here is longer: by epoch, then by seq."""
         return (self.epoch, self.seq) > (other.epoch, other.seq)
 
     def __str__(self) -> str:
@@ -40,16 +40,15 @@ class EntryId(Struct, frozen=True, array_like=True):
 
 
 class Entry(Struct, frozen=True, array_like=True, gc=False):
-    """One entry of the log.
+    """An entry of the log.
 
     Attributes:
         seq: the last of its ``span`` sequence numbers, one for each message in it.
-        epoch: in which the head numbered it.
-        origin: the life whose client made the request (``Member.origin``).
+        epoch: in which it was numbered.
+        origin: where the request was made (``Member.origin``).
         number: of the request at its origin, contiguous from 1.
-        time: UTC milliseconds of the head; never falls.
-        command: what to apply; opaque to the chain.
-        digest: of all these fields and of the previous entry.
+        time: the head's UTC milliseconds; never falls.
+        command: opaque to the chain.
     """
 
     seq: Number
@@ -86,7 +85,7 @@ class Entry(Struct, frozen=True, array_like=True, gc=False):
 
 
 class Submission(Struct, frozen=True, array_like=True, gc=False):
-    """A request on its way to the head."""
+    """A request on its way."""
 
     number: Number
     command: bytes
@@ -94,7 +93,6 @@ class Submission(Struct, frozen=True, array_like=True, gc=False):
 
 
 Content = tuple[int, int, str, int, int, bytes, int]
-"""Seq, epoch, origin, number, time, command, span."""
 
 UNDECODABLE = (DecodeError, UnicodeDecodeError, RecursionError)
 """Raised by msgspec for octets that are no message."""
@@ -109,7 +107,7 @@ def digest_after(previous: bytes, content: Content) -> bytes:
 
 
 def encode_entries(entries: tuple[Entry, ...]) -> bytes:
-    """One batch, as the log stores it."""
+    """A batch, as the log stores it."""
     return _encoder.encode(entries)
 
 
@@ -117,6 +115,6 @@ def decode_entries(data: bytes) -> tuple[Entry, ...]:
     """Reverse ``encode_entries``.
 
     Raises:
-        UNDECODABLE: the data is corrupt.
+        UNDECODABLE: the octets are corrupt.
     """
     return _decoder.decode(data)

@@ -1,7 +1,7 @@
 """*kept*: a node never gives up what it knows to be committed.
 
-Neither a cut of a learner's log nor a checkpoint may take that away. If one would, two chains have
-confirmed different entries, and an operator has to decide.
+If a cut or a checkpoint would take that away, two chains have confirmed different entries, and an
+operator has to decide.
 """
 
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from chainchat.chain.log import DivergenceError, Log
 
 
 def check(log: Log, committed: int, cut: Cut, source: str | None) -> None:
-    """Check a cut to match the log of ``source``.
+    """Check a cut.
 
     Raises:
         DivergenceError: it would remove what is committed here.
@@ -31,14 +31,14 @@ def check(log: Log, committed: int, cut: Cut, source: str | None) -> None:
 def replaced(
     log: Log, committed: int, replace: Replace, alone_in: int
 ) -> Iterator[Tell | Cut | Stage]:
-    """Copy a checkpoint in place of this log, unless that lacks what was committed.
+    """Copy a checkpoint in place of this log.
 
-    If this log ends before the other begins, nobody can tell: what was not committed here goes to a
-    side file. But the only member, in the epoch ``alone_in``, may have confirmed what nobody else
-    has.
+    If this log ends before the other begins, nobody can tell if one was part of the other: what was
+    not committed here goes to a side file. But the only member of the epoch ``alone_in`` may have
+    confirmed what nobody else has.
 
     Raises:
-        DivergenceError: it lacks that, or may do so.
+        DivergenceError: it lacks what is committed here, or may.
     """
     offered, last = replace.offered, log.last
     beginning = offered.beginning

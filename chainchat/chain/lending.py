@@ -1,6 +1,6 @@
 """How the tail lends its log to learners: the other side of ``copying`` (rule 10).
 
-Each part of an answer is a frame. While a learner copies a checkpoint, that and the log are kept.
+While a learner copies a checkpoint, that and the log are kept.
 """
 
 from collections.abc import Callable, Iterator
@@ -17,7 +17,7 @@ from chainchat.chain.messages import Copied, Differs, Fetch, FetchRows, Offer, R
 
 
 class Answering(Struct):
-    """An answer sent up to an entry, with ``room`` for more octets."""
+    """An answer on its way; ``room``: for more octets."""
 
     fetch: Fetch
     sent: EntryId
@@ -33,11 +33,11 @@ class AnsweringRows(Struct):
 
 
 class Sponsor:
-    """A node that lends its log to learners: the tail.
+    """The tail, which lends its log.
 
     Attributes:
-        sealed: the learner for which this tail takes no entries.
-        busy: True if another turn can send more now.
+        sealed: the learner for which it takes no entries.
+        busy: another turn can send more now.
     """
 
     def __init__(
@@ -53,12 +53,12 @@ class Sponsor:
         self._newest: dict[Member, int] = {}
         self._told_committed: dict[Member, int] = {}
         self._needs: dict[str, int] = {}
-        """By position, the entry after which a learner needs the log."""
+        """After which entry each position needs the log."""
         self._lent: dict[str, float] = {}
-        """When the checkpoint's learners last asked; monotonic seconds."""
+        """When learners last asked for the checkpoint, in monotonic seconds."""
 
     def adopt(self) -> None:
-        """Forget all questions: in a new configuration, learners ask again."""
+        """Forget all questions: learners ask again."""
         self.sealed = None
         self._waiting = {}
         self._answering = {}
@@ -68,7 +68,7 @@ class Sponsor:
         self._lent = {}
 
     def nearby(self) -> frozenset[Member]:
-        """Learners that lacked no more than a batch when they last asked."""
+        """Learners that lacked at most ``near_entries`` when they last asked."""
         end, near = self._log.last.seq, self._limits.near_entries
         return frozenset(m for m, seq in self._newest.items() if end - seq <= near)
 
@@ -78,7 +78,7 @@ class Sponsor:
         return any(now - asked < patience for asked in self._lent.values())
 
     def needed_after(self) -> int:
-        """The entry after which learners need the log; a large number if none copies it."""
+        """The entry after which learners need the log; MOST: none does."""
         beginning = self._log.beginning.seq
         return beginning if self._lent else min(self._needs.values(), default=MOST)
 
@@ -104,7 +104,7 @@ class Sponsor:
 
     @property
     def has_learners(self) -> bool:
-        """True if one waits for an answer, or the rest of one."""
+        """True if one waits."""
         return bool(self._waiting or self._answering)
 
     def turn(
@@ -116,12 +116,12 @@ class Sponsor:
         offers: bool = True,
         now: float = 0.0,
     ) -> Iterator[Send]:
-        """Answer what can be answered now, at least one part; learners take turns.
+        """Send frames, at least one; learners take turns.
 
         Args:
             full: positions with too many unsent octets.
             may_lend: where False, the question waits, and the rest of an answer is dropped.
-            offers: before a resume, no checkpoint is offered.
+            offers: False before a resume: offer no checkpoint.
             now: monotonic seconds.
         """
         self.busy = False
@@ -158,7 +158,6 @@ class Sponsor:
         return entry.seq >= self._log.beginning.seq and self._log.id_of(entry.seq) == entry
 
     def _offer_for(self, fetch: Fetch) -> Offer | None:
-        """For who lacks much of the log, or what was removed here."""
         log, last = self._log, fetch.last
         common = self._holds(last)
         too_old = not common and newest_not_after(log, last) is None

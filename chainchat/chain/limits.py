@@ -1,19 +1,19 @@
-"""How much a node does, sends or keeps in memory at once."""
+"""How much a node does, sends or keeps at once."""
 
 from msgspec import Struct
 
 
 class Limits(Struct, frozen=True):
-    """The limits of one node; other nodes may have others.
+    """One node's limits; others may have others.
 
     Attributes:
         apply_octets: of entries applied before the clock is read again.
         unapplied: sequence numbers that a tail commits ahead of applying; then writes wait.
         recent_entries: in memory until applied; a slower node reads them from the log.
-        copied_octets: the same for copied entries, by ``log.size``.
+        copied_octets: likewise of copied entries, by ``log.size``.
         near_entries: a learner that lacks no more has caught up.
-        answer_octets: of entries in one answer to a learner, by ``log.size``.
-        checkpoint_worth: who lacks more sequence numbers is offered a checkpoint.
+        answer_octets: of entries in an answer to a learner, by ``log.size``.
+        checkpoint_worth: who lacks more sequence numbers is offered one.
         checkpoint_patience: seconds for which it is kept for a silent learner.
     """
 

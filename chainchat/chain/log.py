@@ -1,4 +1,4 @@
-"""The log: the entries of the chain in order, as a node's disk has them.
+"""The log: the entries of the chain in order, as on a node's disk.
 
 Each node has five marks on its log, which are sequence numbers::
 
@@ -16,8 +16,8 @@ Each node has five marks on its log, which are sequence numbers::
 The replica keeps the marks, and asserts their order where it moves one. Outside a turn, synced and
 written are equal.
 
-A log may have lost its beginning, which the application needs no more. The first entry then follows
-``beginning``, whose digest stands for all that is gone. Below it, ``id_of`` gives None.
+A log may have lost its beginning, which the application needs no more. Its first entry then follows
+``beginning``, whose digest stands for all that is gone.
 """
 
 from bisect import bisect_left
@@ -30,12 +30,12 @@ from chainchat.chain.entries import Entry, EntryId, Submission
 from chainchat.chain.messages import MAX_FRAME
 
 FRAME_ENTRIES = 48_000
-"""Octets of entries in one frame, by ``size``."""
+"""Octets of entries in a frame, by ``size``."""
 
 assert FRAME_ENTRIES < MAX_FRAME
 
 ENTRY_OVERHEAD = 123
-"""Octets of an encoded entry besides its command, at most."""
+"""Most octets of an encoded entry besides its command."""
 
 MAX_COMMAND = FRAME_ENTRIES - ENTRY_OVERHEAD
 
@@ -47,7 +47,7 @@ class DivergenceError(Exception):
 
 
 class Log(Protocol):
-    """The log, read; writing is an effect."""
+    """The log, for reading; writing is an effect."""
 
     @property
     def last(self) -> EntryId:
@@ -55,7 +55,7 @@ class Log(Protocol):
 
     @property
     def beginning(self) -> EntryId:
-        """The entry before the log's first, or ``EntryId()``."""
+        """The entry before the first, or ``EntryId()``."""
 
     @property
     def committed(self) -> int:
@@ -63,16 +63,16 @@ class Log(Protocol):
 
     @property
     def staged(self) -> Staged | None:
-        """How far a copy of a checkpoint has come."""
+        """How far a checkpoint's copy has come."""
 
     def offered(self) -> Offered | None:
         """The newest finished checkpoint."""
 
     def rows(self, after: Place, octets: int) -> tuple[list[Row], bool]:
-        """The checkpoint's rows after a place that fit, at least one; True if no more follow."""
+        """The checkpoint's rows after a place that fit, at least one; True after the last."""
 
     def id_of(self, seq: int) -> EntryId | None:
-        """Name the entry that occupies ``seq``, if held; ``EntryId()`` for 0."""
+        """The entry that occupies ``seq``; ``EntryId()`` for 0; None if not held."""
 
     def end_before(self, seq: int) -> int:
         """The newest end of an entry up to ``seq``, not before the beginning; or 0."""
@@ -82,12 +82,12 @@ class Log(Protocol):
 
 
 def place_of(seq: int, entries: Sequence[Entry]) -> int:
-    """The index of the first that reaches ``seq``."""
+    """Index of the first entry that reaches ``seq``."""
     return bisect_left(entries, seq, key=_seq)
 
 
 def size(entry: Entry) -> int:
-    """At least the encoded length in octets."""
+    """At least its encoded octets."""
     return len(entry.command) + ENTRY_OVERHEAD
 
 
@@ -108,9 +108,9 @@ def fitting(carried: Sequence[Carried], octets: int) -> Sequence[Carried]:
 
 
 def newest_not_after(log: Log, limit: EntryId) -> EntryId | None:
-    """The newest entry whose seq and epoch do not exceed those of ``limit``, by bisection.
+    """The newest entry whose seq and epoch do not exceed those of ``limit``.
 
-    None if it is before the beginning.
+    None if before the beginning.
     """
     if log.beginning.is_beyond(limit) or log.beginning.seq > limit.seq:
         return None
@@ -124,7 +124,7 @@ def newest_not_after(log: Log, limit: EntryId) -> EntryId | None:
 
 
 def older_than(log: Log, newest: EntryId) -> tuple[EntryId, ...]:
-    """Earlier entries, each about twice as far back as the one before."""
+    """Earlier entries, each about twice as far back."""
     found, back, least = [], 1, log.beginning.seq
     while newest.seq - back > least:
         found.append(_held_at(log, log.end_before(newest.seq - back)))
@@ -135,11 +135,7 @@ def older_than(log: Log, newest: EntryId) -> tuple[EntryId, ...]:
 
 
 def newest_common(log: Log, theirs: Iterable[EntryId]) -> tuple[EntryId, EntryId | None]:
-    """Where another log, with ``theirs`` (newest first), parts from this one.
-
-    Returns:
-        The newest of ``theirs`` that this log holds, and the oldest that it lacks.
-    """
+    """The newest of ``theirs`` (newest first) that this log holds, and the oldest that it lacks."""
     apart = None
     for entry in theirs:
         if log.id_of(entry.seq) == entry:

@@ -1,7 +1,6 @@
-"""The messages between nodes: frozen, typed records.
+"""The messages between nodes; a class name is the AMP command on the wire.
 
-Messages of the chain carry ``epoch`` and ``identity`` of their sender's configuration; a receiver
-in another one does not act on them. A class name is the AMP command on the wire.
+``epoch`` and ``identity``: of the sender's configuration; a receiver in another does nothing.
 """
 
 from typing import Annotated, get_args
@@ -13,14 +12,13 @@ from chainchat.chain.configuration import MOST, Configuration, Member, Name, Num
 from chainchat.chain.entries import UNDECODABLE, Entry, EntryId, Submission, digest_after
 
 MAX_FRAME = 60_000
-"""Octets of an encoded message; an AMP value holds 65,535."""
+"""Encoded octets; an AMP value holds 65,535."""
 
 Text = Annotated[str, Meta(max_length=2_000)]
-"""For people."""
 
 
 class Submit(Struct, frozen=True):
-    """Origin to head: requests, contiguous and in the order of their numbers."""
+    """Origin to head: contiguous requests."""
 
     epoch: Number
     origin: Annotated[str, Meta(max_length=128)]
@@ -29,12 +27,12 @@ class Submit(Struct, frozen=True):
 
 
 class Forward(Struct, frozen=True):
-    """Predecessor to successor: the next entries, perhaps none, which the predecessor has written.
+    """Predecessor to successor: the next entries, perhaps none, all written by the predecessor.
 
     Attributes:
         previous: the entry before, which the successor must hold.
-        synced: up to where the disks of the predecessor and all before it have the log. None from a
-            node of protocol 6, which forwards only that.
+        synced: up to where all disks from the head on have the log; None from a node of protocol 6,
+            which forwards only that.
     """
 
     epoch: Number
@@ -46,10 +44,7 @@ class Forward(Struct, frozen=True):
 
 
 class Ack(Struct, frozen=True):
-    """Successor to predecessor: everything up to ``seq`` is committed.
-
-    The tail sends the first (paper, section 2), and each member passes it on.
-    """
+    """Successor to predecessor, first from the tail: all up to ``seq`` is committed (paper, 2)."""
 
     epoch: Number
     seq: Number
@@ -57,7 +52,7 @@ class Ack(Struct, frozen=True):
 
 
 class Holding(Struct, frozen=True):
-    """Successor to predecessor: my log ends with ``last``; send what follows."""
+    """Successor to predecessor: send what follows ``last``, my newest entry."""
 
     epoch: Number
     last: EntryId
@@ -65,7 +60,7 @@ class Holding(Struct, frozen=True):
 
 
 class Read(Struct, frozen=True):
-    """Any node to the tail: answer from the committed state."""
+    """Any node to the tail: a question."""
 
     epoch: Number
     number: Number
@@ -74,7 +69,7 @@ class Read(Struct, frozen=True):
 
 
 class Answer(Struct, frozen=True):
-    """The tail's answer to a Read."""
+    """The tail's to a Read."""
 
     epoch: Number
     number: Number
@@ -83,7 +78,7 @@ class Answer(Struct, frozen=True):
 
 
 class StateDigest(Struct, frozen=True):
-    """Predecessor to successor: the digest of my state as of ``seq``."""
+    """Predecessor to successor: my state's as of ``seq``."""
 
     epoch: Number
     seq: Number
@@ -92,7 +87,7 @@ class StateDigest(Struct, frozen=True):
 
 
 class Vote(Struct, frozen=True):
-    """A node's promise for the next epoch, on disk before it is sent.
+    """A node's promise for the next epoch.
 
     ``ballot``: (incarnation, counter), one for each attempt.
     """
@@ -103,12 +98,7 @@ class Vote(Struct, frozen=True):
 
 
 class ClockReading(Struct, frozen=True, array_like=True):
-    """The sender's clocks; 0 for one that it lacks.
-
-    Attributes:
-        monotonic: seconds of the clock that timeouts follow.
-        wall: UTC milliseconds.
-    """
+    """The sender's clocks (0: none): monotonic seconds, as for timeouts, and UTC milliseconds."""
 
     monotonic: Annotated[float, Meta(ge=0.0, le=MOST)] = 0.0
     wall: Number = 0
@@ -133,15 +123,15 @@ class Ping(Struct, frozen=True):
 
 
 class Pong(Struct, frozen=True):
-    """The answer to a Ping: all that a peer needs to decide.
+    """The answer: all that a peer needs to decide.
 
     Attributes:
         confirms: the node is active, and neither excludes the pinger nor has tried to.
         caught_up: a learner lacks only the newest entries.
         low: its disk is nearly full.
         answers: the life that sent the Ping.
-        committed: its newest entry known to be committed.
-        voted: the epoch of the vote on its disk, or 0.
+        committed: the newest entry that it knows to be.
+        voted: the epoch of its vote, or 0.
     """
 
     member: Member
@@ -161,7 +151,7 @@ class Pong(Struct, frozen=True):
 class Propose(Struct, frozen=True):
     """Proposer to voter: will you vote for this configuration, made on this base?
 
-    ``last``: the proposer's, which every member must hold before a resume.
+    ``last``: what every member must hold before a resume.
     """
 
     base: Configuration
@@ -178,22 +168,19 @@ class Voted(Struct, frozen=True):
 
 
 class Decided(Struct, frozen=True):
-    """The proposer's disk has the configuration, which decides it."""
+    """The configuration is on the proposer's disk, and so decided."""
 
     configuration: Configuration
 
 
 class Abort(Struct, frozen=True):
-    """The proposer never decided this configuration and never will: drop the vote."""
+    """The proposer never decided this, and never will: drop the vote."""
 
     vote: Vote
 
 
 class Declined(Struct, frozen=True):
-    """Tail to head: this learner cannot join now.
-
-    ``sealed``: seconds for which the tail took no entries.
-    """
+    """Tail to head: the learner cannot join now; ``sealed``: seconds without new entries."""
 
     vote: Vote
     reason: Text = ""
@@ -204,8 +191,8 @@ class Fetch(Struct, frozen=True):
     """Learner to tail: send what follows my last entry, if you hold that.
 
     Attributes:
-        staged: goes with a copied checkpoint: offer another one only if the log begins later now.
-        takes_offers: the learner knows Offers; older releases leave this out.
+        staged: to go with a copied checkpoint: offer another only if the log begins later now.
+        takes_offers: False from older releases.
     """
 
     epoch: Number
@@ -217,7 +204,7 @@ class Fetch(Struct, frozen=True):
 
 
 class Differs(Struct, frozen=True):
-    """Tail to learner: I do not hold your entry; the newest of these that you hold is common."""
+    """Tail to learner: I lack your entry; the newest of these that you hold is common."""
 
     epoch: Number
     newest: EntryId
@@ -230,10 +217,10 @@ class Copied(Struct, frozen=True):
 
     Attributes:
         previous: the entry before, which the learner holds.
-        sealed: the tail takes no entries until the learner has these on disk.
-        more: this answer has another part.
-        committed: up to where they are; no more may be applied. None from a node of protocol 6,
-            which lends only that.
+        sealed: the tail takes no entries until the learner has synced these.
+        more: another part follows.
+        committed: up to where they may be applied; None from a node of protocol 6, which lends only
+            what may.
     """
 
     epoch: Number
@@ -247,7 +234,7 @@ class Copied(Struct, frozen=True):
 
 
 class Synced(Struct, frozen=True):
-    """Learner to tail: the log on my disk ends with this entry, and stays so until you decide."""
+    """Learner to tail: my disk's log ends so, and will until you decide."""
 
     epoch: Number
     learner: Member
@@ -259,9 +246,8 @@ class Offer(Struct, frozen=True):
     """Tail to learner: copy this checkpoint, and my log from its beginning.
 
     Attributes:
-        beginning: the entry before the log's first.
-        head: begins with a digest of all rows, which the learner checks.
-        common: the tail holds the entry that the learner has named.
+        beginning, head: as in ``Offered``.
+        common: the tail holds the learner's entry.
     """
 
     epoch: Number
@@ -273,7 +259,7 @@ class Offer(Struct, frozen=True):
 
 
 class FetchRows(Struct, frozen=True):
-    """Learner to tail: send the rows of this checkpoint after a place."""
+    """Learner to tail: send the checkpoint's rows after a place."""
 
     epoch: Number
     learner: Member
@@ -283,10 +269,10 @@ class FetchRows(Struct, frozen=True):
 
 
 class Rows(Struct, frozen=True):
-    """Tail to learner: the next rows of a checkpoint, in order.
+    """Tail to learner: the next rows, in order.
 
     Attributes:
-        after: the place that the learner asked about.
+        after: the place before.
         gone: the tail has the checkpoint no more.
     """
 
@@ -331,11 +317,11 @@ _decoders = {name: msgpack.Decoder(kind) for name, kind in KINDS.items()}
 
 
 class BadMessageError(ValueError):
-    """A peer sent what no node of this protocol version sends."""
+    """A peer sent what no node sends."""
 
 
 def speaker(message: Message) -> Member | None:
-    """The life that a message names as its sender."""
+    """Whom the message names as its sender."""
     match message:
         case Submit() | Forward() | Ack():  # nearly every message
             return None
@@ -378,7 +364,6 @@ def _flaw_of_offer(beginning: EntryId, checkpoint: EntryId) -> str:
 
 
 def _flaw_of_rows(after: Place, rows: tuple[Row, ...]) -> str:
-    """Rows must be in order, each at a place of its own."""
     for row in rows:
         record = row.table == RECORDS and row.key >= 0 and row.second == 0
         run = row.table == INDEX and len(row.data) % INDEXED_OCTETS == 0
@@ -402,15 +387,15 @@ def _flaw_of_entries(previous: EntryId, entries: tuple[Entry, ...], epoch: int) 
 
 
 def encode(message: Message) -> tuple[str, bytes]:
-    """Kind and body of a message."""
+    """Kind and body."""
     return type(message).__name__, _encoder.encode(message)
 
 
 def decode(kind: str, body: bytes) -> Message:
-    """Read a message.
+    """From kind and body.
 
     Raises:
-        BadMessageError: a kind, body or content that no node sends.
+        BadMessageError: no node sends such.
     """
     decoder = _decoders.get(kind)
     if decoder is None:

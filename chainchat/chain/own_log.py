@@ -48,7 +48,7 @@ class OwnLog:
 
     @property
     def caught_up(self) -> bool:
-        """Never with a low disk, which would keep the whole chain from writing."""
+        """Never with a low disk, which would stop the whole chain."""
         return self._learner.caught_up and not self._low()
 
     @property

@@ -4,15 +4,13 @@ Inputs count in the next ``turn``, after the replica's.
 
 An answer is never older than its question:
 
-- *read what was told*: a question waits until the tail has applied everything that it had committed
-  when the question came. This includes all that anybody had been told: the tail commits first.
+- *read what was told*: a question waits until the tail has applied all that it had committed when
+  the question came, which is all that anybody had been told: the tail commits first.
 - *lease*: after the tail has read its state, no other chain can have begun yet. Without the lease,
-  the question waits until an entry submitted after it is applied here. That commit proves that no
-  other chain had begun when the question came.
-- *not again*: a question whose price its asker chooses is put to one tail only: it may be what the
-  tail died of.
-
-Questions on their way are bounded, so one node's greedy clients keep nobody waiting at another.
+  the question waits until an entry submitted after it is applied here, which proves that no other
+  chain had begun when the question came.
+- *not again*: a question whose price its asker chooses is put to one tail only, which may die of
+  it.
 """
 
 from collections import deque
@@ -25,14 +23,14 @@ from chainchat.chain.effects import Answered, Distrust, GivenUp, Send
 from chainchat.chain.messages import Answer, BadMessageError, Read
 
 ON_THEIR_WAY = 64
-"""Questions of one node at the tail; its others wait."""
+"""Of one node; further ones wait, and keep nobody waiting at another."""
 
 MOST_QUEUED = 1_024
 """More than all nodes have on their way."""
 
 
 class Barrier(Struct, frozen=True):
-    """Submit an entry that changes nothing; call ``passed`` when it is applied here."""
+    """Submit an entry that changes nothing; call ``passed`` once it is applied here."""
 
     number: int
 
@@ -41,20 +39,13 @@ Output = Send | Answered | GivenUp | Distrust | Barrier
 
 
 class _Question(Struct):
-    """A client's question; ``tail``: the life that was asked."""
-
     query: bytes
     again: bool
     tail: tuple[str, int] | None = None
 
 
 class _Asked(Struct):
-    """A question at the tail.
-
-    Attributes:
-        committed: up to where the log was, when it came.
-        proven: a barrier has passed since.
-    """
+    """A question at the tail; ``proven``: a barrier has passed since."""
 
     sender: str
     read: Read
@@ -63,10 +54,9 @@ class _Asked(Struct):
 
 
 class Reads:
-    """The questions of one node and, at the tail, those of all.
+    """One node's questions and, at the tail, those of all.
 
-    A question goes to the tail of every configuration and on every new connection until it is
-    answered (but *not again*).
+    An unanswered question goes to every new tail, and on every new connection (but *not again*).
     """
 
     def __init__(
@@ -82,9 +72,9 @@ class Reads:
 
         Args:
             evaluate: answers a query from the applied state, in bounded time; raises
-                BadMessageError for what is no query.
-            holds_lease: True if no other chain can have begun yet, and this node has applied an
-                entry of this epoch.
+                BadMessageError for no query.
+            holds_lease: no other chain can have begun yet, and this node has applied an entry of
+                this epoch.
         """
         self._position = position
         self._evaluate = evaluate
@@ -106,10 +96,7 @@ class Reads:
     # --- inputs
 
     def ask(self, query: bytes, *, again: bool = True) -> int:
-        """Take in a question; returns its number.
-
-        ``again``: ask the next tail if this one goes without answering.
-        """
+        """Take in a question, which can be *not again*; returns its number."""
         self._numbered += 1
         self._questions[self._numbered] = _Question(query, again)
         self._unasked.append(self._numbered)
@@ -127,7 +114,7 @@ class Reads:
         self._ask_all_again()
 
     def _is_lost(self, question: _Question) -> bool:
-        """*not again*: the tail died with the question, perhaps of it."""
+        """*not again*."""
         if question.again or question.tail is None:
             return False
         return not self._configuration.has(question.tail)
@@ -146,14 +133,14 @@ class Reads:
         self._full.discard(position)
 
     def full(self, position: str, *, full: bool) -> None:
-        """Note if too much waits: then its questions wait too."""
+        """Note if too much waits: then its answers wait too."""
         (self._full.add if full else self._full.discard)(position)
 
     def receive(self, sender: str, message: Read | Answer) -> None:
         """Take in a message of this epoch, while active.
 
         Raises:
-            BadMessageError: more questions than nodes have on their way.
+            BadMessageError: there are MOST_QUEUED.
         """
         match message:
             case Read() if self._configuration.tail == self._position:
@@ -174,7 +161,7 @@ class Reads:
 
     @property
     def busy(self) -> bool:
-        """True if the last turn had too little time."""
+        """True if another turn has more to do now."""
         if self._arrived:
             return True
         if not self._unasked and not self._queue:  # nearly always
@@ -191,7 +178,7 @@ class Reads:
 
     @property
     def _next_in_line(self) -> _Asked | None:
-        """*read what was told*: the first question, if what it waits for is applied."""
+        """*read what was told*: None until that is applied."""
         for asked in self._queue:
             if asked.sender not in self._full:
                 return asked if asked.committed <= self._applied() else None
@@ -226,9 +213,9 @@ class Reads:
                 return
 
     def _reply(self, go_on: Callable[[], bool]) -> Iterator[Output]:
-        """Tail: answer in order.
+        """Answer in order.
 
-        *lease*: checked *after* reading the state. Without it, all questions wait for one barrier.
+        *lease*: checked *after* reading the state; without it, all wait for one barrier.
         """
         while (asked := self._next_in_line) is not None:
             self._queue.remove(asked)
@@ -257,7 +244,7 @@ class Reads:
             yield Answered(number, answer)
 
     def passed(self, barrier: int) -> None:
-        """Its entry is applied: answer first the questions that waited for it."""
+        """The barrier's entry is applied: first answer what waited for it."""
         for asked in reversed(self._behind.pop(barrier, [])):
             asked.proven = True
             self._queue.appendleft(asked)

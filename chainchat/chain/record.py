@@ -1,4 +1,4 @@
-"""The record of membership on a node's disk, and the present life's status."""
+"""What membership keeps on a node's disk."""
 
 from collections.abc import Iterable
 from enum import Enum
@@ -23,12 +23,12 @@ class Status(Enum):
 
 
 class Record(Struct, frozen=True):
-    """Membership's data on a node's disk; replaced as a whole.
+    """Replaced as a whole.
 
     Attributes:
         id: of the data; chosen once for an empty disk.
-        alone_in: the epoch in which this was the only member, if others have gone on without it all
-            the same (there may be two histories); or 0.
+        alone_in: the epoch in which this was the only member, if others have gone on all the same
+            (there may be two histories), or 0.
     """
 
     id: str
@@ -39,7 +39,7 @@ class Record(Struct, frozen=True):
     alone_in: int = 0
 
     def followed_by(self, configuration: Configuration) -> "Record":
-        """With the next configuration, and without a vote."""
+        """With the next configuration, and no vote."""
         held, alone_in = self.configuration, self.alone_in
         if configuration.has_node(self.id):
             alone_in = 0
@@ -48,7 +48,7 @@ class Record(Struct, frozen=True):
         return replace(self, configuration=configuration, vote=None, alone_in=alone_in)
 
     def status(self, life: Life) -> Status:
-        """The status of this node's present life."""
+        """The present life's."""
         if not self.configuration.members:
             return Status.FOUNDING
         if self.configuration.has(life):
@@ -64,8 +64,8 @@ def was_set_back(node_id: str, held: Configuration, decided: Configuration, *, v
     member may have completed it. Before the founding, nothing can be missing.
 
     Args:
-        held: the newest configuration on the disk.
-        voted: it holds a vote for ``decided``.
+        held: the disk's newest configuration.
+        voted: its vote is for ``decided``.
     """
     if not held.members or held.epoch >= decided.epoch or not decided.has_node(node_id) or voted:
         return False
@@ -77,14 +77,14 @@ def was_set_back(node_id: str, held: Configuration, decided: Configuration, *, v
 def forced_alone(
     record: Record, me: Member, epoch: int, fenced: Iterable[str], identity: int = 0
 ) -> Record:
-    """The record of a node that an operator tells to go on alone (rule 15).
+    """An operator tells this node to go on alone (rule 15).
 
     Args:
         epoch: far above any that the others can have.
         fenced: positions that are off, by the operator's word.
 
     Raises:
-        ValueError: a member of the last configuration is not fenced.
+        ValueError: another member is not fenced.
     """
     others = [m.position for m in record.configuration.members if m.id != me.id]
     missing = [position for position in others if position not in fenced]

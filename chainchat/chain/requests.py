@@ -1,4 +1,4 @@
-"""The requests of one origin: kept, and offered to each new head, until they are applied."""
+"""An origin's requests: kept, and offered to each new head, until applied."""
 
 from collections import deque
 from collections.abc import Iterator
@@ -10,12 +10,12 @@ from chainchat.chain.messages import Submit
 
 
 class OwnRequests:
-    """The requests of this origin (a ``Member.origin``), in order.
+    """Those of a ``Member.origin``, in order.
 
     Attributes:
         pending: sequence numbers not applied yet.
         octets: of their commands.
-        unoffered: the last of them, not sent to this head.
+        unoffered: not sent to this head.
     """
 
     def __init__(self, origin: str) -> None:
@@ -27,11 +27,11 @@ class OwnRequests:
 
     @property
     def settled(self) -> int:
-        """The number of the newest applied request."""
+        """The newest applied one's number."""
         return self._kept[0].number - 1 if self._kept else self._numbered
 
     def submit(self, command: bytes, span: int) -> int:
-        """Take in a request; returns the number that its entry will carry with this origin."""
+        """Take in a request; returns its number, which its entry will carry."""
         assert len(command) <= MAX_COMMAND
         self._numbered += 1
         self.pending += span
@@ -42,11 +42,11 @@ class OwnRequests:
         return self._numbered
 
     def offer_again(self) -> None:
-        """The head may have lost what it was sent, or is another."""
+        """The head is another, or may have lost some."""
         self.unoffered = list(self._kept)
 
     def offer(self) -> list[Submission]:
-        """What this node, as head, has not been offered."""
+        """What this node, the head, was not offered yet."""
         offered, self.unoffered = self._still_pending(), []
         return offered
 
@@ -65,7 +65,7 @@ class OwnRequests:
         return [request for request in self.unoffered if request.number > settled]
 
     def settle(self, number: int) -> None:
-        """An entry of this origin is applied; one out of order has no effect."""
+        """An entry is applied; if out of order, it had no effect."""
         if not self._kept:
             return
         first = self._kept[0].number

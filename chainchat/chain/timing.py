@@ -6,29 +6,29 @@ Safety rests on ``FRESH``: less than 1, see ``membership.evidence``.
 PINGS_PER_SUSPICION = 10
 
 FRESH = 0.75
-"""How long a confirmation counts; leaves 14 % for clocks that drift apart."""
+"""A confirmation counts so long; leaves 14 % for clocks that drift apart."""
 
 JOIN_PATIENCE = 1.0
-"""How long a join may take."""
+"""For a join."""
 
 FIRST_SEAL, LONGEST_SEAL = 1 / PINGS_PER_SUSPICION, 1 / 2
-"""How long a tail takes no entries to let a learner in: at first, at most."""
+"""A tail takes no entries, to let a learner in: at first, at most."""
 
 JOIN_PAUSE = 1 / 4
-"""Until the head proposes a learner after the tail declined one."""
+"""After a decline, until the next proposal."""
 
 JOIN_PAUSE_PER_SEAL = 4.0
-"""Longer by this for each second that writes have waited."""
+"""More for each second that writes have waited."""
 
 ASK_AGAIN, LONGEST_PATIENCE = 0.5, 4.0
-"""How long a learner waits before it asks again: at first, at most.
+"""A learner waits before it asks again: at first, at most.
 
-The wait doubles while there is more to copy: on a narrow link, asking too soon gets the same again.
+Doubles while there is more to copy: on a narrow link, asking too soon gets the same again.
 """
 
 
 class Timing:
-    """Times in seconds; a longer ``pause`` between two inputs means that this node was paused."""
+    """In seconds; a longer ``pause`` between two inputs means that this node was paused."""
 
     def __init__(self, suspect_after: float) -> None:
         self.suspect_after = suspect_after

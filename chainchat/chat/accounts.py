@@ -1,4 +1,4 @@
-"""Accounts, and the records that they are stored in."""
+"""Accounts, and the records that store them."""
 
 from collections.abc import Iterator
 from copy import copy
@@ -11,7 +11,7 @@ from chainchat.chat.records import ACCOUNTS_SLOT, Record, key_of
 
 
 class Role(IntEnum):
-    """An operator may also invite, kick, delete and reset others."""
+    """An operator may also invite, kick, delete and reset."""
 
     USER = 0
     OPERATOR = 1
@@ -22,7 +22,7 @@ class Verifier(Struct, frozen=True, array_like=True, gc=False):
 
     Attributes:
         iterations: of PBKDF2.
-        set_by: id of the entry that set it, unique among the account's verifiers.
+        set_by: id of the entry that set it; tells the account's verifiers apart.
         once: it admits only to set another: somebody else has made the password.
     """
 
@@ -42,9 +42,9 @@ class Account(Struct, array_like=True, gc=False):
         name: as first written.
         seen: the read mark.
         session: empty if away.
-        token: SHA-256 of the token that may resume, or empty.
-        record: number of the account that its record began with.
-        outdated: the highest SEND number of all its forgotten programs.
+        token: SHA-256; empty if none may resume.
+        record: number of its record's first account.
+        outdated: the highest SEND number of its forgotten programs.
         role: an operator always has a password.
     """
 
@@ -60,15 +60,14 @@ class Account(Struct, array_like=True, gc=False):
 
     @property
     def secret(self) -> int:
-        """Id of the entry that set its password, 0 if it has none."""
+        """Id of the entry that set its password; 0: none."""
         return 0 if self.verifier is None else self.verifier.set_by
 
 
 class _Plain(Struct, array_like=True, gc=False):
-    """A user without a password.
+    """A user without a password, stored as before there were any.
 
-    An old record stays as it is until one of its accounts changes: nodes that copy the log must
-    have the same octets.
+    An old record stays until one of its accounts changes, and nodes must have equal octets.
     """
 
     number: int
@@ -90,8 +89,8 @@ class AccountRecords:
     While a snapshot is written, the old version of each changing account is kept.
 
     Attributes:
-        newest: number of the account that the newest record began with.
-        room: for how many more accounts that has room.
+        newest: number of the newest record's first account.
+        room: accounts for which that has room.
     """
 
     def __init__(self, bounds: Bounds) -> None:
@@ -102,11 +101,11 @@ class AccountRecords:
         self._changed: set[int] = set()
         self._snapshot_at = 0
         self._unwritten: set[int] = set()
-        """Records of the snapshot that are not written yet."""
+        """Of the snapshot, not written yet."""
         self._before: dict[int, Account] = {}
-        """Accounts in these that have changed since, as they were."""
+        """Accounts in these that have changed, as they were."""
         self._removed: dict[int, list[Account]] = {}
-        """Accounts in these that were removed since, by record."""
+        """Accounts removed from these, by record."""
 
     def add(self, account: Account) -> None:
         """Add an account."""
@@ -118,7 +117,7 @@ class AccountRecords:
         self._changed.add(account.record)
 
     def changing(self, account: Account) -> None:
-        """Note that an account is about to change."""
+        """Call this before an account changes."""
         record = account.record
         self._changed.add(record)
         if record in self._unwritten and account.number not in self._before:
@@ -139,7 +138,7 @@ class AccountRecords:
     # --- snapshots
 
     def snapshot(self, seq: int) -> Iterator[Record]:
-        """The records changed since the last snapshot, as they are now, whatever changes later."""
+        """The records changed since the last one, as they are now."""
         assert not self._unwritten
         self._snapshot_at = seq
         self._unwritten, self._changed = self._changed, set()
@@ -160,7 +159,7 @@ class AccountRecords:
         return then
 
     def all(self) -> Iterator[Record]:
-        """Yield every record as it is now."""
+        """Every record as it is now."""
         for record, accounts in self._records.items():
             yield key_of(record, ACCOUNTS_SLOT), _encoded(accounts)
 

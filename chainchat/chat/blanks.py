@@ -1,4 +1,4 @@
-"""Blanks in a text: enough of them would begin another row of somebody's screen."""
+"""Blanks in a text: enough would begin another row of somebody's screen."""
 
 import re
 

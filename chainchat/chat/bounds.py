@@ -1,4 +1,4 @@
-"""How much the chat's state holds. Every node refuses and forgets by these: they are no setting."""
+"""How much the chat's state holds: no settings, since all nodes must refuse and forget alike."""
 
 from msgspec import Struct
 
@@ -7,15 +7,15 @@ class Bounds(Struct, frozen=True):
     """The bounds of a state.
 
     Attributes:
-        accounts: in all; a login that would make one more is refused.
+        accounts: in all; one more is refused.
         programs: client IDs of one account whose SENDs are remembered.
         known_programs: those whose highest number is known; includes the former.
         sends: results kept of each program, at least.
-        program_cost: of a client ID: 1,200 octets of memory. Each of its SENDs costs 1: 20 octets.
+        program_cost: of a client ID, which takes 1,200 octets; a SEND costs 1, and takes 20.
         cost: of all programs; beyond it, the account that costs most has to forget.
         cost_step: in which costs are compared.
-        accounts_in_record: about 3 KB, which fits in a page of SQLite.
-        sends_in_record: when a program says more, only its newest record is written again.
+        accounts_in_record: about 3 KB: they fit in a page of SQLite.
+        sends_in_record: only the newest record is written again.
     """
 
     accounts: int = 1_000_000
@@ -30,7 +30,7 @@ class Bounds(Struct, frozen=True):
 
     @property
     def records_of_program(self) -> int:
-        """Records of a program: one extra, since the newest is rarely full."""
+        """One extra: the newest is rarely full."""
         return self.sends // self.sends_in_record + 1
 
 

@@ -1,11 +1,11 @@
-"""Commands: the changes of the chat, as they travel through the log.
+"""The changes of the chat, as they travel through the log.
 
-A command is a MessagePack array that holds all that its effect depends on. Fields that many share:
+A command is a MessagePack array of all that its effect depends on. Fields that many share:
 
-- session: ``origin.counter``, unique for ever; None if the node's owner gave an operator's command.
-- account: the id of the log entry that created it. A name can be given again, a number cannot.
-- checked: the id of the entry that set the verifier against which the origin has checked a password
-  or a proof; 0 for none. If another verifier counts by now, the command is refused.
+- session: ``origin.counter``, unique for ever; empty if a node's owner gives an operator's command.
+- account: id of the log entry that created it, unlike its name never given again.
+- checked: id of the entry that set the verifier against which the origin has checked a password or
+  a proof; 0 for none. If another verifier counts by now, the command is refused.
 
 The default of a field that an older version did not write means what that version did.
 """
@@ -15,10 +15,10 @@ from msgspec import Struct, msgpack
 from chainchat.chat.accounts import Role, Verifier
 
 UNKNOWN = -1
-"""In place of an account number: look the name up when the command is applied."""
+"""For an account number: look the name up when the command is applied."""
 
 TO_EVERYBODY = 0
-"""In place of a recipient's account number: a broadcast."""
+"""For a recipient's account number: a broadcast."""
 
 
 class Command(Struct, frozen=True, array_like=True, tag=True, gc=False):
@@ -35,10 +35,9 @@ class Login(Command, frozen=True, array_like=True, tag="login", gc=False):
     """Open ``session`` for the account ``name``; make the account if there is none.
 
     Attributes:
-        client: the program's id, empty for a person.
-        token: SHA-256 of the token by which a program may resume; empty for a person.
-        refuse_new: the ``Code`` with which to refuse to make an account; 0: make it.
-        refuse_alike: make no account whose name looks like another's (``lookalikes``).
+        client, token: a program's id, and SHA-256 of what lets it resume; empty for a person.
+        refuse_new: the ``Code`` that refuses a new account; 0: make it.
+        refuse_alike: make no account whose name looks like another's.
     """
 
     session: str
@@ -51,9 +50,9 @@ class Login(Command, frozen=True, array_like=True, tag="login", gc=False):
 
 
 class Resume(Command, frozen=True, array_like=True, tag="resume", gc=False):
-    """Open ``session`` in place of the account's last one, by the token of its login.
+    """Open ``session`` in place of the account's last one.
 
-    ``next_token``: SHA-256 of the next token; empty to leave it.
+    ``token``, ``next_token``: SHA-256; no ``next_token`` leaves the token.
     """
 
     session: str
@@ -69,7 +68,7 @@ class Saying(Struct, frozen=True, array_like=True, gc=False):
     Attributes:
         recipient: account number, TO_EVERYBODY or UNKNOWN.
         to: the recipient's name, ``*`` for a broadcast.
-        number: the program's number of the request, 0 for a person.
+        number: the program's own of the request; 0: a person's.
         checksum: CRC-32 of (to, text) as sent; tells a repetition from a mistake.
     """
 
@@ -81,10 +80,7 @@ class Saying(Struct, frozen=True, array_like=True, gc=False):
 
 
 class Say(Command, frozen=True, array_like=True, tag="say", gc=False):
-    """Say the messages that came together from one client (``client``: the program's id).
-
-    The entry takes a sequence number for each: the message's id.
-    """
+    """Say what came together from one ``client``; each message's id is a sequence number."""
 
     session: str
     account: int
@@ -94,9 +90,9 @@ class Say(Command, frozen=True, array_like=True, tag="say", gc=False):
 
 
 class Delete(Command, frozen=True, array_like=True, tag="delete", gc=False):
-    """Delete ``account``, or the account ``name`` if that is UNKNOWN.
+    """Delete ``account``, or ``name`` if that is UNKNOWN.
 
-    ``others``: everybody may delete another's account.
+    ``others``: anybody may delete another's.
     """
 
     session: str
@@ -106,11 +102,11 @@ class Delete(Command, frozen=True, array_like=True, tag="delete", gc=False):
 
 
 class SetSecret(Command, frozen=True, array_like=True, tag="secret", gc=False):
-    """Set, change or remove the password of ``account``.
+    """Set the password of ``account``.
 
     Attributes:
-        session: the account's own; empty before the login, when only ``checked`` proves the right.
-        verifier: of the new password (``set_by`` is set when applied); None for no password.
+        session: the account's own; empty before the login, when ``checked`` proves the right.
+        verifier: without ``set_by``, which is set when applied; None: remove the password.
     """
 
     session: str
@@ -123,8 +119,7 @@ class SetSecret(Command, frozen=True, array_like=True, tag="secret", gc=False):
 class Invite(Command, frozen=True, array_like=True, tag="invite", gc=False):
     """Make the account ``name`` with a password that an operator hands out.
 
-    Attributes:
-        reset: for an existing account, whose password, session and token it replaces or ends.
+    ``reset``: give an existing account another, and end its session and token.
     """
 
     session: str
@@ -135,7 +130,7 @@ class Invite(Command, frozen=True, array_like=True, tag="invite", gc=False):
 
 
 class Grant(Command, frozen=True, array_like=True, tag="grant", gc=False):
-    """Give the account ``name`` a role."""
+    """Make ``name`` an operator or a user."""
 
     session: str
     name: str
@@ -150,7 +145,7 @@ class Kick(Command, frozen=True, array_like=True, tag="kick", gc=False):
 
 
 class Salting(Command, frozen=True, array_like=True, tag="salting", gc=False):
-    """Give the chain the secret for the salts of unknown names; only the first one counts."""
+    """Set the secret for the salts of unknown names; only the first one counts."""
 
     secret: bytes
 
@@ -166,11 +161,9 @@ class End(Command, frozen=True, array_like=True, tag="end", gc=False):
 
 
 class Logout(Command, frozen=True, array_like=True, tag="logout", gc=False):
-    """End ``session`` and its token.
+    """End ``session`` and its token; ``finished``: also forget that program.
 
-    Attributes:
-        seen: the read mark, 0 to leave it.
-        finished: the program to forget, which repeats nothing any more.
+    ``seen``: the read mark, 0 to leave it.
     """
 
     session: str
@@ -185,9 +178,9 @@ class Seen(Command, frozen=True, array_like=True, tag="seen", gc=False):
 
 
 class Held(Command, frozen=True, array_like=True, tag="held", gc=False):
-    """Tell whoever was refused a name how alive its ``session`` is; changes nothing.
+    """Tell whoever was refused its name for how long ``session`` is silent.
 
-    ``silent``: seconds since its client's machine was heard, -1 if unknown.
+    ``silent``: seconds since its client's machine was heard; -1 if unknown.
     """
 
     session: str
@@ -198,7 +191,7 @@ class Forget(Command, frozen=True, array_like=True, tag="forget", gc=False):
     """Remove the messages below the id ``before``.
 
     Attributes:
-        unread: remove what some account has not seen, too.
+        unread: even what some account has not seen.
         days: the age at which messages go; 0: they took too much room.
     """
 
@@ -235,34 +228,34 @@ _decoder = msgpack.Decoder(AnyCommand)
 
 
 def encode(command: AnyCommand) -> bytes:
-    """A command as octets."""
+    """As octets."""
     return _encoder.encode(command)
 
 
 def decode(data: bytes) -> AnyCommand:
-    """A command from octets.
+    """From octets.
 
     Raises:
-        msgspec.DecodeError: they are no command: a bug, or a corrupt disk.
+        msgspec.DecodeError: a bug, or a corrupt disk.
     """
     command: AnyCommand = _decoder.decode(data)
     return command
 
 
 def span(command: AnyCommand) -> int:
-    """Sequence numbers that the command's entry takes."""
+    """Sequence numbers that its entry takes."""
     return len(command.sayings) if isinstance(command, Say) else 1
 
 
 def origin_of(session: str) -> str:
-    """The origin of ``session``."""
+    """Its origin."""
     return session.rpartition(".")[0]
 
 
 UNANNOUNCED = "u"
-"""Ends the id of a session whose beginning and end nobody is told."""
+"""Ends the id of a session that nobody is told of."""
 
 
 def is_announced(session: str) -> bool:
-    """True if others are told that this session began or ended."""
+    """True unless it is UNANNOUNCED."""
     return not session.endswith(UNANNOUNCED)

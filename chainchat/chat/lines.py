@@ -1,6 +1,6 @@
-"""From octets to clean lines: telnet's commands removed, lines cut, text checked.
+"""From octets to clean lines, in bounded memory.
 
-Three steps, which know nothing of each other, and whose memory is bounded::
+Three steps, which know nothing of each other::
 
     data, answer = telnet_filter.feed(received)   # cut anywhere; send the answer back
     line_splitter.add(data)
@@ -33,10 +33,9 @@ _ANSWERS = {_WILL: _DONT, _DO: _WONT, _WONT: None, _DONT: None}
 
 
 class TelnetFilter:
-    """Removes the telnet commands from what one connection receives, and answers them.
+    """Removes and answers the telnet commands of one connection.
 
-    Attributes:
-        conceals: True while the client does not show what is typed, because we asked.
+    ``conceals``: the client does not show what is typed, because we asked.
     """
 
     __slots__ = ("_held", "_in_subnegotiation", "_offered", "conceals")  # there can be thousands
@@ -47,17 +46,17 @@ class TelnetFilter:
         self._offered = self.conceals = False
 
     def conceal(self) -> bytes:
-        """Octets that ask the client not to show what is typed."""
+        """Octets that ask for it."""
         offered, self._offered = self._offered, True
         return b"" if offered else IAC + _WILL + _ECHO
 
     def reveal(self) -> bytes:
-        """Octets that end this, if it is so."""
+        """Octets that end it, if needed."""
         conceals, self._offered, self.conceals = self.conceals, False, False
         return IAC + _WONT + _ECHO if conceals else b""
 
     def feed(self, data: bytes) -> tuple[bytes, bytes]:
-        """Take the next octets; returns them without commands, and the answers to those."""
+        """Take octets; returns them without commands, and the answers to those."""
         if IAC not in data and not self._held and not self._in_subnegotiation:
             return data, b""
         data = self._held + data
@@ -96,10 +95,9 @@ class TooLong(Enum):
 
 
 TOO_LONG: Final = TooLong.TOO_LONG
-"""In place of a line that was too long."""
+"""Instead of a line over the limit."""
 
 Line = bytes | TooLong
-"""Without its ending."""
 
 
 _LONE_CR = re.compile(rb"\r(?!\n)")
@@ -109,12 +107,11 @@ class LineSplitter:
     """Cuts what one connection receives into lines, which end in LF, CR LF or CR NUL.
 
     Where people type, a CR alone ends a line too, and a NUL is nothing: some terminals send no LF,
-    and some clients send NULs to stay connected. Lines are cut when asked for; taking data in is
-    cheap.
+    and some clients send NULs to stay connected.
 
     Attributes:
-        complete: the lines that are not cut yet, each with its LF.
-        limit: octets of a line without its ending, at most.
+        complete: lines not cut yet, each with its LF.
+        limit: most octets of a line, without its ending.
     """
 
     __slots__ = ("_begun", "_dropping", "_held", "complete", "limit")  # there can be thousands
@@ -131,7 +128,7 @@ class LineSplitter:
         return bool(self.complete)
 
     def add(self, data: bytes, *, typed: bool = False) -> None:
-        """Take the next octets; ``typed``: a person's."""
+        """Take octets; ``typed``: a person's."""
         if typed and not self._is_hello(data):
             data = self._typed(data)
         else:
@@ -153,7 +150,6 @@ class LineSplitter:
         return (self.complete or self._begun or data)[:6].lower() == b"/hello"
 
     def _typed(self, data: bytes) -> bytes:
-        """A CR ends a line at once: the LF or NUL that may follow is part of its end."""
         if self._held and data:
             data = data[data[0] in b"\n\0" :]
             self._held = b""
@@ -166,16 +162,13 @@ class LineSplitter:
         return data
 
     def drop(self) -> bool:
-        """Drop all that has come, and the rest of a begun line; True if there were whole lines."""
+        """Drop all that has come, and the rest of a begun line; True if there were lines."""
         self._dropping = self._dropping or self._begun != b"" or self._held == b"\r"
         lines, self.complete, self._begun = self.complete, b"", b""
         return lines != b""
 
     def cut(self, most: int = -1) -> list[bytes | Literal[TooLong.TOO_LONG]]:
-        """Cut the next complete lines, at most ``most``, or all; without endings.
-
-        TOO_LONG stands for each line over the limit.
-        """
+        """Cut off the next lines, at most ``most`` (-1: all), without endings."""
         # `split` does the work for every octet at C's speed. (`replace` takes three times as long
         # for CR LF.)
         ends_with_cr = b"\r" in self.complete
@@ -191,10 +184,7 @@ _ERASING = re.compile(rb"[\x08\x7f\x15]")
 
 
 def typed(line: bytes) -> bytes:
-    """What is left of a line whose keys came one by one, as busybox's telnet sends them.
-
-    Backspace rubs out, Ctrl-U clears.
-    """
+    """What Backspace and Ctrl-U leave of a line sent key by key (busybox's telnet)."""
     if not _ERASING.search(line):
         return line
     left = bytearray()
@@ -224,10 +214,10 @@ _PLAIN_AND_ENDINGS = _PLAIN + b"\n"
 
 
 def clean(line: bytes) -> str:
-    """The text of a line, safe to show on any terminal; tabs become spaces.
+    """A line's text, safe to show on any terminal; tabs become spaces.
 
     Raises:
-        RefusedError: 503 if it is not UTF-8; 504 if it holds a control character.
+        RefusedError: 503, it is not UTF-8; 504, it holds a control character.
     """
     if not line.translate(None, _PLAIN):  # nearly every line
         return line.decode("ascii")
@@ -248,7 +238,7 @@ def clean(line: bytes) -> str:
 
 
 def clean_together(lines: Sequence[Line]) -> str | None:
-    """The ``clean`` lines joined by line feeds, if all are printable ASCII."""
+    """The lines, joined by line feeds, if all are printable ASCII."""
     try:
         together = b"\n".join(cast("Sequence[bytes]", lines))
     except TypeError:  # one is TOO_LONG: quicker found so than looked for
@@ -260,7 +250,7 @@ _HTTP = re.compile(r"[^ ]+ [^ ]+ HTTP/[0-9]|host:", re.IGNORECASE)
 
 
 def is_http(line: str) -> bool:
-    """True if a line is HTTP: a request line or a Host header.
+    """True for a request line or a Host header.
 
     Ask before the login: a web page can make a browser send lines of chat in a request's *body*.
     """

@@ -1,6 +1,6 @@
-"""Names that deceive: those that look like another, or like the server's own word.
+"""Names that look like another, or like the server's own word: their *skeletons* are the same.
 
-They do so if their *skeletons* are the same: ``alice``, ``AL1CE`` and ``a-l-i-c-e`` are ``aiice``.
+``alice``, ``AL1CE`` and ``a-l-i-c-e`` have ``aiice``.
 """
 
 from collections.abc import Iterable, Iterator
@@ -13,14 +13,14 @@ _SKELETON = str.maketrans("l10", "iio", "-_.")
 def skeleton_of(name: str) -> str:
     """A name without case, ``-``, ``_`` or ``.``, and with one letter for similar ones.
 
-    It never changes, so that every node finds the same in an old log; another rule would be another
-    field of ``commands.Login``.
+    The rule must never change, or nodes differ about an old log; another would be another field of
+    ``commands.Login``.
     """
     return name.lower().translate(_SKELETON)
 
 
 SERVERS_WORDS = frozenset(map(skeleton_of, ("you", "everybody", "server", "system")))
-"""Of what the server says of itself and of those it speaks to."""
+"""What the server calls itself and whom it speaks to."""
 
 
 def is_servers_word(name: str, positions: Iterable[str]) -> bool:
@@ -30,7 +30,7 @@ def is_servers_word(name: str, positions: Iterable[str]) -> bool:
 
 
 class LookAlikes(SortedNames):
-    """Finds the names that look like another; in lower case."""
+    """Names in lower case, by how they look."""
 
     def __init__(self, names: Iterable[str] = (), part: int = 1_000) -> None:
         super().__init__(names, part, key=skeleton_of)

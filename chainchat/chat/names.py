@@ -1,4 +1,4 @@
-"""A sorted list of names that takes one more at a small cost."""
+"""A sorted list that takes one more name at a small cost."""
 
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Callable, Iterable, Iterator
@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 class SortedNames:
     """Distinct strings in the order of their keys: by default, of themselves.
 
-    In parts, so a new string moves only those in its part.
+    A new one moves only those in its part.
     """
 
     def __init__(
@@ -24,13 +24,13 @@ class SortedNames:
         self._parts = parts or [[]]
         self._part = part
         self._firsts = [self._key_of(part[0]) for part in self._parts[1:]]
-        """For every part but the first: a key neither above its own nor below earlier ones."""
+        """For all parts but the first: a key neither above its own nor below earlier ones."""
 
     def _key_of(self, name: str) -> str:
         return name if self._key is None else self._key(name)
 
     def add(self, name: str) -> None:
-        """Add a name that is not in the list."""
+        """Add a new name."""
         place = bisect_left(self._firsts, self._key_of(name))
         part = self._parts[place]
         insort(part, name, key=self._key)
@@ -40,7 +40,7 @@ class SortedNames:
             del part[self._part :]
 
     def remove(self, name: str) -> None:
-        """Remove a name that is in the list."""
+        """Remove a name that is there."""
         place, index = next(at for at in self._places(name) if self._parts[at[0]][at[1]] == name)
         del self._parts[place][index]
         if not self._parts[place] and self._firsts:
@@ -48,11 +48,11 @@ class SortedNames:
             del self._firsts[max(place - 1, 0)]
 
     def like(self, name: str) -> Iterator[str]:
-        """Yield the names with the key of ``name``, itself included."""
+        """The names with the key of ``name``, itself included."""
         return (self._parts[place][index] for place, index in self._places(name))
 
     def after(self, name: str) -> Iterator[str]:
-        """Yield the names whose keys are above that of ``name``, while nothing changes."""
+        """Yield the names whose keys are above that of ``name``; meanwhile, nothing may change."""
         key = self._key_of(name)
         place = bisect_right(self._firsts, key)
         part = self._parts[place]

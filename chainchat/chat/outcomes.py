@@ -1,4 +1,4 @@
-"""Outcomes: what applying an entry gives."""
+"""What applying an entry gives."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,17 +9,14 @@ from chainchat.chat.refusals import Code
 
 
 class Accepted(Struct, frozen=True, gc=False):
-    """A request that was done.
-
-    ``id``: of the message, or of the entry. ``again``: it was done before.
-    """
+    """Done; ``id``: the message's or entry's; ``again``: it was done before."""
 
     id: int
     again: bool = False
 
 
 class Refused(Struct, frozen=True):
-    """A request that was refused; ``again``: it was before. ``about``: a name for the text."""
+    """Refused; ``again``: it was before; ``about``: a name for the text."""
 
     code: Code
     about: str = ""
@@ -27,10 +24,7 @@ class Refused(Struct, frozen=True):
 
 
 class Said(Struct, frozen=True, gc=False):
-    """A message.
-
-    ``recipient``: account number or TO_EVERYBODY; ``sender_account``: the sender's.
-    """
+    """A message; ``recipient``: account number or TO_EVERYBODY."""
 
     id: int
     time: int
@@ -42,16 +36,16 @@ class Said(Struct, frozen=True, gc=False):
 
 
 class Removed(Struct, frozen=True, array_like=True):
-    """The messages that are gone: those below the id ``before``.
+    """The messages below the id ``before`` are gone.
 
-    ``days``: the age at which the last of them went; 0: they took too much room.
+    ``days``: the age at which the last one went; 0: they took too much room.
     """
 
     before: int = 0
     days: int = 0
 
     def concerns(self, after: int) -> bool:
-        """True if messages above the id ``after`` may be among them."""
+        """True if some above the id ``after`` may be gone."""
         return after + 1 < self.before
 
     def __str__(self) -> str:
@@ -77,7 +71,7 @@ class Left(Struct, frozen=True):
     Attributes:
         reason: ``ended``, ``logout``, ``moved``, ``deleted``, ``kicked``, ``reset`` or ``lost``
             (with its node).
-        by: whose order it was; empty for a node's owner.
+        by: who ordered it; empty for a node's owner.
     """
 
     account: int
@@ -90,7 +84,7 @@ class Left(Struct, frozen=True):
 class Held(Struct, frozen=True):
     """Somebody else wants the name that ``session`` holds.
 
-    ``silent``: seconds of silence of its connection, -1 if unknown, None if nobody has looked yet.
+    ``silent``: seconds of its connection's silence; -1 if unknown, None if nobody has looked yet.
     """
 
     session: str
@@ -98,7 +92,7 @@ class Held(Struct, frozen=True):
 
 
 class AllAccepted(Sequence[Accepted]):
-    """The results of new messages to everybody, made when looked at."""
+    """Results of new messages to everybody, made when looked at."""
 
     __slots__ = ("ids",)
 
@@ -124,11 +118,11 @@ Event = Joined | Left | Held
 
 
 class Outcome(Struct, frozen=True):
-    """The outcome of an entry.
+    """What applying an entry gave.
 
     Attributes:
-        results: for whoever asked: one for each sequence number, none if it had no effect.
-        events: changes of sessions, for all to see.
+        results: for whoever asked, one for each sequence number; none: no effect.
+        events: of sessions, for all to see.
     """
 
     results: Sequence[Result] = ()

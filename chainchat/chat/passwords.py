@@ -1,4 +1,4 @@
-"""Passwords: which are possible, and those that a node makes up."""
+"""Which passwords are possible, and those that a node makes up."""
 
 from chainchat.chat.refusals import Code, RefusedError
 from chainchat.chat.scram import prepared
@@ -7,19 +7,19 @@ SHORTEST, LONGEST = 8, 128
 """In characters."""
 
 ONE_TIME_LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"
-"""For a password that is copied by hand: none looks like another."""
+"""Copied by hand: none looks like another."""
 
 ONE_TIME_LENGTH = 15
-"""74 bits, more than anybody guesses."""
+"""74 bits: nobody guesses them."""
 
 ONE_TIME_GROUP = 5
 
 
 def checked_password(text: str) -> str:
-    """A new password, in the form in which it is hashed.
+    """A new password, as it is hashed.
 
     Raises:
-        RefusedError: 522, with the rule; never with the password.
+        RefusedError: 522; it never shows the password.
     """
     try:
         password = prepared(text)
@@ -33,7 +33,7 @@ def checked_password(text: str) -> str:
 
 
 def one_time(random: bytes) -> str:
-    """A password such as ``k7qdp-93mfh-x2pwc``, from ONE_TIME_LENGTH random octets or more."""
+    """Such as ``k7qdp-93mfh-x2pwc``; ``random``: ONE_TIME_LENGTH octets or more."""
     letters = [ONE_TIME_LETTERS[octet % len(ONE_TIME_LETTERS)] for octet in random]
     starts = range(0, ONE_TIME_LENGTH, ONE_TIME_GROUP)
     return "-".join("".join(letters[start : start + ONE_TIME_GROUP]) for start in starts)

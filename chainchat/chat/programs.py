@@ -1,12 +1,11 @@
-"""What the chat remembers of programs, so that a SEND is done once however often it comes.
+"""What the chat remembers of programs, to do each SEND once.
 
-The memory is bounded by number. The least recently used is forgotten first, in the order of the
-log: every node forgets the same.
+The memory is bounded. The least recently used goes first, in the order of the log, so every node
+forgets the same.
 
-*never again*: a program's SENDs are forgotten in three steps: first the results of its oldest
-numbers; then all but its highest number; then the program itself, while its account keeps the
-highest number of all. A number that is not above what is known may have been done before, and is
-refused.
+*never again*: a program is forgotten in three steps: first the results of its oldest numbers; then
+all but its highest number; then the program, while its account keeps the highest number of all. A
+number not above what is known may have been done before, and is refused.
 """
 
 from array import array
@@ -23,19 +22,16 @@ NEVER = -1
 
 
 class Program:
-    """What is remembered of one program's SENDs.
-
-    In flat arrays: objects would have left the processor's caches before they are forgotten.
+    """One program's SENDs, in flat arrays: objects would leave the processor's caches.
 
     Attributes:
-        born: sequence number of the entry that first used it.
-        used: of the entry that last used it.
-        highest: the highest number that was applied, or may have been.
+        born, used: the entries that first and last used it.
+        highest: the highest number that may have been applied.
         numbers: the program's own, ascending.
         checksums: of what was said, parallel to ``numbers``.
         values: the message's id, or minus the refusal's code; likewise.
-        first: how many records came before the one that the arrays begin with.
-        written: the newest record in the last snapshot, or NEVER.
+        first: index of the record that the arrays begin with.
+        written: index of the newest record in the last snapshot, or NEVER.
     """
 
     __slots__ = (
@@ -56,14 +52,14 @@ class Program:
         self.written = NEVER
 
     def remember(self, numbers: list[int], checksums: list[int], values: list[int]) -> None:
-        """Remember applied SENDs, in order: number, checksum and value of each."""
+        """Remember applied SENDs, in order."""
         self.highest = numbers[-1]
         self.numbers.fromlist(numbers)  # three times as fast as ``extend``
         self.checksums.fromlist(checksums)
         self.values.fromlist(values)
 
     def forget_oldest(self) -> None:
-        """Keep no more records than there may be."""
+        """Keep at most ``records_of_program``."""
         excess = self.newest - self.first - self._bounds.records_of_program + 1
         if excess > 0:
             self.first += excess
@@ -71,7 +67,7 @@ class Program:
                 del column[: excess * self._bounds.sends_in_record]
 
     def forget_all(self) -> list[int]:
-        """Forget all but the highest number; returns the keys of dropped records."""
+        """Forget all but the highest number; returns keys of dropped records."""
         kept = self._key(self.newest)
         gone = [key for key in self.written_keys() if key != kept]
         self.first = self.newest
@@ -81,7 +77,7 @@ class Program:
 
     @property
     def cost(self) -> int:
-        """The program's part of the cost of all."""
+        """Its part of the cost of all."""
         return self._bounds.program_cost + len(self.numbers)
 
     def find(self, number: int) -> tuple[int, int] | None:
@@ -99,13 +95,13 @@ class Program:
         return self.first + max(0, len(self.numbers) - 1) // self._bounds.sends_in_record
 
     def changed(self) -> list[Record]:
-        """The records for the next snapshot: those changed since the last one."""
+        """The records for the next snapshot: those changed since the last."""
         changed = self.records(max(self.first, self.written))
         self.written = self.newest
         return changed
 
     def records(self, first: int) -> list[Record]:
-        """The records from ``first`` on. Only the newest changes with every use."""
+        """Those from ``first`` on; only the newest changes with every use."""
         newest, records, sends = self.newest, [], self._bounds.sends_in_record
         for index in range(first, newest + 1):
             used, highest = (self.used, self.highest) if index == newest else (0, 0)
@@ -121,7 +117,7 @@ class Program:
         return records
 
     def written_keys(self) -> list[int]:
-        """The keys of the last snapshot's records that were not replaced since."""
+        """Keys of the last snapshot's records, not replaced since."""
         first = max(0, self.written - self._bounds.records_of_program + 1)
         return [self._key(index) for index in range(first, self.written + 1)]
 
@@ -130,7 +126,7 @@ class Program:
 
 
 class _Part(Struct, array_like=True):
-    """So many SENDs of a program, or fewer in the newest record; the columns as octets."""
+    """A record: ``sends_in_record`` SENDs, fewer in the newest."""
 
     account: int
     client: str
@@ -147,12 +143,9 @@ _decoder = msgpack.Decoder(_Part)
 
 
 class _OfAccount:
-    """The programs of one account.
+    """An account's programs by client ID, least recently used first.
 
-    Attributes:
-        recent: by client ID, least recently used first.
-        known: programs of which only the highest number is known; likewise.
-        used: the entry that last used one.
+    ``known``: those of which only the highest number is known.
     """
 
     __slots__ = ("cost", "known", "recent", "used")
@@ -165,41 +158,39 @@ class _OfAccount:
 
 
 class Programs:
-    """All programs, and which records have changed since the last snapshot."""
+    """All programs, and their records."""
 
     def __init__(self, bounds: Bounds, outdated: Callable[[int, int], None]) -> None:
-        """``outdated`` gets an account's number and the highest number of its forgotten program."""
+        """``outdated`` gets account and highest number of a forgotten program."""
         self._bounds = bounds
         self._most_sends = bounds.records_of_program * bounds.sends_in_record
-        """Of one program, in its arrays."""
         self._outdated = outdated
         self._all: dict[int, Program] = {}
-        """By the entry that first used them."""
+        """By ``born``."""
         self._of_account: dict[int, _OfAccount] = {}
         self._shares = Shares(bounds.cost_step)
         self._cost = 0
         self._changed: set[int] = set()
         self._gone: list[int] = []
-        """Keys of records dropped since the last snapshot."""
+        """Keys of dropped records."""
         self._unwritten: set[int] = set()
-        """Programs of the snapshot whose records are not written yet."""
+        """Those whose records the snapshot has yet to write."""
         self._before: dict[int, list[Record]] = {}
-        """Records of programs that have changed since, as they were."""
+        """Their records as they were, if they have changed."""
         self._parts: list[_Part] = []
-        """Records of the program that is being restored."""
         self._born = 0
-        """The entry that it began with."""
+        """Of the program being restored, likewise its ``_parts``."""
         self._restored: list[Program] = []
 
     def find(self, account: int, client: str) -> Program | None:
-        """The program of an account, if it is known."""
+        """The account's program, if known."""
         programs = self._of_account.get(account)
         if programs is None:
             return None
         return programs.recent.get(client) or programs.known.get(client)
 
     def use(self, account: int, client: str, seq: int, highest: int) -> Program:
-        """Find or begin a program, and make it the most recently used of its account.
+        """Find or begin a program, now its account's most recently used.
 
         A new one must number above ``highest``. Call ``said`` when its SENDs are remembered.
         """
@@ -231,10 +222,7 @@ class Programs:
         return program
 
     def said(self, program: Program, before: int) -> None:
-        """Charge a program in use for its SENDs; forget others if there are too many.
-
-        ``before``: how many were remembered before the new ones.
-        """
+        """Charge a program for its SENDs, all but ``before`` new; forget others if need be."""
         if len(program.numbers) > self._most_sends:
             program.forget_oldest()
         programs, cost = self._of_account[program.account], len(program.numbers) - before
@@ -245,13 +233,13 @@ class Programs:
             self._forget_of(self._shares.greatest())
 
     def finish(self, account: int, client: str) -> None:
-        """Forget a program that repeats nothing any more."""
+        """Forget a program, which repeats nothing any more."""
         program = self.find(account, client)
         if program is not None:
             self._forget(program)
 
     def forget_account(self, account: int) -> None:
-        """Forget all programs of an account."""
+        """Forget an account's programs."""
         programs = self._of_account.get(account, _OfAccount())
         for program in [*programs.recent.values(), *programs.known.values()]:
             self._forget(program)
@@ -265,7 +253,7 @@ class Programs:
         self._outdate(next(iter((programs.known or programs.recent).values())))
 
     def _forget_sends(self, programs: _OfAccount, program: Program) -> None:
-        """*never again*: the highest number is still known."""
+        """*never again*."""
         self._changing(program)
         self._charge(programs, -len(program.numbers))
         self._gone += program.forget_all()
@@ -273,7 +261,7 @@ class Programs:
         programs.known[program.client] = programs.recent.pop(program.client)
 
     def _outdate(self, program: Program) -> None:
-        """*never again*: no program of the account may use these numbers again."""
+        """*never again*."""
         self._outdated(program.account, program.highest)
         self._forget(program)
 
@@ -301,7 +289,7 @@ class Programs:
     # --- snapshots
 
     def snapshot(self) -> Iterator[Record]:
-        """The records changed since the last snapshot, as they are now, whatever changes later."""
+        """The records changed since the last one, as they are now."""
         assert not self._unwritten
         self._unwritten, self._changed = self._changed, set()
         gone, self._gone = self._gone, []
@@ -319,12 +307,12 @@ class Programs:
             yield key, b""
 
     def all(self) -> Iterator[Record]:
-        """Yield every record as it is now."""
+        """Every record as it is now."""
         for program in self._all.values():
             yield from program.records(program.first)
 
     def restore(self, born: int, data: bytes) -> None:
-        """Take in a record. Those of one program follow each other.
+        """Take in a record, next to others of its program.
 
         Raises:
             msgspec.DecodeError: it is corrupt.
@@ -340,7 +328,7 @@ class Programs:
             self._parts = []
 
     def restored(self) -> None:
-        """Sort the programs by their last use, after the last record."""
+        """After the last record: sort the programs by last use."""
         self._build()
         programs, self._restored = self._restored, []
         programs.sort(key=lambda program: program.used)

@@ -1,7 +1,7 @@
-"""Queries: what can be read of the chat, and how the tail answers, a page at a time.
+"""What can be read of the chat, and how the tail answers, a page at a time.
 
-A page is bounded, in one frame and in time. For a pattern, where the asker chooses the price, the
-whole answer is limited too.
+A page is bounded, in octets and in time. For a pattern, where the asker chooses the price, the
+whole answer is too.
 """
 
 import re
@@ -20,36 +20,36 @@ from chainchat.chat.refusals import Code, RefusedError
 from chainchat.chat.state import ChatState
 
 PAGE_NAMES = 1_000
-"""At most 32 octets each."""
+"""Each has at most 32 octets."""
 
 PAGE_MESSAGES = 100
 
 PAGE_OCTETS = 40_000
-"""The ``len`` of each text, and some room for the rest."""
+"""Each text, and 128 octets for the rest."""
 
 SCANNED_AT_ONCE = 32
-"""Accounts whose names are matched between two looks at the clock."""
+"""Names matched between two looks at the clock."""
 
 PATTERN_SECONDS = 2.0
-"""Seconds of work for one pattern, over all pages."""
+"""Of work, over all pages."""
 
 PATTERN_OCTETS = 256
-r"""RE2 needs at most 6 ms to read one, for 85 classes like ``\pL``."""
+r"""RE2 reads one in at most 6 ms, for 85 classes like ``\pL``."""
 
 PATTERN_INSTRUCTIONS = 400
-"""Instructions of a compiled pattern: ``al`` has 6, ``.{1,32}$`` 290, ``\\pL`` 1,200.
+r"""When compiled: ``al`` has 6, ``.{1,32}$`` 290, ``\pL`` 1,200.
 
-The worst patterns found need 95 µs for a name of 32 octets, most 2 µs.
+The worst found need 95 µs for a name of 32 octets, most 2 µs.
 """
 
 PATTERN_MEMORY = 1 << 18
-"""Octets that RE2 may use for one pattern; it keeps the newest 128."""
+"""Octets that RE2 may use for one; it keeps the newest 128."""
 
 
 class Accounts(Struct, frozen=True, tag=True):
-    """Names of accounts that begin with a match of ``pattern``, after the name ``after``.
+    """Names after ``after`` that begin with a match of ``pattern``.
 
-    ``spent``: seconds of work on the earlier pages.
+    ``spent``: seconds of work on earlier pages.
     """
 
     pattern: str = ""
@@ -58,20 +58,20 @@ class Accounts(Struct, frozen=True, tag=True):
 
 
 class Present(Struct, frozen=True, tag=True):
-    """Names of the accounts that are on, after the name ``after``."""
+    """Names of those who are on, after ``after``."""
 
     after: str = ""
 
 
 class Recent(Struct, frozen=True, tag=True):
-    """The newest ``count`` messages to everybody, from or to the account; oldest first."""
+    """The newest ``count`` messages to everybody, from or to the account."""
 
     account: int
     count: int
 
 
 class Later(Struct, frozen=True, tag=True):
-    """The oldest ``count`` messages above id ``after`` to everybody, from or to the account."""
+    """The oldest ``count`` such messages above the id ``after``."""
 
     account: int
     after: int
@@ -85,9 +85,9 @@ class Page(Struct, frozen=True):
     """A part of an answer.
 
     Attributes:
-        more: the query for the next page, if any.
-        refused: why the answer ends here.
-        removed: set if messages that were asked for may be gone.
+        more: the query for the next page.
+        refused: why it ends here.
+        removed: set if messages asked for may be gone.
     """
 
     names: tuple[str, ...] = ()
@@ -98,14 +98,14 @@ class Page(Struct, frozen=True):
 
 
 GIVEN_UP = Page(refused=Code.TAIL_LOST)
-"""The answer to a query whose tail is gone, and which is not asked again."""
+"""The tail is gone, and no other is asked."""
 
 
 class Budget(Protocol):
     """The time for a page."""
 
     def left(self) -> bool:
-        """True while there is time for more work."""
+        """True while there is time."""
 
     def spent(self) -> float:
         """Seconds of work so far."""
@@ -115,10 +115,10 @@ class Messages(Protocol):
     """The messages, read one by one."""
 
     def before_newest(self, account: int, count: int) -> tuple[int, int]:
-        """The id after which the newest ``count`` begin, and how many there are."""
+        """The id before the newest ``count``, and how many there are."""
 
     def oldest(self, account: int, after: int, count: int) -> Iterator[ChatMessage]:
-        """Yield the oldest above ``after``, oldest first."""
+        """Yield the oldest above the id ``after``, in order."""
 
 
 _encoder = msgpack.Encoder()
@@ -127,31 +127,31 @@ _page_decoder = msgpack.Decoder(Page)
 
 
 def encode(value: Query | Page) -> bytes:
-    """A query or page as octets."""
+    """As octets."""
     return _encoder.encode(value)
 
 
 def decode_query(data: bytes) -> Query:
-    """A query from octets."""
+    """From octets."""
     query: Query = _query_decoder.decode(data)
     return query
 
 
 def decode_page(data: bytes) -> Page:
-    """A page from octets."""
+    """From octets."""
     return _page_decoder.decode(data)
 
 
 def asker_chooses_price(query: Query) -> bool:
-    """True if the asker chooses what the whole answer costs the tail."""
+    """True if the asker chooses what the answer costs the tail."""
     return isinstance(query, Accounts) and query.pattern != ""
 
 
 def answer(query: Query, state: ChatState, messages: Messages, budget: Budget) -> Page:
-    """A page of the answer, from the committed state.
+    """Give a page, from the committed state.
 
     Raises:
-        RefusedError: 531; the asker's RE2 took the pattern, and this one does not.
+        RefusedError: 531, only the asker's RE2 takes the pattern.
     """
     match query:
         case Accounts():
@@ -181,7 +181,7 @@ def _later(query: Later, messages: Messages, budget: Budget) -> Page:
 def _taken(
     messages: Iterable[ChatMessage], count: int, budget: Budget
 ) -> tuple[list[ChatMessage], bool]:
-    """The messages that fit in a page and its time, at least one; True after the last."""
+    """What fits in a page and its time, at least one; True after the last."""
     page: list[ChatMessage] = []
     room = PAGE_OCTETS
     for message in messages:
@@ -223,14 +223,11 @@ def _begins(account: Account, plain: str) -> bool:
 
 
 _PLAIN = re.compile(r"\^?([A-Za-z0-9_-]*)")
-"""Its beginning says how the names begin. A ``.`` would be any character."""
+"""Without ``.``, which would be any character."""
 
 
 def beginning(pattern: str) -> str:
-    """The beginning of all names that match, in lower case, if it is easily told.
-
-    Accounts are sorted so, and no others need to be looked at.
-    """
+    """How all names that match begin, in lower case, if easily told: only such are scanned."""
     found = _PLAIN.match(pattern)
     if found is None or "|" in pattern:
         return ""
@@ -247,10 +244,10 @@ def _just_before(plain: str) -> str:
 
 
 def checked_pattern(pattern: str) -> str:
-    """``pattern``, if RE2 understands it and it matches a name within microseconds.
+    """``pattern``, if RE2 takes it and matches a name within microseconds.
 
     Raises:
-        RefusedError: 531, with RE2's reason, or because it is too large.
+        RefusedError: 531, with RE2's reason, or too large.
     """
     _compile(pattern)
     return pattern
@@ -258,9 +255,9 @@ def checked_pattern(pattern: str) -> str:
 
 @lru_cache(maxsize=32)
 def _compile(pattern: str) -> re.Pattern[str]:
-    """Compile by RE2, whose time is linear in the name and in the pattern.
+    """By RE2, in linear time.
 
-    Without captures: out of memory, RE2 would copy all of them at each step.
+    Without captures: out of memory, it would copy all at each step.
     """
     if len(pattern.encode()) > PATTERN_OCTETS:
         raise _too_large()

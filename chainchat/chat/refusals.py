@@ -1,4 +1,4 @@
-"""Every way in which the chat says no: the codes of ``docs/protocol.md``, and their error.
+"""How the chat says no: the codes of ``docs/protocol.md``.
 
 4xx: the same request may succeed later. 5xx: it will not.
 """
@@ -7,7 +7,7 @@ from enum import IntEnum
 
 
 class Code(IntEnum):
-    """The three digits of a refusal, as the client sees them."""
+    """The three digits that a client sees."""
 
     NOT_SERVING = 421
     TOO_MANY_CONNECTIONS = 422
@@ -55,11 +55,7 @@ class Code(IntEnum):
 
 
 class RefusedError(Exception):
-    """The peer's fault: becomes an ``-ERR`` line, never a traceback.
-
-    Attributes:
-        text: what to do about it, for a person.
-    """
+    """The client's fault: an ``-ERR`` line; ``text`` tells a person what to do."""
 
     def __init__(self, code: Code, text: str, tag: str = "-") -> None:
         super().__init__(f"{code.value} {text}")

@@ -1,7 +1,4 @@
-"""Requests of a client, the same for all modes.
-
-A mode makes them from lines; ``chainchat.sessions.requests`` carries them out.
-"""
+"""Requests of a client: a mode makes them, ``chainchat.sessions.requests`` carries them out."""
 
 import re
 
@@ -11,10 +8,10 @@ from chainchat.chat.accounts import Verifier
 from chainchat.chat.refusals import Code, RefusedError
 
 EVERYBODY = "*"
-"""The recipient of a broadcast, as written in machine mode."""
+"""A broadcast's recipient, as in machine mode."""
 
 MAX_LAST = 500
-"""Messages that ``/last`` shows, at most."""
+"""Most messages that ``/last`` shows."""
 
 NAME = re.compile(r"[A-Za-z0-9_.-]{1,32}")
 CLIENT_ID = re.compile(r"[A-Za-z0-9_-]{1,32}")
@@ -24,7 +21,7 @@ def checked_name(name: str, tag: str = "-") -> str:
     """``name``, if an account can have it.
 
     Raises:
-        RefusedError: 520, with the rule.
+        RefusedError: 520.
     """
     if not NAME.fullmatch(name):
         raise RefusedError(
@@ -34,7 +31,7 @@ def checked_name(name: str, tag: str = "-") -> str:
 
 
 class Hello(Struct, frozen=True):
-    """``/hello``: switch to the mode of ``protocol``, as the program ``client``."""
+    """Switch to the mode of ``protocol``, as the program ``client``."""
 
     client: str
     notices: bool = False
@@ -42,14 +39,14 @@ class Hello(Struct, frozen=True):
 
 
 class Login(Struct, frozen=True):
-    """Log in, making the account if there is none. ``quiet``: no pushes, now or later."""
+    """Log in; make the account if there is none. ``quiet``: no pushes, now or later."""
 
     name: str
     quiet: bool = False
 
 
 class Resume(Struct, frozen=True):
-    """Go on with an earlier session by its token; push messages after id ``after``."""
+    """Go on with an earlier session; push messages after the id ``after``."""
 
     name: str
     token: str
@@ -57,7 +54,7 @@ class Resume(Struct, frozen=True):
 
 
 class Authenticate(Struct, frozen=True):
-    """Begin to prove knowledge of the password of ``name``; ``first``: SCRAM's first message."""
+    """Begin to prove a password; ``first``: SCRAM's first message."""
 
     name: str
     first: str
@@ -70,25 +67,25 @@ class Prove(Struct, frozen=True):
 
 
 class SetVerifier(Struct, frozen=True):
-    """Set a password that the server never sees, or remove it: None."""
+    """Set a password that the server never sees; None: remove it."""
 
     verifier: Verifier | None
 
 
 class ChangePassword(Struct, frozen=True):
-    """Ask the person for a new password, or ``remove`` it."""
+    """Ask for a new password, or ``remove`` it."""
 
     remove: bool = False
 
 
 class ResetPassword(Struct, frozen=True):
-    """Give the account ``name`` a password that admits only to choose another."""
+    """Give an account a password that admits only to choose another."""
 
     name: str
 
 
 class Invite(Struct, frozen=True):
-    """Make the account ``name``, with a password to hand out."""
+    """Make an account, with a password to hand out."""
 
     name: str
 
@@ -107,10 +104,7 @@ class Kick(Struct, frozen=True):
 
 
 class Say(Struct, frozen=True, gc=False):
-    """Say ``text`` to the account ``to`` or to EVERYBODY.
-
-    ``number``: the program's own of this request; 0 in human mode.
-    """
+    """Say ``text`` to an account or EVERYBODY; ``number``: the program's own, 0 for a person."""
 
     to: str
     text: str
@@ -124,20 +118,20 @@ class Acknowledge(Struct, frozen=True):
 
 
 class Since(Struct, frozen=True):
-    """Messages from or to this account after ``id``; at most ``count`` (None: all)."""
+    """The first ``count`` messages (None: all) from or to this account after ``id``."""
 
     id: int
     count: int | None = None
 
 
 class List(Struct, frozen=True):
-    """Names of accounts that begin with a match of ``pattern`` (RE2), or all."""
+    """Names that begin with a match of ``pattern`` (RE2), or all."""
 
     pattern: str = ""
 
 
 class Who(Struct, frozen=True):
-    """Names of the accounts that are on."""
+    """Names of those who are on."""
 
 
 class Last(Struct, frozen=True):
@@ -147,7 +141,7 @@ class Last(Struct, frozen=True):
 
 
 class Delete(Struct, frozen=True):
-    """Delete the account ``name``, one's own if empty; ``confirmed``: the person said yes."""
+    """Delete an account, one's own without ``name``; ``confirmed``: the person said yes."""
 
     name: str = ""
     confirmed: bool = False
@@ -158,26 +152,23 @@ class Chain(Struct, frozen=True):
 
 
 class Help(Struct, frozen=True):
-    """Show help, on one verb if given."""
+    """Show help, perhaps on one verb."""
 
     verb: str = ""
 
 
 class Notices(Struct, frozen=True):
-    """Show others come and go, or do not."""
+    """Show who comes and goes, or not."""
 
     on: bool
 
 
 class Ping(Struct, frozen=True):
-    """Ask whether the connection is alive."""
+    """Is the connection alive?"""
 
 
 class Logout(Struct, frozen=True):
-    """End the session and the connection; the account stays.
-
-    ``finished``: the program repeats nothing any more.
-    """
+    """End session and connection; ``finished``: the program repeats nothing any more."""
 
     finished: bool = False
 

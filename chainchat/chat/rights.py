@@ -1,4 +1,7 @@
-"""Rights: what a command may do. Accounts and command alone decide, so every node decides alike."""
+"""Rights: what a command may do. Only command and accounts decide: every node decides alike.
+
+An account of None: nobody has the command's name now.
+"""
 
 from chainchat.chat import commands
 from chainchat.chat.accounts import Account, Role
@@ -6,7 +9,7 @@ from chainchat.chat.refusals import Code
 
 
 class RefusedAtApplyError(Exception):
-    """Raised before a command has changed anything; carries the answer."""
+    """Raised before a command changes anything."""
 
     def __init__(self, code: Code, about: str = "") -> None:
         super().__init__(code.name)
@@ -15,11 +18,11 @@ class RefusedAtApplyError(Exception):
 
 
 def check_login(account: Account | None, command: commands.Login) -> None:
-    """Check a login to ``account``, None if there is none of this name.
+    """Check a login.
 
     Raises:
         RefusedAtApplyError: 434, another password was checked; 513, it has to be changed first; or
-            why the account must not be made.
+            ``refuse_new``.
     """
     if account is not None:
         check_secret(account, command.checked)
@@ -32,7 +35,7 @@ def check_login(account: Account | None, command: commands.Login) -> None:
 
 
 def check_secret(account: Account, checked: int) -> None:
-    """Check that the account has the verifier that entry ``checked`` set, or 0: none.
+    """Check that entry ``checked`` set the account's verifier; 0: that it has none.
 
     Raises:
         RefusedAtApplyError: 434.
@@ -42,11 +45,10 @@ def check_secret(account: Account, checked: int) -> None:
 
 
 def check_change(account: Account | None, command: commands.SetSecret) -> None:
-    """Check a new password for ``account``, None if it was deleted.
+    """Check a new password.
 
     Raises:
-        RefusedAtApplyError: 434; 431, the session is not the account's; 513, an operator must have
-            a password.
+        RefusedAtApplyError: 521; 434; 431, it is another's session; 513, an operator needs one.
     """
     if account is None:
         raise RefusedAtApplyError(Code.NO_SUCH_ACCOUNT, command.name)
@@ -59,7 +61,7 @@ def check_change(account: Account | None, command: commands.SetSecret) -> None:
 
 
 def check_deletion(deleter: Account, account: Account, command: commands.Delete) -> None:
-    """Check that ``deleter`` may delete ``account``.
+    """Check a deletion.
 
     Raises:
         RefusedAtApplyError: 515.
@@ -69,7 +71,7 @@ def check_deletion(deleter: Account, account: Account, command: commands.Delete)
 
 
 def check_operator(operator: Account) -> None:
-    """Check that this is an operator.
+    """Check the role.
 
     Raises:
         RefusedAtApplyError: 515.
@@ -79,9 +81,7 @@ def check_operator(operator: Account) -> None:
 
 
 def check_invitation(account: Account | None, command: commands.Invite) -> None:
-    """Check an invitation for the name of ``account``, None if there is none.
-
-    Whoever was invited and has not come yet can be invited again.
+    """Check an invitation: of nobody, or of whoever was invited and has not come yet.
 
     Raises:
         RefusedAtApplyError: 521, there is nothing to reset; 433, the account is somebody's.
@@ -94,10 +94,10 @@ def check_invitation(account: Account | None, command: commands.Invite) -> None:
 
 
 def check_grant(account: Account | None, command: commands.Grant) -> None:
-    """Check a role for ``account``, None if there is none of this name.
+    """Check a new role.
 
     Raises:
-        RefusedAtApplyError: 521; 513, an operator must have a password.
+        RefusedAtApplyError: 521; 513, an operator needs a password.
     """
     if account is None:
         raise RefusedAtApplyError(Code.NO_SUCH_ACCOUNT, command.name)

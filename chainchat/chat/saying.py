@@ -1,7 +1,7 @@
-"""Saying: messages, and the SENDs of programs, each of which is done once.
+"""Messages, and the SENDs of programs.
 
 *once per program*: a SEND number is applied once. Repeated, it gives the same result, or is refused
-if the result is forgotten (see ``programs``).
+if that is forgotten (``programs``).
 """
 
 from collections.abc import Callable
@@ -23,7 +23,7 @@ class Sayings:
         programs: Programs,
         find: Callable[[int, str], Account | None],
     ) -> None:
-        """``find``: the account of a number; of the name, if the number is ``UNKNOWN``."""
+        """``find``: an account by number or, if that is UNKNOWN, by name."""
         self._accounts = accounts
         self._programs = programs
         self._find = find
@@ -32,8 +32,8 @@ class Sayings:
         """Apply one entry.
 
         Args:
-            account: number of the account that holds its session; None if nobody does.
-            seq: the sequence number of the last message in it.
+            account: holds its session; None: nobody does.
+            seq: the last message's.
             time: UTC milliseconds.
         """
         sayings = say.sayings
@@ -78,7 +78,7 @@ class Sayings:
         return Outcome(results, said=heard)
 
     def highest(self, account: int, client: str) -> int:
-        """The highest number of this program that may have been applied."""
+        """The highest number that may have been applied."""
         program = self._programs.find(account, client)
         return self._accounts[account].outdated if program is None else program.highest
 
@@ -94,7 +94,7 @@ def _ascend(numbers: list[int]) -> bool:
 
 
 def _said_to_all(say: Say, ids: range, time: int) -> Outcome:
-    """New messages to everybody, as nearly all are: a hundred thousand a second."""
+    """Nearly all are such: a hundred thousand a second."""
     account, sender = say.account, say.sender
     heard = [
         Said(id_, time, account, sender, TO_EVERYBODY, saying.to, saying.text)
@@ -104,7 +104,6 @@ def _said_to_all(say: Say, ids: range, time: int) -> Outcome:
 
 
 def _answer(program: Program, saying: Saying) -> Result:
-    """The answer to a SEND whose number is not new."""
     found = program.find(saying.number)
     if found is None:
         return Refused(Code.NUMBER_FORGOTTEN)

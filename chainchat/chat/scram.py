@@ -32,13 +32,13 @@ SALT_OCTETS = 16
 KEY_OCTETS = 32
 
 ITERATIONS = 100_000
-"""For a new password: some 20 ms for who knows it, and for each wrong guess."""
+"""Some 20 ms for who knows it, and for each guess."""
 
 MOST_ITERATIONS = 1_000_000
-"""For a program's own password; more would keep the others waiting."""
+"""A program may choose; more would keep others waiting."""
 
 MOST_CHARACTERS = 512
-"""Of a text that may become a password."""
+"""Before it is ``prepared``."""
 
 _FIRST = re.compile(r"([ny]),(?:a=([^,=]*))?,(n=([^,]+),r=([!-+\--~]{8,256})(?:,[a-z]=[^,]*)*)")
 _FINAL = re.compile(r"(c=([A-Za-z0-9+/=]+),r=([!-+\--~]+)(?:,[a-z]=[^,]*)*),p=([A-Za-z0-9+/=]+)")
@@ -58,7 +58,7 @@ _PROHIBITED = (
 
 
 class BrokenExchangeError(Exception):
-    """The client's message has bad grammar, another name or another nonce."""
+    """Bad grammar, another name or another nonce."""
 
 
 class WrongProofError(Exception):
@@ -69,7 +69,7 @@ def prepared(text: str) -> str:
     """``text`` as it is hashed (SASLprep, RFC 4013, as a stored string).
 
     Raises:
-        ValueError: it is longer than any password, or holds what none may hold.
+        ValueError: it is too long, or holds what no password may.
     """
     if len(text) > MOST_CHARACTERS:  # each costs a microsecond
         raise ValueError("so many characters")
@@ -89,7 +89,7 @@ def prepared(text: str) -> str:
 
 
 def salted(password: str, salt: bytes, iterations: int) -> bytes:
-    """SaltedPassword of a prepared password, in 0.2 ms for each 1,000 iterations."""
+    """SaltedPassword of a prepared password; 0.2 ms for 1,000 iterations."""
     return hashlib.pbkdf2_hmac("sha256", password.encode(), salt, iterations)
 
 
@@ -100,37 +100,33 @@ def verifier_of(salted_password: bytes, salt: bytes, iterations: int) -> Verifie
 
 
 def admits(verifier: Verifier, salted_password: bytes) -> bool:
-    """True if this is the password's SaltedPassword, as the verifier salts it."""
+    """True if this is the SaltedPassword of the verifier's password."""
     stored = _hash(_hmac(salted_password, b"Client Key"))
     return hmac.compare_digest(stored, verifier.stored)
 
 
 def client_proof(salted_password: bytes, said: bytes) -> bytes:
-    """The client's proof; ``said``: RFC 5802's AuthMessage."""
+    """ClientProof; ``said``: RFC 5802's AuthMessage."""
     client_key = _hmac(salted_password, b"Client Key")
     return _masked(client_key, _hmac(_hash(client_key), said))
 
 
 def server_signature(salted_password: bytes, said: bytes) -> bytes:
-    """The signature that the client expects."""
+    """ServerSignature, as the client expects it."""
     return _hmac(_hmac(salted_password, b"Server Key"), said)
 
 
 def decoy(secret: bytes, name: str) -> Verifier:
     """A verifier that no password fits, always the same for a name.
 
-    Without the chain's ``secret`` nobody can tell the salt from a random one.
+    Without the chain's ``secret``, its salt looks random.
     """
     salt = _hmac(secret, name.lower().encode())[:SALT_OCTETS]
     return Verifier(salt, ITERATIONS, b"", b"")
 
 
 class ClientFirst(Struct, frozen=True):
-    """The first message of a client.
-
-    Attributes:
-        header: the GS2 header, which the last message repeats.
-    """
+    """The client's first message; ``header``: the GS2 header, which the last one repeats."""
 
     name: str
     nonce: str
@@ -139,10 +135,11 @@ class ClientFirst(Struct, frozen=True):
 
     @classmethod
     def read(cls, message: str) -> "ClientFirst":
-        """The message ``n,,n=alice,r=CNONCE``.
+        """Read ``n,,n=alice,r=CNONCE``.
 
         Raises:
-            BrokenExchangeError: it is none, or wants channel binding or another identity.
+            BrokenExchangeError: it is another message, or wants channel binding or another
+                identity.
         """
         found = _FIRST.fullmatch(message)
         if found is None:
@@ -154,11 +151,7 @@ class ClientFirst(Struct, frozen=True):
 
 
 class Exchange:
-    """The server's side of one proof.
-
-    Attributes:
-        challenge: the server's first message.
-    """
+    """The server's side of one proof; ``challenge``: its first message."""
 
     def __init__(self, first: ClientFirst, verifier: Verifier, nonce: str) -> None:
         """Answer the client's first message.
@@ -174,11 +167,11 @@ class Exchange:
         self.challenge = f"r={self._nonce},s={salt},i={verifier.iterations}"
 
     def signature(self, message: str) -> str:
-        """The server's last message, if the client's last message ``c=…,r=…,p=…`` is a proof.
+        """The server's last message, if the client's, ``c=…,r=…,p=…``, is a proof.
 
         Raises:
-            BrokenExchangeError: it does not belong to this exchange.
-            WrongProofError: it is none.
+            BrokenExchangeError: it is not of this exchange.
+            WrongProofError: it proves nothing.
         """
         found = _FINAL.fullmatch(message)
         if found is None:

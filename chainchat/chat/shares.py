@@ -1,32 +1,31 @@
-"""Shares: which account takes most of what all share, and has to give first."""
+"""Which account takes most of what all share, and has to give first."""
 
 from heapq import heapify, heappop, heappush, heapreplace
 
 FEW = 16
-"""Accounts that may stay in a step's heap after they have left it, at least."""
+"""How many accounts may stay in the heap of a step that they have left."""
 
 
 class Shares:
-    """What each account takes, in steps, and when it was last used.
+    """What each account takes, in steps; within one, the least recently used gives first.
 
-    Within a step, the account used least recently gives first, so every node finds the same one.
+    So every node finds the same.
     """
 
     def __init__(self, step: int) -> None:
         self._step = step
         self._steps: dict[int, int] = {}
-        """By account."""
         self._used: dict[int, int] = {}
         """By account: the entry that last used it."""
         self._counts: dict[int, int] = {}
         """Accounts in each step."""
         self._heaps: dict[int, list[tuple[int, int]]] = {}
-        """By step: (when it was last used, or before; account)."""
+        """By step: (last use, or an earlier one; account)."""
         self._listed: dict[int, set[int]] = {}
-        """By step: the accounts in its heap, some of which have moved."""
+        """By step: accounts in its heap; some have moved."""
 
     def put(self, account: int, taken: int, used: int) -> None:
-        """Note that an account takes ``taken``, and was last used by the entry ``used``."""
+        """Note what an account takes, and the entry that last used it."""
         self._used[account] = used
         step, before = taken // self._step, self._steps.get(account)
         if step == before:
@@ -40,7 +39,7 @@ class Shares:
             heappush(self._heaps.setdefault(step, []), (used, account))
 
     def remove(self, account: int) -> None:
-        """Note that an account takes nothing any more."""
+        """The account takes nothing any more."""
         self._leave(self._steps.pop(account))
         del self._used[account]
 

@@ -1,4 +1,4 @@
-"""Snapshots: the chat's state as of some entry, as a checkpoint stores it."""
+"""The chat's state as of some entry, as a checkpoint stores it."""
 
 from collections.abc import Iterator
 
@@ -10,11 +10,7 @@ from chainchat.chat.records import Digest, Record
 
 
 class Head(Struct, array_like=True):
-    """What is stored of the state besides its records; the rest is computed from these.
-
-    See ``AccountRecords`` for ``newest`` and ``room``, ``ChatState`` for ``salting`` and
-    ``removed``.
-    """
+    """What is stored of ``ChatState`` and ``AccountRecords`` besides the records."""
 
     applied: int
     time: int
@@ -25,10 +21,9 @@ class Head(Struct, array_like=True):
     removed: Removed = NOTHING_REMOVED
 
     def encoded(self) -> bytes:
-        """The head as octets.
+        """As octets; without ``removed`` while that says nothing.
 
-        ``removed`` is left out while it says nothing: an older release, which knows no removals,
-        then has the same digest.
+        An older release, which knows no removals, then has the same digest.
         """
         fields = astuple(self)
         return msgpack.encode(fields if self.removed.before else fields[:-1])
@@ -37,8 +32,7 @@ class Head(Struct, array_like=True):
 class Snapshot:
     """The state as of some entry, to be written while the state goes on.
 
-    Attributes:
-        records: those changed since the last snapshot; each is computed when asked for.
+    ``records``: those changed since the last snapshot, each computed when asked for.
     """
 
     def __init__(self, seq: int, head: bytes, records: Iterator[Record], digest: Digest) -> None:
@@ -48,8 +42,5 @@ class Snapshot:
         self._digest = digest
 
     def head(self) -> bytes:
-        """What to store besides the records, after the last one.
-
-        It begins with the digest of the whole state, DIGEST_OCTETS long.
-        """
+        """After the last record: the digest of the whole state (DIGEST_OCTETS), then the head."""
         return self._digest.with_head(self._head) + self._head

@@ -1,7 +1,7 @@
 """The chat's state, and the only function that changes it: ``apply``.
 
 Every node applies the same entries in the same order and must come to the same state. A refusal
-changes nothing but the memory of itself; any other exception is a bug and must stop the node.
+changes only the memory of itself; any other exception is a bug and must stop the node.
 
 Invariants, named where they are kept:
 
@@ -10,7 +10,7 @@ Invariants, named where they are kept:
 - *living origins*: only a member's life has sessions. Entries of a departed origin have no effect.
 - *one session*: an account has at most one session, a session one account.
 - *once per program*: see ``saying``.
-- *seen by all*: no message is removed that some account has not seen, unless operators want it so.
+- *seen by all*: no message goes that some account has not seen, unless operators want it so.
 """
 
 from collections.abc import Iterable, Iterator
@@ -50,15 +50,14 @@ _seen = attrgetter("seen")
 
 
 class ChatState:
-    """All accounts, sessions, read marks, and the requests that were done; messages are in the log.
+    """Accounts, sessions, read marks and remembered requests; messages are in the log.
 
     Attributes:
-        applied: sequence number of the newest applied entry.
-        time: its time, UTC milliseconds.
-        origins: the living origins, each with its highest applied number.
+        applied, time: the newest applied entry, and its UTC milliseconds.
+        origins: the living ones, each with its highest applied number.
         accounts: by number.
-        salting: the secret that the salts of unknown names are made from; empty until needed.
-        removed: the messages that nobody is shown any more; the log may lose their entries.
+        salting: the secret for the salts of unknown names; empty until needed.
+        removed: messages shown to nobody; the log may lose their entries.
     """
 
     def __init__(self, bounds: Bounds = USUAL_BOUNDS) -> None:
@@ -74,7 +73,7 @@ class ChatState:
         self._alike = LookAlikes()
         """Likewise."""
         self._present = SortedNames()
-        """The keys of the names that are on."""
+        """The keys of those who are on."""
         self._sessions: dict[str, int] = {}
         self._sessions_at: dict[str, set[str]] = {}
         """By origin."""
@@ -92,29 +91,29 @@ class ChatState:
         return None if number is None else self.accounts[number]
 
     def account_like(self, name: str) -> Account | None:
-        """An account whose name looks like this one."""
+        """An account whose name looks alike."""
         key = next(self._alike.of(name), None)
         return None if key is None else self.accounts[self._names[key]]
 
     def account_of(self, session: str) -> Account | None:
-        """The account that ``session`` holds."""
+        """The holder of ``session``."""
         number = self._sessions.get(session)
         return None if number is None else self.accounts[number]
 
     def accounts_after(self, name: str, count: int) -> list[Account]:
-        """The first ``count`` accounts whose names come after ``name``, in any case."""
+        """The first ``count`` by name after ``name``, in any case."""
         later = islice(self._roll.after(name.lower()), count)
         return [self.accounts[self._names[n]] for n in later]
 
     def present_after(self, name: str, count: int) -> list[Account]:
-        """The same of the accounts that are on."""
+        """The same of those who are on."""
         later = islice(self._present.after(name.lower()), count)
         return [self.accounts[self._names[n]] for n in later]
 
     # --- snapshots
 
     def snapshot(self) -> Snapshot:
-        """The changes since the last snapshot, all of whose records were asked for."""
+        """The changes since the last snapshot, whose records must all have been taken."""
         records = chain(self._records.snapshot(self.applied), self._programs.snapshot())
         return Snapshot(self.applied, self._head(), self._digested(records), self._digest)
 
@@ -130,7 +129,7 @@ class ChatState:
         return head.encoded()
 
     def image(self) -> bytes:
-        """The whole state as octets; equal states give equal octets."""
+        """The whole state; equal states give equal octets."""
         records = dict(sorted(chain(self._records.all(), self._programs.all())))
         return msgpack.encode((self._head(), records))
 
@@ -138,7 +137,7 @@ class ChatState:
     def restored(
         cls, head: bytes, records: Iterable[Record], bounds: Bounds = USUAL_BOUNDS
     ) -> "ChatState":
-        """The state from the newest records of its snapshots, in the order of their keys.
+        """From the snapshots' newest records, in the order of keys.
 
         Raises:
             msgspec.DecodeError: they are corrupt.
@@ -177,8 +176,8 @@ class ChatState:
         """Apply one entry.
 
         Args:
-            seq: the entry's sequence number; of several, the last.
-            origin: where the request came in; empty for an epoch's first entry.
+            seq: the last of its sequence numbers.
+            origin: empty for an epoch's first entry.
             number: the origin's own of the request.
             time: UTC milliseconds.
         """
@@ -338,11 +337,11 @@ class ChatState:
             account.seen = seen
 
     def furthest_behind(self) -> Account | None:
-        """The account that has seen least, if any. Takes 50 ms for a million accounts."""
+        """Who has seen least. Takes 50 ms for a million accounts."""
         return min(self.accounts.values(), key=_seen, default=None)
 
     def _forget(self, command: commands.Forget) -> None:
-        """*seen by all*: nothing goes that somebody has still to see, unless operators want it."""
+        """*seen by all*."""
         behind = None if command.unread else self.furthest_behind()
         most = self.applied if behind is None else min(behind.seen + 1, self.applied)
         before = min(command.before, most)
@@ -405,7 +404,7 @@ class ChatState:
         self._end_all(account, "kicked", events, by)
 
     def _operator(self, session: str) -> str:
-        """The operator who holds ``session``; both are empty for a node's owner."""
+        """The holder of ``session``; both are empty for a node's owner."""
         if not session:
             return ""
         operator = self._holder(session)
@@ -421,11 +420,11 @@ class ChatState:
     # --- saying, once
 
     def next_number(self, account: int, client: str) -> int:
-        """The lowest number that a new SEND of this program can have."""
+        """The lowest that a program's new SEND can have."""
         return self._sayings.highest(account, client) + 1
 
     def _outdate(self, number: int, highest: int) -> None:
-        """Note that a forgotten program's numbers must not be used again."""
+        """*never again*."""
         account = self.accounts[number]
         if account.outdated < highest:
             self._records.changing(account)
@@ -433,6 +432,6 @@ class ChatState:
 
 
 def _key(name: str) -> str:
-    """The same object if it is in lower case already, to save memory."""
+    """The same object if it is lower case, to save memory."""
     key = name.lower()
     return name if key == name else key

@@ -1,7 +1,7 @@
 """The audit: who came in, who was refused, and who changed what others may do, a log line each.
 
-The lines name people, addresses and sessions, never what is said or a secret. A node logs what its
-own clients and its own operator did.
+It names people, addresses and sessions, never what is said or a secret. A node logs what its own
+clients and operator did.
 """
 
 from collections.abc import Callable
@@ -16,20 +16,20 @@ from chainchat.logs.complaints import Complaints
 from chainchat.network.addresses import site_of
 
 MOST_ADDRESSES = 1_024
-"""Addresses whose refusals are told in one minute."""
+"""Whose refusals are told in one minute."""
 
 log = Logger()
 
 
 class Audit:
-    """Writes the lines of one node."""
+    """One node's audit."""
 
     def __init__(self, position: str, clock: Callable[[], float]) -> None:
         self._position = position
         self._refusals: Complaints[str] = Complaints(clock, MOST_ADDRESSES)
 
     def carried_out(self, command: AnyCommand, result: Result, by: str, address: str) -> None:
-        """Note the outcome of a client's command, if the audit is about such."""
+        """Note what became of a command, if this concerns the audit."""
         match command:
             case commands.Login() | commands.Resume():
                 what = f"login of {command.name}"
@@ -61,7 +61,7 @@ class Audit:
             self._log(f"refused: {what} from {address}: {why}{more}")
 
     def controlled(self, command: str, user: str, outcome: str) -> None:
-        """Note a command over the control socket, by ``user``."""
+        """Note a command over the control socket."""
         self._log(f"control, by {user}: {command}: {outcome}")
 
     def _log(self, text: str) -> None:

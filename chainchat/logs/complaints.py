@@ -12,20 +12,20 @@ Subject = TypeVar("Subject", bound=Hashable)
 
 
 class Complaints(Generic[Subject]):
-    """Complaints of one kind, by what they are about.
+    """Complaints of one kind, by subject.
 
-    A stranger must not choose any part of that: every complaint would be new.
+    A stranger must not choose any part of it: every complaint would be new.
     """
 
     def __init__(self, clock: Callable[[], float], most: int) -> None:
-        """``clock``: monotonic seconds; ``most``: lines in one period, and what is remembered."""
+        """``clock``: monotonic seconds; ``most``: lines in a period, and subjects remembered."""
         self._clock = clock
         self._most = most
         self._told: OrderedDict[Subject, tuple[float, int]] = OrderedDict()
-        """When a line was logged last, and complaints since; oldest first."""
+        """When it was logged last, and complaints since; oldest first."""
 
     def count(self, about: Subject) -> int:
-        """Count a complaint; returns how many came since the last line, 0 if no line is due."""
+        """Count a complaint; returns how many came since the last line; 0: no line is due."""
         now = self._clock()
         last, untold = self._told.get(about, (-inf, 0))
         if now - last < PERIOD:

@@ -1,6 +1,6 @@
-"""The log of a node: as text or as JSON lines, at a level, into a file that others may move away.
+"""The log of a node: text or JSON lines, at a level, into a file that others may move away.
 
-The keyword ``event`` of each call is a word that stays the same; docs/reference.md lists them.
+The keyword ``event`` of each call is a word that never changes; docs/reference.md lists them.
 """
 
 import json
@@ -28,14 +28,13 @@ LEVELS = tuple(level.name for level in LogLevel.iterconstants())
 """From ``debug`` to ``critical``."""
 
 OTHER = "twisted"
-"""The word for what this project does not log itself."""
+"""The ``event`` of what others log."""
 
 
 class Logs:
     """Where this process logs, how, and how much.
 
-    Attributes:
-        name: of the log file; empty for standard output.
+    ``name``: of the file; empty for standard output.
     """
 
     def __init__(self) -> None:
@@ -52,7 +51,7 @@ class Logs:
 
     @level.setter
     def level(self, level: str) -> None:
-        """Raises ValueError for a level that does not exist."""
+        """Raises ValueError for an unknown level."""
         self._threshold.setLogLevelForNamespace("", LogLevel.levelWithName(level))
         self._level = level
 
@@ -67,7 +66,7 @@ class Logs:
         return FilteringLogObserver(written, [threshold])
 
     def renew(self) -> None:
-        """Open the file again if somebody has moved it away; else move it away."""
+        """Open the file anew if somebody has moved it away; else move it away."""
         file = self._file
         if file is None:
             return
@@ -82,7 +81,7 @@ class Logs:
 
 
 def as_json(event: LogEvent) -> str:
-    """An event as a line of JSON: ``time``, ``level``, ``event``, ``text``, mostly ``position``."""
+    """A line: ``time``, ``level``, ``event``, ``text``, mostly ``position``."""
     text = eventAsText(event, includeTimestamp=False, includeSystem=False)
     position = next((event[key] for key in ("position", "node", "me") if key in event), None)
     if position is not None:
@@ -98,6 +97,6 @@ def as_json(event: LogEvent) -> str:
 
 
 def handle_signals(renew: Callable[[], Any]) -> None:
-    """Let SIGUSR1 renew the log, and SIGUSR2 do nothing: by default either ends a process."""
+    """SIGUSR1 renews the log, SIGUSR2 does nothing: by default either ends a process."""
     signal.signal(signal.SIGUSR1, lambda *_: renew())
     signal.signal(signal.SIGUSR2, signal.SIG_IGN)

@@ -1,4 +1,4 @@
-"""Addresses: those that name one machine to everybody; whose one is; how one reads.
+"""Addresses: which name one machine to everybody, whose one is, how one reads.
 
 Where every machine finds itself, or none does, a refused connection would prove deaths that did not
 happen.
@@ -18,7 +18,7 @@ _NETWORKS = [(ip_network(text), why) for why, texts in _NO_MACHINE.items() for t
 
 
 def objection_to(host: str) -> str:
-    """Why no node can be at the address ``host``; empty if one can."""
+    """Why no node can be at ``host``; empty if one can."""
     try:
         address = ip_address(host.partition("%")[0])
     except ValueError:
@@ -32,14 +32,11 @@ def objection_to(host: str) -> str:
 
 
 SITE_BITS = 64
-"""Bits of an IPv6 address that say whose it is."""
+"""Of an IPv6 address, those that say whose it is."""
 
 
 def site_of(host: str) -> str:
-    """Whose the address ``host`` is: itself for IPv4, a network such as ``2001:db8::/64`` for IPv6.
-
-    Anything but an address stands for itself.
-    """
+    """Whose an address is: a network such as ``2001:db8::/64`` for IPv6, else ``host`` itself."""
     try:
         address = ip_address(host.partition("%")[0])
     except ValueError:
@@ -52,7 +49,7 @@ def site_of(host: str) -> str:
 
 
 def is_loopback(host: str) -> bool:
-    """True if each machine finds itself at this address."""
+    """True if each machine finds itself there."""
     try:
         address = ip_address(host)
     except ValueError:

@@ -1,20 +1,20 @@
-"""Where the control socket of a node is, for the node and for ``chainchatctl``."""
+"""Where a node's control socket is, for it and for ``chainchatctl``."""
 
 import os
 import sys
 from pathlib import Path
 
 LONGEST = 107 if sys.platform == "linux" else 103
-"""Octets of a socket's path, at most (``sockaddr_un``)."""
+"""Most octets of a socket's path (``sockaddr_un``)."""
 
 
 def socket_of(data: Path) -> Path:
-    """The control socket of the node with this data folder."""
+    """In a node's data folder."""
     return data / "control"
 
 
 def objection_to(data: Path) -> str:
-    """Why a data folder has no room for a control socket, and what to do; empty if it has."""
+    """Why no control socket can be there, and what to do; empty if one can."""
     octets = len(os.fsencode(socket_of(data)))
     if octets <= LONGEST:
         return ""

@@ -1,13 +1,12 @@
 """The sockets of clients, of which the reactor serves some at a time.
 
-Twisted's reactor serves every socket that is ready before anything else. Ten thousand clients may
-say something, or hang up, in the same instant: that would take it a quarter of a second, in which
-no ping is answered. So their sockets have an epoll of their own, which is one reader to the
-reactor. What is ready beyond ``AT_ONCE`` waits for the reactor's next round; the kernel gives first
-what has waited longest.
+Twisted's reactor serves every ready socket before anything else: ten thousand clients that say
+something, or hang up, in one instant take a quarter of a second, in which no ping is answered. So
+their sockets have an epoll of their own, one reader to the reactor. What is ready beyond
+``AT_ONCE`` waits for the next round; the kernel gives first what has waited longest.
 
-A connection that is neither read nor written to stays in the epoll: the reset of one that is paused
-is noticed at once. Twisted's reactors notice it when they read or write again.
+A paused connection stays in the epoll, so its reset is noticed at once; Twisted's reactors notice
+it when they read or write again.
 """
 
 import select
@@ -41,13 +40,13 @@ log = Logger()
 
 
 def crowded(reactor: Any) -> Any:
-    """What sockets of clients take for the reactor; the reactor itself where there is no epoll."""
+    """What clients' sockets take for the reactor; itself where there is no epoll."""
     return Crowd(reactor) if hasattr(select, "epoll") else reactor
 
 
 @implementer(IReactorFDSet, IReadDescriptor)
 class Crowd:
-    """Many descriptors, which are one to the reactor; for all else, the reactor."""
+    """Many descriptors, one to the reactor; for all else, the reactor."""
 
     def __init__(self, reactor: Any) -> None:
         self._reactor = reactor
@@ -138,7 +137,7 @@ class Crowd:
         return "clients"
 
     def doRead(self) -> None:
-        """Serve the descriptors that are ready, up to AT_ONCE."""
+        """Serve what is ready, up to AT_ONCE."""
         for number, event in self._epoll.poll(0, AT_ONCE):
             # Another of these may have ended it, or let it wait.
             happened = event & (self._wanted.get(number, 0) | _ENDED)
@@ -151,7 +150,7 @@ class Crowd:
             descriptor.connectionLost(reason)
 
     def _serve(self, descriptor: Any, number: int, event: int) -> None:
-        """Serve one, as Twisted's reactors do; see ``IReadDescriptor`` for what it returns."""
+        """As Twisted's reactors do; ``IReadDescriptor`` says what ``ended`` can be."""
         reading = True
         if event & _ENDED and not event & _IN:
             reading = bool(self._wanted[number] & _IN)

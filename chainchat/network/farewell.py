@@ -1,7 +1,7 @@
 """The end of a connection after words: half-close, drain, close.
 
 Closing a socket with unread octets resets the connection, and the other machine may then discard
-the reason of a refusal.
+the words.
 """
 
 from collections.abc import Callable
@@ -10,26 +10,22 @@ from chainchat.network.sockets import Transport, Writer
 from chainchat.node.interfaces import Clock, Timer
 
 DRAIN_SECONDS = 1.0
-"""Seconds for the other side to close, once everything is sent."""
+"""For the other side to close, once all is sent."""
 
 LOOK_SECONDS = 1.0
-"""Seconds between two looks whether a stopped reader goes on."""
+"""Between two looks whether a stopped reader goes on."""
 
 SHOW_SECONDS = 3.0
-"""Seconds for a reader to show what its machine has taken.
-
-Telnet finds the end first, and drops what it has not shown.
-"""
+"""For a reader to show what its machine has taken; at the end, telnet drops the rest."""
 
 DRAIN_OCTETS = 256 * 1024
-"""Octets of input that are dropped until then."""
+"""Input that is dropped until then."""
 
 
 class Farewell:
     """The end of one connection.
 
-    The protocol hands on its ``dataReceived``, ``readConnectionLost``, ``writeConnectionLost`` and
-    ``connectionLost``.
+    The protocol hands on its ``dataReceived`` and ``…ConnectionLost``.
     """
 
     def __init__(
@@ -50,28 +46,28 @@ class Farewell:
             self._writer.half_close()
 
     def begin_when_taken(self, taken: Callable[[], bool]) -> None:
-        """Begin when the other machine has ``taken`` everything, and could show it."""
+        """Begin when the other machine has ``taken`` all, and could show it."""
         if taken():
             self._deadline = self._clock.callLater(SHOW_SECONDS, self.begin)
         else:
             self._deadline = self._clock.callLater(LOOK_SECONDS, self.begin_when_taken, taken)
 
     def drain(self, data: bytes) -> None:
-        """Drop what the other side still says; read no more if that is too much."""
+        """Drop input; read no more if it is too much."""
         self._drained += len(data)
         if self._drained > DRAIN_OCTETS:
             self._transport.pauseProducing()
 
     def sent(self) -> None:
-        """Give the other side its time to close: everything is sent."""
+        """Everything is sent: give the other side its time."""
         self._deadline = self._clock.callLater(self._seconds, self._writer.close)
 
     def input_ended(self) -> None:
-        """Close: the other side says no more."""
+        """The other side says no more: close."""
         self._transport.loseConnection()
 
     def over(self) -> None:
-        """Note that the connection is closed."""
+        """The connection is closed."""
         if self._deadline is not None and self._deadline.active():
             self._deadline.cancel()
 
@@ -82,18 +78,18 @@ class Farewells:
     def __init__(self, most: int) -> None:
         self._most = most
         self._open: dict[object, Callable[[], object]] = {}
-        """What closes the connection, by protocol, the oldest first."""
+        """What closes each, by protocol, oldest first."""
 
     def __len__(self) -> int:
         return len(self._open)
 
     def begins(self, protocol: object, close: Callable[[], object]) -> None:
-        """Count a farewell; ``close`` closes its connection at once."""
+        """Count a farewell; ``close`` ends it at once."""
         if len(self._open) >= self._most:
             oldest = next(iter(self._open))
             self._open.pop(oldest)()
         self._open[protocol] = close
 
     def over(self, protocol: object) -> None:
-        """Count a farewell no more."""
+        """Count it no more."""
         self._open.pop(protocol, None)

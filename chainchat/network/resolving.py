@@ -8,7 +8,7 @@ from chainchat.network.addresses import is_loopback, objection_to
 
 
 def chain_addresses(settings: Settings) -> dict[str, str]:
-    """The address that the others dial, for every node.
+    """What the other nodes dial, by position.
 
     Raises:
         ConfigError: a name is unknown, or no machine is there; or some nodes are on loopback, where
@@ -30,7 +30,7 @@ def chain_addresses(settings: Settings) -> dict[str, str]:
 
 
 def client_addresses(settings: Settings) -> dict[str, str]:
-    """The address for clients, of every node.
+    """What clients dial, by position.
 
     Raises:
         ConfigError: a name is unknown, or no machine is there.
@@ -42,7 +42,7 @@ def client_addresses(settings: Settings) -> dict[str, str]:
 
 
 def web_address(settings: Settings, node: NodeSettings) -> str:
-    """The address of the web port; empty without one.
+    """Of the web port; empty without one.
 
     Raises:
         ConfigError: its name is unknown.

@@ -13,19 +13,19 @@ from twisted.internet.tcp import Connection
 from zope.interface import implementer
 
 FULL_OCTETS = 64 * 1024
-"""Octets that may stand unsent before a connection is full, as with Twisted."""
+"""Octets that may stand unsent, as with Twisted."""
 
 
 class Transport(Protocol):
-    """The parts used of Twisted's ``ITCPTransport``, ``IConsumer`` and ``ISystemHandle``."""
+    """What is used of Twisted's ``ITCPTransport``, ``IConsumer`` and ``ISystemHandle``."""
 
     def write(self, data: bytes) -> None:
-        """Send octets in the next round of the reactor, or later."""
+        """Send in the reactor's next round, or later."""
 
     def loseConnection(self) -> None: ...
 
     def loseWriteConnection(self) -> None:
-        """End this direction when all is sent, then call the protocol's ``writeConnectionLost``."""
+        """When all is sent, end this direction and call the protocol's ``writeConnectionLost``."""
 
     def abortConnection(self) -> None: ...
 
@@ -45,19 +45,17 @@ class Transport(Protocol):
 class Writer(Protocol):
     """All writing to one connection, in order.
 
-    Attributes:
-        most: octets that may stand unsent before the connection is full.
-        written: octets handed to the socket so far, sent or not; the kernel counts in the same.
+    ``most``: octets that may stand unsent before it is full.
     """
 
     most: int
 
     @property
     def written(self) -> int:
-        """See above."""
+        """Octets so far, sent or not; the kernel counts in the same."""
 
     def write(self, data: bytes) -> None:
-        """Send what the socket takes now, and the rest as soon as it takes more."""
+        """Send what the socket takes now, and the rest as it takes more."""
 
     def close(self) -> None:
         """Close when all is sent."""
@@ -68,17 +66,16 @@ class Writer(Protocol):
 
 @implementer(IPullProducer, IPushProducer)
 class Outlet:
-    """The ``Writer`` of a TCP connection.
+    """A TCP connection's ``Writer``.
 
-    A transport asks a pull producer for more when all is sent, so the outlet knows whether anything
-    stands before its next octets.
+    A transport asks a pull producer for more when all is sent: then nothing stands before the next
+    octets.
     """
 
     def __init__(self, transport: Transport, full: Callable[[bool], object]) -> None:
-        """Take over all writing to a new connection; only plain TCP is written to directly.
+        """Take over a new connection; only plain TCP is written to directly.
 
-        ``full`` is called with True when more than ``most`` octets stand unsent, and with False
-        when all are sent.
+        ``full`` hears True when over ``most`` octets stand unsent, and False when none do.
         """
         self.most = FULL_OCTETS
         self.written = 0
@@ -91,9 +88,9 @@ class Outlet:
         """Nothing stands unsent."""
         self._by_transport = not plain
         self._waiting: list[bytes] = []
-        """For the transport, when it has sent everything else."""
+        """For the transport, when all else is sent."""
         self._unsent = 0
-        """Octets that the transport was given last, and those that wait."""
+        """Octets that the transport has, and that wait."""
         self._when_sent: Callable[[], object] | None = None
         transport.registerProducer(self, not plain)
 
@@ -126,7 +123,7 @@ class Outlet:
         self._transport.loseWriteConnection()
 
     def when_sent(self, call: Callable[[], object]) -> None:
-        """Call ``call`` when nothing stands unsent; not if the connection ends before."""
+        """Call it when nothing stands unsent; never if the connection ends before."""
         if self._at_once:
             call()
         else:

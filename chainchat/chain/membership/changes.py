@@ -8,7 +8,7 @@ from chainchat.chain.configuration import MAX_MEMBERS, Configuration, Life
 
 
 class Change(Enum):
-    """What a proposal does."""
+    """A proposal's kind (see ``membership``)."""
 
     FOUND = "found"
     RESUME = "resume"
@@ -17,7 +17,7 @@ class Change(Enum):
 
 
 def change(base: Configuration, proposed: Configuration) -> Change | None:
-    """The change, or None if it is not allowed."""
+    """The change; None if it is not allowed."""
     before, after = base.members, proposed.members
     if proposed.epoch != base.epoch + 1 or not 1 <= len(after) <= MAX_MEMBERS:
         return None
@@ -35,8 +35,8 @@ def change(base: Configuration, proposed: Configuration) -> Change | None:
 def may_shrink(base: Configuration, remaining: Iterable[Life], clean: Iterable[Life]) -> bool:
     """True if ``remaining`` may go on without the other members of ``base`` (rule 4).
 
-    Of the members that are not ``clean``, they must be a majority, or half with the first in chain
-    order: of two groups that do not know each other to be dead, at most one passes.
+    Of those that are not ``clean``, they must be a majority, or half with the first in chain order:
+    of two groups that do not know each other to be dead, at most one passes.
     """
     stay, dead = set(remaining), list(clean)
     for left_out in (out for size in range(len(dead) + 1) for out in combinations(dead, size)):

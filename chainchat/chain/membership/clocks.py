@@ -2,8 +2,8 @@
 
 A hypervisor can stop a machine with all its clocks; afterwards hours-old evidence looks fresh
 there. But the difference of two running clocks does not jump: whoever finds a jump holds nothing
-for proved, whichever clock stood still. Until a jump is found, harm can be done; ``refusal-is-death
-= no`` is for those who cannot accept that.
+for proved. Until then, harm can be done; ``refusal-is-death = no`` is for those who cannot accept
+that.
 """
 
 from collections.abc import Iterable
@@ -17,16 +17,16 @@ DRIFT = 0.14
 """How much faster one clock may run than another."""
 
 GRAIN = 0.005
-"""Seconds between the readings of two clocks, at most."""
+"""Most seconds between the readings of two clocks."""
 
 MOST_AHEAD = 60_000
-"""Milliseconds of an entry's time ahead of what most clocks say."""
+"""Milliseconds of an entry's time ahead of most clocks."""
 
 
 class Difference(Struct):
-    """How far one clock is ahead of another: an interval in seconds, narrowed by comparisons.
+    """How far one clock is ahead, between ``low`` and ``high`` seconds, by all comparisons.
 
-    ``at``: when last compared, by the first clock.
+    ``at``: when last compared, by that clock.
     """
 
     low: float
@@ -45,7 +45,7 @@ class Difference(Struct):
 
 
 class Clocks:
-    """This machine's clocks and those of others, by life."""
+    """This machine's clocks and, by life, those of others."""
 
     def __init__(self) -> None:
         self._own: Difference | None = None
@@ -53,12 +53,12 @@ class Clocks:
         self._others: dict[Life, Difference] = {}
         """This machine's monotonic clock less another's."""
         self._walls: dict[Life, tuple[int, float]] = {}
-        """Another's wall clock, and when this node heard of it."""
+        """Another's wall clock, and when it was heard."""
 
     # --- whether one stood still
 
     def look(self, now: float, wall: int) -> bool:
-        """Compare this machine's own; False after a jump."""
+        """Compare this machine's; False after a jump."""
         ahead = wall / 1000 - now
         if not wall:
             return True
@@ -67,7 +67,7 @@ class Clocks:
         return self._own.allows(ahead, ahead, now)
 
     def heard(self, life: Life, reading: ClockReading, now: float, asked: float | None) -> bool:
-        """Compare with another's; False if one of the two machines stood still.
+        """Compare with another's; False if either machine stood still.
 
         ``asked``: when this node asked for the message, if it did.
         """
@@ -84,14 +84,14 @@ class Clocks:
         return known.allows(low, high, now)
 
     def forget_all_but(self, lives: set[Life]) -> None:
-        """Forget lives that matter no more."""
+        """Other lives matter no more."""
         self._others = {life: one for life, one in self._others.items() if life in lives}
         self._walls = {life: one for life, one in self._walls.items() if life in lives}
 
     # --- what time it is
 
     def _told(self, lives: Iterable[Life], now: float, wall: int) -> list[int]:
-        """The clocks of these lives and this one, now, in order."""
+        """All these clocks, now, in order."""
         told = [wall]
         for life in lives:
             if life in self._walls:
@@ -101,14 +101,14 @@ class Clocks:
         return told
 
     def time(self, others: Iterable[Life], now: float, wall: int) -> int:
-        """The time for an entry: at most MOST_AHEAD of what most clocks say."""
+        """The time for an entry: this clock's, but at most MOST_AHEAD of most."""
         told = self._told(others, now, wall)
         return min(wall, told[-(len(told) // 2) - 1] + MOST_AHEAD)
 
     def ahead(self, others: Iterable[Life], now: float, wall: int) -> int:
         """Milliseconds ahead of most clocks (< 0: behind); 0 within MOST_AHEAD.
 
-        Of two clocks, nobody can tell which is wrong.
+        Of two, nobody can tell which is wrong.
         """
         told = self._told(others, now, wall)
         middle = len(told) // 2

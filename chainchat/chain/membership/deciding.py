@@ -18,7 +18,7 @@ class Deciding(Pinging):
     """Decides, and goes on in what was decided."""
 
     def _electors(self, vote: Vote) -> set[str]:
-        """*all vote*: whose votes are needed besides the proposer's."""
+        """*all vote*: the proposer needs these."""
         base = self.configuration.positions or self.founding
         return {
             member.position
@@ -27,7 +27,7 @@ class Deciding(Pinging):
         }
 
     def _decide(self, now: float) -> Iterator[Output]:
-        """Write the record, which is the decision; only then tell anybody."""
+        """The record is the decision; only then tell anybody."""
         assert self._proposal is not None
         configuration = self._proposal.configuration
         others = {*self.configuration.positions, *configuration.positions} - {self.me.position}

@@ -1,8 +1,7 @@
 """How long a position that keeps falling out of the chain waits before it joins again.
 
-Departures and joins stop writes for a moment. The first ones cost nothing, as when an operator
-restarts nodes one by one. Every member counts what it adopts, so a new head knows what the old one
-knew.
+Departures and joins stop writes for a moment. The first are free, as when an operator restarts
+nodes one by one. Every member counts, so a new head knows what the old one knew.
 """
 
 from collections import deque
@@ -14,17 +13,17 @@ FREE = 2
 """After so many, a position joins at once."""
 
 FIRST_PAUSE = 4.0
-"""Seconds after the next departure; doubles after each further one."""
+"""Seconds after the next one; doubles with each."""
 
 LONGEST_PAUSE = 60.0
-"""Seconds at most, unless ``chain.ini`` says otherwise."""
+"""Seconds, unless ``chain.ini`` says otherwise."""
 
 REMEMBERED = 32
-"""Of each position: far more than the longest pause needs."""
+"""Far more than the longest pause needs."""
 
 
 class Departures:
-    """The departures within the window, by position."""
+    """The departures by position."""
 
     def __init__(self, longest_pause: float = LONGEST_PAUSE, free: int = FREE) -> None:
         self._longest_pause = longest_pause
@@ -32,11 +31,11 @@ class Departures:
         self._left: dict[str, deque[float]] = {}
 
     def left(self, position: str, now: float) -> None:
-        """The chain goes on without ``position``."""
+        """The chain goes on without it."""
         self._left.setdefault(position, deque(maxlen=REMEMBERED)).append(now)
 
     def count(self, position: str, now: float) -> int:
-        """How often ``position`` left within the window."""
+        """How often it left within WINDOW."""
         return sum(now - when < WINDOW for when in self._left.get(position, ()))
 
     def wait(self, position: str, now: float) -> float:

@@ -1,9 +1,8 @@
 """One node's evidence of the lives and deaths of others (rules 1 to 3).
 
 A refused connection proves that a process is dead; silence is only a suspicion. Survivors leave a
-proved dead node out of a majority only while the proof is *fresh*: it had just confirmed that it
-was not trying to exclude this one. With ``timing.FRESH``, it cannot have taken this node for silent
-yet.
+dead node out of a majority only if it died *clean*: it had just confirmed that it was not trying to
+exclude this one, and with ``timing.FRESH`` cannot have taken it for silent yet.
 """
 
 from msgspec import Struct
@@ -13,11 +12,11 @@ from chainchat.chain.timing import Timing
 
 
 class Known(Struct):
-    """The evidence about one life, in monotonic seconds.
+    """About one life, in monotonic seconds.
 
     Attributes:
         heard: when its last ping came.
-        fresh: when this node sent the newest ping that the life confirmed.
+        fresh: when the newest ping that it confirmed was sent.
         clean: its death was proved while a confirmation was fresh; stays True.
     """
 
@@ -36,7 +35,7 @@ class Evidence:
         """Begin without evidence.
 
         Args:
-            first_nonce: random, so that no answer to another life passes for one to this.
+            first_nonce: random: no answer to another life must pass for one to this.
             refusal_is_death: if False, no death is *clean*.
         """
         self.refusal_is_death = refusal_is_death
@@ -46,7 +45,7 @@ class Evidence:
         self._nonce = first_nonce
 
     def meet(self, life: Life, now: float) -> Known:
-        """The evidence about a life; a new one counts as heard now."""
+        """A life not met yet counts as heard now."""
         known = self._known.get(life)
         if known is None:
             known = self._known[life] = Known(now)
@@ -73,11 +72,11 @@ class Evidence:
         return self._nonce
 
     def heard(self, life: Life, now: float) -> None:
-        """A ping of this life is processed."""
+        """A ping of this life came."""
         self.meet(life, now).heard = now
 
     def confirmed(self, life: Life, nonce: int, now: float) -> None:
-        """The life confirmed the ping with this nonce."""
+        """The life confirmed that ping."""
         sent = self._pings.get(nonce)
         if sent is not None:
             known = self.meet(life, now)
@@ -86,7 +85,7 @@ class Evidence:
     # --- rule 2: deaths
 
     def died(self, life: Life, now: float) -> None:
-        """The death is proved; ``now`` must have been read after the proof."""
+        """Its death is proved; ``now`` must have been read after the proof."""
         known = self.meet(life, now)
         known.dead = True
         if self.refusal_is_death and self.is_fresh(life, now):
@@ -105,7 +104,7 @@ class Evidence:
         return known is not None and known.clean
 
     def is_dead(self, life: Life) -> bool:
-        """True if the death is proved."""
+        """True if its death is proved."""
         known = self._known.get(life)
         return known is not None and known.dead
 
@@ -133,7 +132,7 @@ class Evidence:
     # --- forgetting
 
     def forget_all_but(self, lives: set[Life]) -> None:
-        """Forget lives that matter no more."""
+        """Other lives matter no more."""
         self._known = {life: known for life, known in self._known.items() if life in lives}
 
     def lose_confirmations(self) -> None:
@@ -143,6 +142,6 @@ class Evidence:
             known.clean = False
 
     def doubt(self) -> None:
-        """A clock stood still: pings may be older than they seem."""
+        """A clock stood still: what seems fresh may be old."""
         self.lose_confirmations()
         self._pings = {}

@@ -1,7 +1,7 @@
 """Two histories: a chain has one, and whoever finds another says so.
 
-Nodes compare names of entries and identities of configurations on each new connection, with the
-first Pong in each configuration, and before a resume.
+Nodes compare entries and configurations on each new connection, with the first Pong in each
+configuration, and before a resume.
 
 - *one history*: nobody votes for a resume with a node if neither log is part of the other; and
   members that committed different entries part.
@@ -28,7 +28,7 @@ class Histories(State):
         return Known(configuration.epoch, configuration.identity, self.own.committed)
 
     def _compare_held(self, sender: str, its: Known) -> Iterator[Output]:
-        """*one history*: find out if a newly linked node is of another chain."""
+        """*one history*."""
         if self.configuration.is_another(its.epoch, its.identity):
             yield from self.complain(
                 f"ALARM: epoch {its.epoch} has two configurations: {sender} has another"
@@ -41,12 +41,12 @@ class Histories(State):
             )
 
     def _held_in_place_of(self, theirs: EntryId) -> EntryId | None:
-        """The entry committed here in its place; ``theirs`` if nobody can tell."""
+        """What is committed here in its place; ``theirs`` if nobody can tell."""
         known = self.own.beginning.seq <= theirs.seq <= self.own.committed.seq or not theirs.seq
         return self.own.id_of(theirs.seq) if known else theirs
 
     def _compare_histories(self, sender: str, pong: Pong) -> Iterator[Output]:
-        """*one history*: the node that knows more to be committed can tell."""
+        """*one history*: who knows more to be committed can tell."""
         if (sender, pong.member.life) in self._compared:
             return
         self._compared.add((sender, pong.member.life))
@@ -69,7 +69,7 @@ class Histories(State):
     # --- logs, before a resume
 
     def _is_apart(self, last: EntryId) -> bool:
-        """*one history*: True if a log that ends with ``last`` is no part of this one."""
+        """*one history*: is a log that ends with ``last`` no part of this one?"""
         if last.is_beyond(self.own.last):
             return False
         return last.seq < self.own.beginning.seq or self.own.id_of(last.seq) != last
@@ -89,22 +89,18 @@ class Histories(State):
         )
 
     def apart(self, position: str, theirs: EntryId) -> Iterator[Tell]:
-        """The other log parts from this one."""
+        """Another's log parts from this one."""
         yield from self.complain(self._alarm_about(position, theirs))
 
     # --- disks that were set back
 
     def _was_set_back(self, configuration: Configuration) -> bool:
-        """*not set back*: True if this disk lacks what it must have written."""
         vote = self.record.vote
         voted = vote is not None and vote.configuration == configuration
         return was_set_back(self.me.id, self.configuration, configuration, voted=voted)
 
     def _notice_older_disk(self, sender: str, pong: Pong) -> Iterator[Output]:
-        """*not set back*: the same for another's disk.
-
-        Who answers after this configuration was decided has voted for it before.
-        """
+        """*not set back*: who answers after this configuration was decided has voted for it."""
         mine, its = self.configuration, pong.configuration
         voted = pong.voted == mine.epoch
         late = pong.answers == self.me.life and pong.nonce >= self._first_ping

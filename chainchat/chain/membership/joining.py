@@ -1,6 +1,6 @@
 """How a learner joins: the head proposes it, and the tail sends it the rest (rule 10).
 
-The tail takes no entries (*sealed*) until the learner has all, then votes; it declines if that
+*sealed*: the tail takes no entries until the learner has all; then it votes. It declines if that
 takes too long.
 """
 
@@ -36,7 +36,6 @@ class Joining(Deciding):
         return extended(base, free, asked, self._turned_down)
 
     def _withdraw(self, now: float) -> None:
-        """Give up a join that takes too long, for another learner."""
         if (
             self._proposal is not None
             and change(self.configuration, self._proposal.configuration) is Change.JOIN
@@ -55,7 +54,7 @@ class Joining(Deciding):
             )
 
     def _give_up(self, join: Vote, now: float, sealed: float = 0.0) -> None:
-        """For now; later, prefer another learner. ``sealed``: seconds for which writes waited."""
+        """For now, preferring another learner; ``sealed``: seconds for which writes waited."""
         self._proposal = None
         self._may_join_at = now + self._patience.pause(sealed)
         self._turned_down = join.configuration.members[-1]
@@ -69,7 +68,7 @@ class Joining(Deciding):
         yield Seal(self._sealing.learner)
 
     def _unseal(self, sealing: Sealing, now: float) -> Iterator[Output]:
-        """The learner took too long: go on without it, and wait longer next time."""
+        """The learner took too long."""
         self._patience.grows(sealing.learner.position)
         self._sealing = None
         self._declined = sealing.vote

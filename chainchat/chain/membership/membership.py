@@ -1,16 +1,15 @@
 """Membership: how one configuration follows another.
 
-A node proposes the next configuration, the members that stay vote for it, and the proposer's own
-write of it is the decision. There are four changes:
+A node proposes the next configuration, the members that stay vote for it, and the proposer's write
+is the decision. There are four changes:
 
 - *shrink*: the chain goes on without members that are dead or silent (a splice);
 - *join*: a learner that holds the whole log becomes the new tail (the chain is extended);
 - *resume*: the members' present lives replace earlier ones, after a restart;
 - *found*: a resume from nothing, by the founding positions.
 
-A record is on disk (``Save``) before any message that depends on it. The parts of ``Membership``
-are ``state``, ``histories``, ``pinging``, ``deciding``, ``joining``, ``voting`` and ``proposing``;
-each uses only those before it. This file has every input, and two invariants:
+The parts are ``state``, ``histories``, ``pinging``, ``deciding``, ``joining``, ``voting`` and
+``proposing``; each uses only those before it. This one has every input, and two invariants:
 
 - *source*: a life is dead, or replaced by its later life, only if this node dialled the member's
   own address and was refused or answered there.
@@ -33,12 +32,12 @@ Received = Ping | Pong | Propose | Voted | Decided | Abort | Declined
 
 
 class Membership(Proposing):
-    """The inputs of membership, for one life of one node."""
+    """The inputs of one life of one node."""
 
     # --- time and connections
 
     def tick(self, now: float) -> Iterator[Output]:
-        """Every tenth of ``suspect_after``: ping everybody, repeat what may be lost."""
+        """Call this every ``Timing.tick`` seconds: pings, repeats what may be lost."""
         self._notice_pause(now)
         if self._began is None:
             self._began = now
@@ -56,10 +55,7 @@ class Membership(Proposing):
     def linked(
         self, position: str, member: Member, now: float, its: Known | None = None
     ) -> Iterator[Output]:
-        """A new connection, whose other end says that it is ``member``; this proves nothing.
-
-        ``its``: what it says that it holds; differences are reported.
-        """
+        """A new connection, whose other end says, without proof, who it is and what it holds."""
         self._notice_pause(now)
         self._presence.linked(position, member)
         self._compared = {one for one in self._compared if one[0] != position}
@@ -72,7 +68,7 @@ class Membership(Proposing):
     ) -> Iterator[Output]:
         """*source*: this node dialled ``address``, and ``member`` answered.
 
-        A later life or another disk at a member's own address proves the member dead (rule 2).
+        A later life or another disk at a member's own address proves it dead (rule 2).
         """
         self._notice_pause(now)
         before = self._whereabouts.reached(position, address, member.life)
@@ -87,8 +83,8 @@ class Membership(Proposing):
     def _release(self, position: str, address: Address, member: Member) -> Iterator[Output]:
         """At the founding: drop a vote for a proposer whose disk is gone.
 
-        If it had decided, nothing was confirmed without this node's vote, and any node that heard
-        of the decision tells this one.
+        If it had decided, any node that heard of that tells this one; nothing was confirmed without
+        this node.
         """
         vote = self.record.vote
         if vote is None or self.status is not Status.FOUNDING:
@@ -109,9 +105,8 @@ class Membership(Proposing):
     def refused(self, position: str, host: str, port: int, now: float) -> Iterator[Output]:
         """A port that may be ``position``'s refused a connection.
 
-        *source*: the member is dead if the port is its own address, this node has reached exactly
-        that life there, and their connection ended. Elsewhere, a stranger or a firewall may be at
-        work.
+        *source*: the member is dead if the port is its own, this node has reached exactly that life
+        there, and their connection ended. Otherwise, a stranger or a firewall may be at work.
         """
         self._notice_pause(now)
         self._presence.refused(position)
@@ -131,7 +126,7 @@ class Membership(Proposing):
     # --- messages
 
     def receive(self, sender: str, message: Received, now: float) -> Iterator[Output]:
-        """Take in a message of ``sender``."""
+        """Take in a message."""
         self._notice_pause(now)
         match message:
             case Ping():
@@ -169,7 +164,7 @@ class Membership(Proposing):
         yield from self._act(now)
 
     def _learn(self, configuration: Configuration, now: float) -> Iterator[Output]:
-        """*newest*: go on to a configuration that was decided."""
+        """*newest*."""
         mine = self.configuration
         if configuration.epoch == mine.epoch and configuration != mine:
             yield from self.complain(
@@ -188,7 +183,7 @@ class Membership(Proposing):
             yield from self._act(now)
 
     def synced(self, learner: Member, last: EntryId, now: float) -> Iterator[Output]:
-        """Tail: the learner's disk has the whole log."""
+        """The learner's disk has the tail's whole log."""
         self._notice_pause(now)
         sealing = self._sealing
         if sealing is None or learner != sealing.learner or last != self.own.last:

@@ -1,6 +1,6 @@
 """Pings: who lives, who confirms this node, and what time it is (rules 1 and 13).
 
-- *tried*: a node that has tried to exclude a life never confirms that life again.
+- *tried*: a node that has tried to exclude a life never confirms it again.
 - *no pause*: once a clock is found to have stood still, earlier proofs count for nothing.
 """
 
@@ -28,7 +28,7 @@ class Pinging(Histories):
         return Send(position, Ping(self.me, nonce, epoch, clocks, identity))
 
     def _greet(self, now: float) -> Iterator[Output]:
-        """Ask new members at once: before they confirm, no proof of their death is fresh."""
+        """Ask at once: before new members confirm, none can die *clean*."""
         for member in self.configuration.members:
             if member.life != self.me.life:
                 yield self._ping(member.position, now)
@@ -53,7 +53,6 @@ class Pinging(Histories):
         return self.configuration.has(member.life) or self._presence.link(sender) == member
 
     def _confirms(self, ping: Ping) -> bool:
-        """True if this member neither excludes the pinger nor has tried to."""
         if self.status is not Status.ACTIVE:
             return False
         epoch = self.configuration.epoch
@@ -91,7 +90,6 @@ class Pinging(Histories):
         self._excuse_silence(now)
 
     def _excuse_silence(self, now: float) -> None:
-        """What this node missed while paused is nobody's silence."""
         before, self._busy = self._busy, now
         if before is not None:
             missed = now - before - self._timing.pause
@@ -130,12 +128,12 @@ class Pinging(Histories):
         return f"this machine's clock is {abs(ahead):.1f} s {how} those of the others"
 
     def time(self, now: float) -> int:
-        """The time for an entry of this head, UTC milliseconds."""
+        """For this head's entry, UTC milliseconds."""
         return self.clocks.time(self._other_lives, now, self._wall())
 
     @property
     def _other_lives(self) -> list[Life]:
-        """Cached, since each batch needs them."""
+        """Cached: each batch needs them."""
         configuration = self.configuration
         if self._lives_of is not configuration:
             self._lives_of = configuration

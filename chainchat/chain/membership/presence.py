@@ -1,6 +1,6 @@
-"""Presence: the newest from each position, member or not.
+"""The newest from each position, member or not: whom to ask, let in and show.
 
-It tells whom to ask, let in and show; ``evidence``, of lives, tells whom to exclude.
+``evidence``, of lives, tells whom to exclude.
 """
 
 from collections.abc import Iterable
@@ -11,7 +11,7 @@ from chainchat.chain.timing import Timing
 
 
 class Presence:
-    """The positions around one life of one node."""
+    """Around one life of one node."""
 
     def __init__(self, timing: Timing) -> None:
         self._timing = timing
@@ -23,7 +23,7 @@ class Presence:
     # --- what comes in
 
     def linked(self, position: str, member: Member) -> None:
-        """The other end says that it is ``member``."""
+        """The other end claims to be ``member``."""
         self._links[position] = member
         self._pongs.pop(position, None)
 
@@ -32,7 +32,7 @@ class Presence:
         self._links.pop(position, None)
 
     def forget(self, position: str) -> None:
-        """Forget a position that nobody knows."""
+        """Nobody knows it any more."""
         self._pongs.pop(position, None)
         self._pinged.pop(position, None)
         self._met.discard(position)
@@ -47,13 +47,13 @@ class Presence:
         self._met.add(position)
 
     def refused(self, position: str) -> None:
-        """Nobody listens at ``position``."""
+        """Nobody listens there."""
         self._met.add(position)
 
     # --- what it comes to
 
     def link(self, position: str) -> Member | None:
-        """Who the other end claims to be."""
+        """Who the other end claims to be, if anybody."""
         return self._links.get(position)
 
     def is_heard(self, position: str, now: float) -> bool:
@@ -62,20 +62,20 @@ class Presence:
         return pinged is not None and now - pinged < self._timing.suspect_after
 
     def silences(self, now: float) -> dict[str, float]:
-        """By position, seconds since its newest Ping."""
+        """Seconds since each one's newest Ping."""
         return {position: now - pinged for position, pinged in self._pinged.items()}
 
     def pong(self, position: str) -> Pong | None:
-        """The newest Pong of this connection, however old."""
+        """This connection's newest, however old."""
         return self._pongs.get(position)
 
     def pongs(self, now: float) -> dict[str, Pong]:
-        """The newest Pong of each that is heard."""
+        """The newest of each that is heard."""
         return {p: pong for p, pong in self._pongs.items() if self.is_heard(p, now)}
 
     @property
     def callers(self) -> Iterable[str]:
-        """The positions that ever sent a Ping."""
+        """Who ever sent a Ping."""
         return self._pinged.keys()
 
     def has_met(self, positions: Iterable[str]) -> bool:

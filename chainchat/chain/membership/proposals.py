@@ -1,4 +1,4 @@
-"""Proposals for the next configuration, or None; ``proposing`` says when one may be made."""
+"""The next configurations to propose, or None; ``proposing`` says when."""
 
 from collections.abc import Callable, Collection, Mapping
 
@@ -22,7 +22,7 @@ def shrunk(base: Configuration, me: Member, evidence: Evidence, now: float) -> C
 
 
 Replaces = Callable[[Member, Member], bool]
-"""True if the second is a known later life of the first (rule 11)."""
+"""Is the second a known later life of the first (rule 11)?"""
 
 
 def resumed(
@@ -32,10 +32,7 @@ def resumed(
     pongs: Mapping[str, Pong],
     replaces: Replaces,
 ) -> Configuration | None:
-    """The members' present lives, if all are there and some are new (rules 0 and 11).
-
-    Only the first of them proposes.
-    """
+    """The members' present lives, if all are there, some new, and ``me`` first (rules 0 and 11)."""
     positions = base.positions or founding
     if positions[0] != me.position:
         return None
@@ -52,7 +49,7 @@ def resumed(
 def present_lives(
     base: Configuration, me: Member, pongs: Mapping[str, Pong], replaces: Replaces
 ) -> dict[str, Member]:
-    """The lives that may follow those of ``base``."""
+    """Lives that may follow those of ``base``."""
     lives = {}
     for position, pong in pongs.items():
         old, new = base.member(position), pong.member
@@ -67,11 +64,11 @@ def extended(
     asked: Collection[Member],
     last_choice: Member | None,
 ) -> Configuration | None:
-    """The chain with a learner that has caught up as its new tail (rule 10).
+    """The chain with a learner that has caught up as the new tail (rule 10).
 
     Args:
         asked: learners proposed already.
-        last_choice: taken only if there is no other.
+        last_choice: taken if there is no other.
     """
     learners = [
         pong.member

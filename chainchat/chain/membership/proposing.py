@@ -1,7 +1,4 @@
-"""The proposer: finds out which configuration should be next, and asks for the votes.
-
-- *tried*: once a node asks to exclude a life, it never confirms that life again.
-"""
+"""The proposer: finds out which configuration should be next, and asks for the votes."""
 
 from collections.abc import Iterator
 
@@ -45,10 +42,9 @@ class Proposing(Voting):
         yield from self._canvass(self._proposal, now)
 
     def _complete(self, now: float) -> Iterator[Output]:
-        """Adopt what this node voted for, if nobody else can have seen it fail (rule 8).
+        """Adopt what this node alone voted for, if the proposer died *clean* (rule 8).
 
-        The proposer died without excluding this node, and there is no other voter: it had decided,
-        or nobody ever will.
+        It had decided, or nobody ever will.
         """
         vote = self.record.vote
         if vote is None or self.status is not Status.ACTIVE:
@@ -93,7 +89,7 @@ class Proposing(Voting):
     def _has_looked_around(self, now: float) -> bool:
         """True once the others could have said that they have gone on.
 
-        Any of them, even a spare, may have left behind a sole member with old data.
+        Even a spare may have left behind a sole member.
         """
         late = self._began is not None and now - self._began >= self._timing.suspect_after
         return late or self._presence.has_met({*self.founding, *self._known} - {self.me.position})

@@ -1,6 +1,6 @@
 """How long a tail takes no entries, to let a learner in (rule 10).
 
-Nobody can write until then, so a seal is short; each further one is twice as long, or a slow disk
+Nobody can write meanwhile, so a seal is short; each further one is twice as long, or a slow disk
 would never get in.
 """
 
@@ -12,7 +12,7 @@ from chainchat.chain.timing import JOIN_PAUSE_PER_SEAL, Timing
 
 
 class Sealing(Struct, frozen=True):
-    """A tail takes no entries, because of ``vote``, since then, and for so many seconds."""
+    """A tail takes no entries, because of ``vote``, for so many seconds."""
 
     vote: Vote
     since: float
@@ -46,6 +46,6 @@ class Patience:
         self._seconds[position] = min(twice, self._timing.longest_seal)
 
     def pause(self, sealed: float) -> float:
-        """Seconds before the next proposal, after writes have waited."""
+        """Seconds before the next proposal."""
         waited = min(sealed, self._timing.longest_seal)
         return self._timing.join_pause + JOIN_PAUSE_PER_SEAL * waited

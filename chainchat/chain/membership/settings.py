@@ -1,4 +1,4 @@
-"""The settings in ``chain.ini`` for the protocol."""
+"""The protocol's settings in ``chain.ini``."""
 
 from collections.abc import Mapping
 
@@ -12,8 +12,8 @@ class ChainSettings(Struct, frozen=True):
     """The settings of a chain.
 
     Attributes:
-        founding: positions in founding order.
-        suspect_after: seconds of silence before a node is suspected.
+        founding: positions, in order.
+        suspect_after: seconds.
         known: all positions of ``chain.ini``, spares too.
         places: their addresses there: an operator's word that a node has moved.
         longest_pause: seconds, see ``Departures``.

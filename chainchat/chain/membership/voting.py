@@ -1,4 +1,4 @@
-"""The voter: judges by its own evidence, votes once, and is locked until it knows the outcome.
+"""The voter.
 
 - *one vote*: a node holds at most one vote for the next epoch, over restarts too.
 - *locked*: a node that holds a vote takes no part in the chain until it learns the outcome.
@@ -21,7 +21,6 @@ class Voting(Joining):
     """Considers proposals."""
 
     def _consider(self, sender: str, proposal: Propose, now: float) -> Iterator[Output]:
-        """Vote, if the base is the configuration here and there is no objection."""
         vote, held = proposal.vote, self.record.vote
         if self._older or sender != vote.proposer.position:
             return
@@ -58,8 +57,8 @@ class Voting(Joining):
     def _copy_for_resume(self, proposal: Propose) -> Iterator[Output]:
         """Copy the end of the log, if this disk lost it: a chain resumes only with whole logs.
 
-        The copy comes down the chain (*prefix*): if the resume is given up, a tail that held more
-        than its predecessor would commit alone what no other disk may have.
+        It comes down the chain (*prefix*): if the resume is given up, a tail that held more than
+        its predecessor would commit alone what no other disk may have.
         """
         resume = change(proposal.base, proposal.vote.configuration) is Change.RESUME
         predecessor = self.configuration.predecessor(self.me.position)
@@ -69,14 +68,14 @@ class Voting(Joining):
     # --- the vote
 
     def _vote(self, vote: Vote) -> Iterator[Output]:
-        """Now this node is *locked*, and its own proposal is never decided."""
+        """*locked*: this node's own proposal is never decided."""
         self._proposal = self._sealing = None
         self._tried |= set(self.configuration.lives) - set(vote.configuration.lives)  # *tried*
         yield self._save(vote=vote)
         yield from self._send_vote(vote)
 
     def _send_vote(self, vote: Vote) -> Iterator[Output]:
-        """*source*: to the proposer or its later life, but to no copy of its disk."""
+        """*source*: to the proposer or its later life, no copy of its disk."""
         if self._speaks_for(vote.proposer):
             yield Send(vote.proposer.position, Voted(self.me, vote, self.own.last))
 
@@ -88,7 +87,6 @@ class Voting(Joining):
     # --- the judgement
 
     def _objection(self, vote: Vote, kind: Change | None, now: float) -> str:
-        """Why this node cannot vote for this; else empty."""
         proposed, base = vote.configuration, self.configuration
         if self.me not in proposed.members:
             return "it does not list this life of this node"
@@ -145,7 +143,7 @@ class Voting(Joining):
         return ""
 
     def _waits_too_long_for(self, vote: Vote, now: float) -> bool:
-        """True if an unreached life has delayed it for ``suspect_after``."""
+        """True once an unreached life has delayed it for ``suspect_after``."""
         if self._unreached is None or self._unreached[0] != vote:
             self._unreached = vote, now
         return now - self._unreached[1] > self._timing.suspect_after

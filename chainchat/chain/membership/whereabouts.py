@@ -1,8 +1,7 @@
-"""Whereabouts: who answers at the addresses that this node dials.
+"""Who answers at the addresses that this node dials.
 
-*source*: anybody can claim to be any life, and a disk can be copied. So evidence is only who
-*answered* when this life dialled, and a member's later life is only who answers where the member
-is.
+*source*: anybody can claim to be any life, and a disk can be copied. So only who *answered* when
+this life dialled counts, and a member's later life only where the member is.
 """
 
 from collections.abc import Mapping
@@ -10,14 +9,14 @@ from collections.abc import Mapping
 from chainchat.chain.configuration import Address, Life, Member
 
 MOST_ADDRESSES = 8
-"""Remembered of a position, which is dialled at two or three."""
+"""Of a position, dialled at two or three."""
 
 UNREACHED = "was not reached by this node yet"
 """Ends an objection that may soon be gone."""
 
 
 class Whereabouts:
-    """Who answered at which address."""
+    """Who answered where."""
 
     def __init__(self, places: Mapping[str, Address]) -> None:
         self._places = places
@@ -33,17 +32,17 @@ class Whereabouts:
         return before
 
     def forget(self, position: str) -> None:
-        """Forget a position that nobody knows."""
+        """Nobody knows it any more."""
         self._reached.pop(position, None)
 
     def is_at_home(self, member: Member) -> bool:
-        """True if exactly this life answered last at its own address."""
+        """True if exactly this life answered last at its address."""
         return self._reached.get(member.position, {}).get(member.address) == member.life
 
     def objection(self, old: Member, new: Member) -> str:
-        """Why ``new`` cannot be a later life of the member ``old`` (rule 11); else empty.
+        """Why ``new`` cannot be a later life of ``old`` (rule 11), or empty.
 
-        Anywhere but where ``old`` was, it may be a copy of its disk.
+        Elsewhere, it may be a copy of its disk.
         """
         position = old.position
         if new.id != old.id:
@@ -59,13 +58,13 @@ class Whereabouts:
         return ""
 
     def unreached(self, new: Member) -> str:
-        """The missing proof of a life; mostly empty."""
+        """The missing proof of a life, or empty."""
         if self.is_at_home(new):
             return ""
         return f"{new.position} at {_shown(new.address)} {UNREACHED}"
 
     def is_later_life(self, old: Member, new: Member) -> bool:
-        """True if ``new`` is ``old``, or is known to run in its place now."""
+        """True if ``new`` is ``old``, or known to run in its place."""
         return new == old or (self._is_its_place(old, new.address) and self.is_at_home(new))
 
     def _is_its_place(self, old: Member, address: Address) -> bool:

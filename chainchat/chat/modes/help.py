@@ -1,4 +1,4 @@
-"""What there is to type in human mode, and what ``/help`` says about it."""
+"""What there is to type in human mode: the text of ``/help``."""
 
 import difflib
 
@@ -8,14 +8,14 @@ from chainchat.chat.refusals import Code, RefusedError
 from chainchat.chat.requests import MAX_LAST
 
 VERSION = "chainchat/1"
-"""What a program says hello with."""
+"""A program's hello names it."""
 
 PRIVATE = ">>"
-"""Begins what is said to one account."""
+"""Says something to one account."""
 
 
 class Topic(Struct, frozen=True):
-    """A form to type, its summary, and further lines of help."""
+    """A form to type, its summary, and further lines."""
 
     form: str
     summary: str
@@ -118,7 +118,7 @@ _VERBS = [*(name for name in TOPICS if name not in _NO_VERBS), *ALIASES]
 
 
 def unknown(word: str) -> RefusedError:
-    """The refusal of a verb that does not exist, with what was probably meant."""
+    """The refusal of an unknown verb, with what was probably meant."""
     word = word[:32]
     near = difflib.get_close_matches(word, _VERBS, n=1)
     meant = _HABITS.get(word) or (f"/{near[0]}" if near else "")
@@ -131,7 +131,7 @@ def about(verb: str) -> list[str]:
     """A line for each topic, or some about ``verb``, with or without its slash.
 
     Raises:
-        RefusedError: 500, there is no such verb.
+        RefusedError: 500, it is unknown.
     """
     if not verb:
         return _overview()

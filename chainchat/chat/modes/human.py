@@ -1,6 +1,6 @@
-"""Human mode: what people type and see, as ``docs/protocol.md`` specifies it.
+"""Human mode: what people type and see (``docs/protocol.md``).
 
-Every line shown begins with a mark, so nothing that a user writes can pass for the server's word.
+Every line shown begins with a mark: nothing that a user writes can pass for the server's word.
 """
 
 # ruff: noqa: ARG002 - a mode's methods take what either mode needs
@@ -47,10 +47,10 @@ class Human(Mode):
         return NO_TAG
 
     def parse(self, line: str, *, logged_in: bool) -> tuple[str, Request]:
-        """See ``Mode``.
+        """``Mode.parse``.
 
         Raises:
-            RefusedError: 500, 501, 506, 510, 511 or 520; the text says what to type.
+            RefusedError: 500, 501, 506, 510, 511 or 520.
         """
         if not logged_in:
             line = line.strip()
@@ -71,7 +71,7 @@ class Human(Mode):
         return "", Say(EVERYBODY, text)
 
     def may_be_answered_at_once(self, line: bytes) -> bool:
-        """Only verbs, which begin with a slash."""
+        """Only verbs."""
         return line.lstrip()[:1] == b"/"
 
     def logged_in(
@@ -98,9 +98,9 @@ class Human(Mode):
         return f"+OK the password of {name}, {use}, shown only this once: {password}"
 
     def precedes_secret(self, line: Line, *, logged_in: bool) -> bool:
-        """True of ``/password``; before the login, of whatever may stand for a name.
+        """True of ``/password``; before the login, of what may be a name.
 
-        Not of a line that is too long: it may be HTTP's, which the next line shows (``is_http``).
+        Not of TOO_LONG: it may be HTTP's (``is_http``), as the next line shows.
         """
         if line is TOO_LONG:
             return False
@@ -109,7 +109,7 @@ class Human(Mode):
         return line.lstrip()[:1] != b"/"
 
     def without_secrets(self, lines: Sequence[str], *, logged_in: bool) -> list[str]:
-        """The lines up to the first one that asks for a password; before the login none."""
+        """Up to the first that asks for a password; before the login none."""
         if not logged_in:
             return []
         shown = list(takewhile(lambda line: not _ASKING.match(line), lines))
@@ -122,7 +122,7 @@ class Human(Mode):
         return f"+OK {text}"
 
     def refused(self, tag: str, code: Code, text: str, *, again: bool = False) -> str:
-        """An earlier refusal is no use to a person."""
+        """``again`` is no use to a person."""
         return f"-ERR {code.value} {text}"
 
     def item(self, tag: str, text: str) -> str:
@@ -142,10 +142,7 @@ class Human(Mode):
         return about(verb)
 
     def message(self, message: ChatMessage, viewer: str) -> str:
-        """``#1042 14:03 alice: text``, or ``#1043 14:03 alice >> you: text`` if it was private.
-
-        A text with many blanks in a row is shown with fewer of them.
-        """
+        """``#1042 14:03 alice: text`` or, if private, ``#1043 14:03 alice >> you: text``."""
         who = message.sender
         if message.to != EVERYBODY:
             me = viewer.lower()
@@ -164,10 +161,9 @@ class Human(Mode):
 
 @lru_cache(maxsize=64)  # nearly all messages of a turn are of one minute
 def _clock(minute: int) -> str:
-    """``14:03``, from a minute since 1970."""
     hours, minutes = divmod(minute % _MINUTES_OF_DAY, 60)
     return f"{hours:02}:{minutes:02}"
 
 
 HUMAN = Human()
-"""Shared by all people: a mode has no state."""
+"""Shared: a mode has no state."""

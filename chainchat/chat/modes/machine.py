@@ -1,4 +1,4 @@
-"""Machine mode: the grammar for programs, as ``docs/protocol.md`` specifies it."""
+"""Machine mode: the grammar for programs (``docs/protocol.md``)."""
 
 # ruff: noqa: ARG002 - a mode's methods take what either mode needs
 
@@ -21,7 +21,7 @@ _EPOCH = datetime.datetime(1970, 1, 1)  # UTC, like every time here
 
 @lru_cache(maxsize=256)
 def _second(seconds: int) -> str:
-    """``2026-11-22T11:03:07``; cached, because a turn's messages have one time."""
+    """Cached: a turn's messages have one time."""
     return (_EPOCH + datetime.timedelta(seconds=seconds)).isoformat()
 
 
@@ -38,10 +38,10 @@ class Machine(Mode):
         return f"+OK @{NO_TAG} {words}"
 
     def parse(self, line: str, *, logged_in: bool) -> tuple[str, Request]:
-        """See ``Mode``.
+        """``Mode.parse``.
 
         Raises:
-            RefusedError: 500, 501 or 520, with the tag if the line has one.
+            RefusedError: 500, 501 or 520, with the line's tag.
         """
         return request_of(line)
 
@@ -75,7 +75,7 @@ class Machine(Mode):
         return f"+OK @{tag} password={password}"
 
     def without_secrets(self, lines: Sequence[str], *, logged_in: bool) -> list[str]:
-        """The lines, but of those that prove something no more than tag and verb."""
+        """Of a line that proves something, only tag and verb."""
         return [found[1] if (found := _SECRET_LINE.match(line)) else line for line in lines]
 
     def sent(self, tag: str, id: int, *, again: bool) -> str:  # noqa: A002 - the protocol's word
@@ -100,10 +100,7 @@ class Machine(Mode):
         return self.item(tag, self.message(message, viewer))
 
     def chain(self, tag: str, view: ChainView) -> Sequence[str]:
-        """``+OK @1 epoch=3 members=head,tail node=tail role=tail committed=1042``.
-
-        With ``away=`` if a node is away, and ``version=`` last.
-        """
+        """``+OK @1 epoch=3 members=head,tail node=tail role=tail committed=1042 …``."""
         role = view.role.replace(" ", "-")  # the reason for no role can be a sentence
         away = f" away={','.join(view.away)}" if view.away else ""
         version = f" version={view.version}" if view.version else ""
@@ -132,4 +129,3 @@ class Machine(Mode):
 
 
 MACHINE = Machine()
-"""Shared by all programs: a mode has no state."""

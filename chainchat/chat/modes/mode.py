@@ -1,7 +1,4 @@
-"""The interface of all modes: how a session hears and speaks.
-
-``parse`` turns a line into a request, the other methods turn outcomes into lines without endings.
-"""
+"""The interface of all modes: how a session hears and speaks."""
 
 import datetime
 from collections.abc import Sequence
@@ -16,14 +13,14 @@ from chainchat.chat.requests import Request, Say
 _EPOCH = datetime.datetime(1970, 1, 1)  # UTC, like every time here
 
 NO_TAG = "-"
-"""In place of a tag where a line has none."""
+"""The tag of a line without one."""
 
 
 class ChatMessage(Struct, frozen=True):
     """A message as shown.
 
     Attributes:
-        previous: id of the previous message pushable to the viewer, 0 without one.
+        previous: id of the previous message pushable to the viewer; 0: none.
         time: UTC milliseconds since 1970.
         to: the recipient's name, ``*`` for a broadcast.
     """
@@ -37,14 +34,14 @@ class ChatMessage(Struct, frozen=True):
 
 
 class ChainView(Struct, frozen=True):
-    """What ``/chain`` shows: a node's own view of its chain.
+    """What ``/chain`` shows: one node's view.
 
     Attributes:
         members: positions in chain order.
-        node: the position of the node that answers.
+        node: whose view it is.
         role: ``head``, ``middle``, ``tail``, ``only``, or why it has none.
-        committed: the newest id that is on every member's disk.
-        away: positions of the chain that this node cannot reach.
+        committed: the newest id on every member's disk.
+        away: positions that the node cannot reach.
     """
 
     epoch: int
@@ -58,20 +55,19 @@ class ChainView(Struct, frozen=True):
 
 
 def date_of(time: int) -> str:
-    """``2026-11-21``: the UTC day of a time in milliseconds since 1970."""
+    """``2026-11-21``: the UTC day of milliseconds since 1970."""
     return (_EPOCH + datetime.timedelta(milliseconds=time)).isoformat()[:10]
 
 
 class Mode(Protocol):
-    """One of the grammars.
+    """A grammar: ``parse`` reads requests; the others give lines, without endings.
 
     Attributes:
-        same_to_all: a broadcast is the same line for everybody.
+        same_to_all: a broadcast is one line for everybody.
         pipelines: clients tell answers apart by tags.
-        acknowledges: clients say what they have read; else what their machine has acknowledged
-            counts.
+        acknowledges: clients say what they have read; else their machine's acknowledgement counts.
         counts_missed: missed messages that a login counts, at most.
-        asks: clients are asked for passwords; else they prove beforehand that they know them.
+        asks: clients are asked for passwords; else they prove that they know them.
     """
 
     same_to_all: bool
@@ -81,52 +77,52 @@ class Mode(Protocol):
     asks: bool = False
 
     def greeting(self, node: str, max_line: int, nodes: Sequence[str], sessions: int) -> str:
-        """The answer to a ``/hello`` that chose this mode.
+        """Answers a ``/hello`` that chose this mode.
 
         Args:
             node: the position that answers.
-            max_line: octets of a client's line, at most.
-            nodes: ``host:port`` of every node.
-            sessions: at this node, the client's own included.
+            max_line: most octets of a client's line.
+            nodes: each one's ``host:port``.
+            sessions: here, the client's own included.
         """
 
     def parse(self, line: str, *, logged_in: bool) -> tuple[str, Request]:
-        """The tag (empty in human mode) and the request of one clean, non-empty line.
+        """The tag (empty in human mode) and the request of a clean, non-empty line.
 
-        A person's first line, before ``logged_in``, is the login.
+        Before ``logged_in``, a person's line is the login.
 
         Raises:
-            RefusedError: the line is no request.
+            RefusedError: it is no request.
         """
 
     def leading_messages(self, lines: Sequence[Line]) -> list[tuple[str, Say]]:
-        """The tags and requests of the first lines, while they say something: one command."""
+        """Tags and requests of the first lines, while they say something: one command."""
 
     def tag_of(self, line: Line) -> str:
-        """The tag for the answer to an unreadable line; NO_TAG if it has none."""
+        """The tag of an unreadable line, or NO_TAG."""
 
     def may_be_answered_at_once(self, line: bytes) -> bool:
-        """True if the node may answer the line by itself."""
+        """True if the node may answer by itself."""
 
     def logged_in(
         self, tag: str, name: str, token: str, *, high: int, mark: int, missed: int, number: int
     ) -> str:
-        """A LOGIN was done; the ``missed`` messages after the read mark follow.
+        """A LOGIN was done; ``missed`` messages after the read mark follow.
 
-        ``number``: the lowest that a new SEND of this program can have.
+        ``number``: the lowest that this program's new SEND can have.
         """
 
     def resumed(self, tag: str, token: str, high: int, number: int) -> str:
-        """A RESUME was done; ``token``: for the next time."""
+        """A RESUME was done; ``token``: for the next one."""
 
     def question(self, text: str) -> str:
-        """What a client is shown that is asked."""
+        """What a client is asked."""
 
     def told(self, tag: str, words: str) -> str:
-        """Another request was done, and ``words`` are its answer."""
+        """Another request was done; its answer is ``words``."""
 
     def invited(self, tag: str, name: str, password: str, *, once: bool) -> str:
-        """The account ``name`` has this password now; ``once``: to choose another."""
+        """The account has this password now; ``once``: only to choose another."""
 
     def precedes_secret(
         self,
@@ -134,7 +130,7 @@ class Mode(Protocol):
         *,
         logged_in: bool,  # noqa: ARG002
     ) -> bool:
-        """True if what was typed behind this line, which was refused, may be a password."""
+        """True if what was typed behind this refused line may be a password."""
         return False
 
     def without_secrets(
@@ -143,52 +139,49 @@ class Mode(Protocol):
         *,
         logged_in: bool,  # noqa: ARG002
     ) -> list[str]:
-        """Those of a client's unheard lines that can be shown.
-
-        What may be a password, a token or a part of a proof is left out.
-        """
+        """A client's unheard lines, without what may be a password, token or proof."""
         return []
 
     def sent(self, tag: str, id: int, *, again: bool) -> str:  # noqa: A002 - the protocol's word
         """A message is on every member's disk as ``id``; ``again``: it already was."""
 
     def all_sent(self, tags: Sequence[str], ids: Sequence[int]) -> list[str]:
-        """The same of many messages, each for the first time."""
+        """The same of many messages, all new."""
         return [self.sent(tag, id_, again=False) for tag, id_ in zip(tags, ids, strict=True)]
 
     def done(self, tag: str, text: str) -> str:
-        """Another request was done; ``text`` tells a person what."""
+        """Another request was done; ``text`` tells a person which."""
 
     def refused(self, tag: str, code: Code, text: str, *, again: bool = False) -> str:
-        """A request was refused; ``again``: the refusal is remembered."""
+        """A request was refused; ``again``: it already was."""
 
     def item(self, tag: str, text: str) -> str:
-        """One line of a list."""
+        """A line of a list."""
 
     def end(self, tag: str, text: str) -> str:
-        """The end of a list; ``text`` sums it up for a person."""
+        """A list's end; ``text`` sums it up for a person."""
 
     def message_item(self, tag: str, message: ChatMessage, viewer: str) -> str:
-        """A message as one line of a list, for the account ``viewer``."""
+        """A message in a list, for the account ``viewer``."""
 
     def chain(self, tag: str, view: ChainView) -> Sequence[str]:
-        """The answer to ``/chain``."""
+        """Answers ``/chain``."""
 
     def help(self, tag: str, verb: str) -> Sequence[str]:
-        """The answer to ``/help``.
+        """Answers ``/help``.
 
         Raises:
             RefusedError: there is no such verb.
         """
 
     def message(self, message: ChatMessage, viewer: str) -> str:
-        """A push of ``message`` to the account ``viewer``."""
+        """A push to the account ``viewer``."""
 
     def day(self, time: int) -> str | None:
         """The line before the first message of another UTC day, if any."""
 
     def notice(self, code: str, text: str, **values: str) -> str:
-        """A notice: a NOTE code, its text for people, and its values."""
+        """``text`` is for people, ``code`` and ``values`` for programs."""
 
 
 # --- the chain, drawn
@@ -205,10 +198,7 @@ _ROLES = {
 
 
 def drawn(view: ChainView) -> list[str]:
-    """The chain for people: ``epoch 3   head -> middle (away) -> [tail]   committed 1042``.
-
-    The notes follow, then which node this is.
-    """
+    """For people: ``epoch 3   head -> middle (away) -> [tail]   committed 1042``, then notes."""
     drawing = " -> ".join(
         (f"[{position}]" if position == view.node else position)
         + (" (away)" if position in view.away else "")

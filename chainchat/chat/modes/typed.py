@@ -1,4 +1,4 @@
-"""What people type: a line becomes a request, or a refusal."""
+"""What people type becomes a request, or a refusal."""
 
 import re
 import unicodedata
@@ -163,7 +163,7 @@ def verb_of(line: str, *, logged_in: bool) -> Request:
 
 
 def private_message(line: str) -> Request:
-    """The request of a line such as ``>> bob: hello``.
+    """``>> bob: hello``.
 
     Raises:
         RefusedError: 501 or 520.
@@ -184,7 +184,7 @@ def _possible(name: str) -> str:
 
 
 def login(name: str) -> Request:
-    """The login as ``name``.
+    """Log in as ``name``.
 
     Raises:
         RefusedError: 520, with the rule and a name that would do.

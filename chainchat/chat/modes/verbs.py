@@ -1,4 +1,4 @@
-"""What programs say: a line becomes a request, or a refusal."""
+"""What programs say becomes a request, or a refusal."""
 
 import difflib
 import re
@@ -39,13 +39,13 @@ from chainchat.chat.requests import (
 from chainchat.chat.scram import ITERATIONS, KEY_OCTETS, MECHANISM, MOST_ITERATIONS
 
 SALTS = range(8, 65)
-"""Octets that a salt may have."""
+"""In octets."""
 
 LARGEST = 2**63 - 1
-"""The largest number or id in a request: a signed 64-bit integer."""
+"""Of numbers and ids: a signed 64-bit integer."""
 
 READ_AT_ONCE = 32
-"""Lines read as SENDs together; if one is none, each is looked at alone."""
+"""Lines read as SENDs together; if one is none, each alone."""
 
 TAG = r"[A-Za-z0-9_-]{1,32}"
 _TAGGED = re.compile(rf"@({TAG})(?: +([^ ]+)(?: +(.*))?)? *")
@@ -121,10 +121,7 @@ def _send(rest: str) -> Request | None:
 
 
 def _said(number: str, to: str, text: str) -> Say | None:
-    """The request of a SEND with these parts; None if its number is none.
-
-    0 is none, too: in a Say, it stands for "no number".
-    """
+    """None if the number is none; so is 0, which means "no number" in a Say."""
     value = int(number)
     if not 0 < value <= LARGEST:
         return None
@@ -210,10 +207,10 @@ _VERBS = {
 
 
 def tagged(line: str, example: str) -> tuple[str, str, str]:
-    """Tag, verb and rest of a clean line; ``example``: of a verb, for the refusal.
+    """Tag, verb and rest of a clean line; ``example``: a verb, for the refusal.
 
     Raises:
-        RefusedError: 501, there is no tag or no verb.
+        RefusedError: 501, tag or verb is missing.
     """
     found = _TAGGED.fullmatch(line)
     if found is None:
@@ -227,7 +224,7 @@ def tagged(line: str, example: str) -> tuple[str, str, str]:
 
 
 def _messages_together(lines: Sequence[Line]) -> list[tuple[str, Say]]:
-    """The requests of lines that are all valid SENDs in printable ASCII; else none."""
+    """The requests, if all are valid SENDs in printable ASCII; else none."""
     together = clean_together(lines)
     parts = _SEND_LINES.findall(together) if together else ()
     if len(parts) != len(lines):
@@ -245,7 +242,7 @@ def _messages_together(lines: Sequence[Line]) -> list[tuple[str, Say]]:
 
 
 def unknown_verb(word: str, tag: str) -> RefusedError:
-    """The refusal of a verb that does not exist, with the nearest one."""
+    """The refusal, with the nearest verb."""
     word = word[:32]
     near = difflib.get_close_matches(word.upper(), _VERBS, n=1)
     hint = f"did you mean {near[0]}?" if near else f"the verbs are {', '.join(_VERBS)}"
@@ -253,10 +250,10 @@ def unknown_verb(word: str, tag: str) -> RefusedError:
 
 
 def request_of(line: str) -> tuple[str, Request]:
-    """See ``Mode.parse``.
+    """``Mode.parse``.
 
     Raises:
-        RefusedError: 500, 501 or 520, with the tag if the line has one.
+        RefusedError: 500, 501 or 520, with the line's tag.
     """
     tag, word, rest = tagged(line, "PING")
     verb = _VERBS.get(word.upper())
@@ -273,7 +270,7 @@ def request_of(line: str) -> tuple[str, Request]:
 
 
 def leading_messages(lines: Sequence[Line]) -> list[tuple[str, Say]]:
-    """The requests of the first lines, while they are valid SENDs."""
+    """The first lines' requests, while they are SENDs."""
     sends: list[tuple[str, Say]] = []
     # Look at the first line alone: if it is no SEND, the others' turn has not come.
     for start, end in pairwise([0, *range(1, len(lines), READ_AT_ONCE), len(lines)]):
