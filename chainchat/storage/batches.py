@@ -22,7 +22,6 @@ class Batches:
     """What the rows of the log hold."""
 
     def __init__(self, database: sqlite3.Connection, as_written: AsWritten, name: str) -> None:
-        """``as_written``: see ``SQLiteStorage``."""
         self._database = database
         self._name = name
         self._as_written = as_written

@@ -1,4 +1,4 @@
-"""Side files, which keep the entries that are cut off a log: none is lost silently."""
+"""Side files keep the entries cut off a log: none is lost silently."""
 
 import json
 from collections.abc import Iterable
@@ -25,7 +25,7 @@ def write_side_file(folder: Path, first: int, last: int, entries: Iterable[Entry
 
 
 def _line(entry: Entry) -> str:
-    """As JSON: readable for people, and with all octets for programs."""
+    """JSON: readable for people, all octets for programs."""
     fields = {
         "seq": entry.seq,
         "epoch": entry.epoch,

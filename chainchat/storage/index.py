@@ -10,7 +10,7 @@ from itertools import islice
 from typing import NamedTuple
 
 SKIPPED = 1_000
-"""Of one sender, at once, so that who said most of all reads as fast."""
+"""Of one sender at once: whoever said most of all reads as fast."""
 
 
 class Indexed(NamedTuple):
@@ -36,7 +36,7 @@ class Run:
         return self.ids.tobytes() + self.senders.tobytes()
 
     def parts(self, length: int) -> "Iterator[Run]":
-        """This run in parts of at most so many messages."""
+        """At most ``length`` messages each."""
         for start in range(0, len(self.ids), length):
             part = Run()
             part.ids = self.ids[start : start + length]

@@ -9,14 +9,14 @@ from pathlib import Path
 FOLDER_MODE, FILE_MODE = 0o700, 0o600
 
 OTHERS = 0o077
-"""What others may do, in a mode."""
+"""The bits of a mode for others."""
 
 OURS = ("lock", "room", "control", "chainchat.sqlite*", "cut-*.jsonl")
 """Chainchat's files in a data folder, as patterns."""
 
 
 def open_private(path: str | Path, flags: int) -> int:
-    """Open a file; if it is new, only its owner can read it. For ``open(…, opener=)``.
+    """An opener for ``open``: a new file is its owner's alone.
 
     Raises:
         OSError: it cannot be done.
