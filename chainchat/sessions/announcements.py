@@ -20,7 +20,7 @@ class Announcements:
         self._clock = clock
         self._wake = wake
         self._comings: dict[str, int] = {}
-        """How often each name came since the last announcement, less how often it went."""
+        """How often each name came since the last, less how often it went."""
         self._pause: Timer | None = None
         self._came: list[str] = []
         self._went: list[str] = []
@@ -42,11 +42,11 @@ class Announcements:
 
     @property
     def waiting(self) -> bool:
-        """True if there is something to announce now."""
+        """There is something to announce now."""
         return bool(self._hearers) or (bool(self._comings) and self._pause is None)
 
     def tell(self, present: Iterable[Attendee], share: Slice) -> None:
-        """Tell some sessions; begin the next announcement when it is due."""
+        """Tell some sessions; begin the next when it is due."""
         if self.waiting and not self._hearers:
             self._begin(present)
         while self._hearers:

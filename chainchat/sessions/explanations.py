@@ -1,4 +1,4 @@
-"""The words for clients: why something was refused, and what has no answer."""
+"""Words for clients: why something was refused, what has no answer."""
 
 from collections.abc import Iterable
 
@@ -11,10 +11,10 @@ from chainchat.chat.requests import EVERYBODY
 from chainchat.sessions.read_marks import STOPPED_SECONDS
 
 LISTED = 20
-"""So many unanswered requests are listed, the rest counted."""
+"""Unanswered requests; the rest are counted."""
 
 SILENT_SECONDS = 5
-"""A connection heard since then is not called silent."""
+"""A shorter silence is not called one."""
 
 
 def explanation(code: Code, about: str) -> str:
@@ -75,7 +75,7 @@ def explanation(code: Code, about: str) -> str:
 
 
 def how_to_log_in(*, everybody: bool, encrypted: bool) -> list[str]:
-    """For newcomers, who cannot rely on it; ``everybody`` may make accounts."""
+    """For newcomers; ``everybody`` may make accounts."""
     how = "a new name makes a new account" if everybody else "accounts are made by invitation"
     first = f"Type your name to log in; {how}. Times are UTC. /help tells more."
     off = [] if encrypted else ["nothing is encrypted here"]
@@ -89,17 +89,17 @@ STOPPED = (
     f"your terminal took nothing for {STOPPED_SECONDS:.0f} s, so your session has ended: log in "
     "again, and what you missed is shown (Ctrl-S stops a terminal, Ctrl-Q goes on)"
 )
-"""To somebody who has stopped their terminal, at the end."""
+"""To who stopped their terminal, at the end."""
 
 TOOK_NOTHING = (
     "your last connection here ended because nothing was taken from it any more: if you stopped "
     "your terminal (Ctrl-S), Ctrl-Q goes on"
 )
-"""To the same when they come back."""
+"""To them when they come back."""
 
 
 def name_held(name: str, silent: int | None) -> str:
-    """The refusal of a name; ``silent``: seconds of its connection's silence, if known."""
+    """The refusal of a name; ``silent``: its connection's seconds, if known."""
     taken = f"the name {name} is in use"
     if silent is None:
         text = f"{taken}; if its machine is gone it is free in 10 s: try again then"
@@ -153,7 +153,7 @@ def _addressed(saying: commands.Saying) -> str:
 
 
 def why_ended(reason: str, name: str, by: str) -> tuple[str, str, dict[str, str]] | None:
-    """The notice for whoever's session an entry ended, if any: code, text, values.
+    """The notice to a session that an entry ended, if any: code, text, values.
 
     Args:
         reason: see ``outcomes.Left``.
