@@ -107,7 +107,7 @@ class Reading:
         self._taken = None
 
     def is_stopped(self, acknowledged: int, alive: float, now: float) -> bool:
-        """True if the machine is alive, but took nothing for STOPPED_SECONDS; arguments as above."""
+        """True if the machine lives, but took nothing for STOPPED_SECONDS; arguments as above."""
         if self._taken is None or self._taken[0] != acknowledged:
             self._taken = acknowledged, now
         since = self._taken[1]
