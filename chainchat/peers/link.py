@@ -1,6 +1,6 @@
 """A link: one AMP connection with another node.
 
-After a Hello and its answer, every message of ``chain.messages`` is an AMP command of its own name.
+After a Hello and its answer, each message of ``chain.messages`` is an AMP command of that name.
 """
 
 import math
@@ -34,10 +34,10 @@ from chainchat.tls import failures
 from chainchat.tls.layers import Encrypted, tcp, writer
 
 LONGEST_SHOWN = 32
-"""Letters of a stranger's word in the log."""
+"""Letters of a stranger's word, in the log."""
 
 LONGEST_REASON = 300
-"""Letters of a node's reason in the log."""
+"""Letters of a node's reason, in the log."""
 
 ALARM = "ALARM: "
 """Begins a log line that an operator must see."""
@@ -48,14 +48,14 @@ log = Logger()
 
 
 class Owner(typing.Protocol):
-    """Keeps the links, and decides which of them count."""
+    """Keeps the links, and decides which count."""
 
     clock: Clock
     tunables: Tunables
 
     @property
     def introduction(self) -> Introduction:
-        """What this node says of itself."""
+        """This node's."""
 
     def opened(self, link: "Link") -> None:
         """A new connection, from whomever."""
@@ -64,13 +64,10 @@ class Owner(typing.Protocol):
         """Why this peer cannot be linked; else empty."""
 
     def secured(self, factory: "LinkFactory", *, dials: bool) -> IProtocolFactory:
-        """The factory, with TLS below it if the chain has TLS."""
+        """With TLS below, if the chain has TLS."""
 
     def admit(self, link: "Link") -> Deferred[None]:
-        """Decide whether an incoming connection may be linked.
-
-        The result fires if it may, and fails with one of the errors of ``Hello`` if not.
-        """
+        """Fires if an incoming connection may be linked; else fails with an error of ``Hello``."""
 
     def introduced(self, link: "Link") -> None: ...
 
@@ -78,13 +75,13 @@ class Owner(typing.Protocol):
         """Take in a message."""
 
     def filled(self, link: "Link", *, full: bool) -> None:
-        """Note whether too much is unsent."""
+        """Too much is unsent, or no more."""
 
     def lost(self, link: "Link") -> None:
         """A connection ended."""
 
     def complain(self, address: str, what: str, kind: str, *, alarm: bool = False) -> None:
-        """Log about ``address``, unless this ``kind`` was logged recently."""
+        """Log, unless this ``kind`` was logged recently."""
 
 
 @implementer(amp.IBoxSender, IHandshakeListener)
@@ -94,9 +91,9 @@ class Link(Protocol, amp.CommandLocator):
     Attributes:
         dialled: the position that this side dialled, if it did.
         place: the address dialled.
-        lane: of ``lanes``; empty until the dialling side says which.
+        lane: empty until the dialling side says which.
         key: shared by a chain lane and its membership lane.
-        peer: the other end's Hello.
+        peer: from the other end's Hello.
         heard: when something last came, monotonic seconds.
         refused: one side has said why it refuses the other.
         trusted: the other end has shown a trusted certificate.
@@ -127,13 +124,13 @@ class Link(Protocol, amp.CommandLocator):
 
     @property
     def member(self) -> Member:
-        """The life at the other end, after its Hello."""
+        """At the other end, after its Hello."""
         assert self.peer is not None
         return self.peer.member
 
     @property
     def address(self) -> str:
-        """The other end, for the log."""
+        """The other end's, for the log."""
         peer = self.transport.getPeer()
         return place(peer.host, peer.port)
 
@@ -166,10 +163,10 @@ class Link(Protocol, amp.CommandLocator):
         pass
 
     def records_came(self, octets: int) -> None:
-        """A node that has shown its certificate may send what it likes."""
+        """Who has shown a certificate may send what it likes."""
 
     def close(self) -> None:
-        """End the connection at once: nothing more is heard on it."""
+        """At once: nothing more is heard."""
         self._open = False
         self.transport.abortConnection()
 
@@ -218,7 +215,7 @@ class Link(Protocol, amp.CommandLocator):
     def hello(
         self, identity: bytes, lane: bytes, key: bytes | None = None
     ) -> Deferred[dict[str, bytes]]:
-        """Answer the Hello of the side that dialled."""
+        """Answer the side that dialled."""
         self.lane = LANES.get(lane, CHAIN)
         self.key = secrets.token_bytes(KEY_OCTETS) if self.lane == CHAIN else key or b""
         try:
@@ -261,7 +258,7 @@ class Link(Protocol, amp.CommandLocator):
             self._owner.introduced(self)
 
     def _check(self, introduction: bytes) -> None:
-        """Raises RefusedHelloError if the nodes do not belong together."""
+        """Raise RefusedHelloError if the nodes do not belong together."""
         try:
             peer = msgpack.decode(introduction, type=Introduction)
         except UNDECODABLE:
@@ -377,7 +374,7 @@ class Link(Protocol, amp.CommandLocator):
     # --- what no node says
 
     def distrust(self, reason: str) -> None:
-        """Close: no node sends this. Dial it rarely."""
+        """No node sends this: close, and dial it rarely."""
         self.refused = True
         alarm, text = reason.startswith(ALARM), reason.removeprefix(ALARM)
         self._stranger(f"sent what no node sends: {text}", "sent what cannot be", alarm=alarm)
