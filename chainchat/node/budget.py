@@ -34,7 +34,6 @@ READ_SECONDS = 0.002
 READ_SHARE = 0.25
 
 PAGE_SECONDS = READ_SECONDS / 2
-"""For a page of an answer."""
 
 LEND_SECONDS = 0.003
 
@@ -93,7 +92,6 @@ class TurnClock:
 
     Attributes:
         longest: in seconds, syncs aside.
-        long_turns: those above LONG_TURN_SECONDS.
     """
 
     SOCKETS, SYNC = "sockets and timers", "sync"

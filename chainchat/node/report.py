@@ -102,7 +102,6 @@ class Report(Struct, frozen=True):
     """A node, and the chain seen from there; see also ``NodeStatus`` and ``Readiness``.
 
     Attributes:
-        epoch: of its newest configuration.
         founding: from chain.ini; the longest chain.
         role: ``head``, ``middle``, ``tail``, ``only``, or why it has none.
         serving: it takes clients: a member, not drained.
@@ -112,9 +111,7 @@ class Report(Struct, frozen=True):
         first: the oldest number in the log here.
         removed: messages below this id were; 0: none.
         kept_unread: what keeps more from going, at the head.
-        synced: the newest on the disk here.
-        committed: the newest on every member's disk.
-        applied: the newest in the state here.
+        last, synced, committed, applied: see ``chain.log``.
         checkpoint: the newest in a checkpoint here.
         peers: those of the chain first.
         changes: of configuration, newest first.

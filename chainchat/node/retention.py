@@ -23,8 +23,7 @@ class Keep(Struct, frozen=True):
     """What operators want to keep.
 
     Attributes:
-        days: a message's age; 0: no limit.
-        octets: stored, about; 0: no limit.
+        days, octets: about; 0: no limit.
         unread: keep what an account has not seen, however old.
         look_seconds: between two looks.
         at_least: sequence numbers that go together, unless none went for ``at_last`` seconds.
@@ -123,7 +122,7 @@ class Retention:
         self._submit(commands.Forget(before, not self._keep.unread, days))
 
     def _somebody_has_to_see(self, enough: int) -> bool:
-        """True if an account keeps so many; operators are told."""
+        """Operators are told."""
         state = self._machine.state
         behind = state.furthest_behind()
         if behind is None or behind.seen + 1 - max(state.removed.before, 1) >= enough:

@@ -194,7 +194,6 @@ def _restored(storage: Storage, bounds: Bounds) -> ChatState:
 
 
 def _indexed(outcome: Outcome) -> Iterator[Indexed]:
-    """For everybody, or for sender and recipient."""
     sender = outcome.said[0].sender_account
     if isinstance(outcome.results, AllAccepted):
         yield Indexed(EVERY_READER, outcome.results.ids, sender)

@@ -16,7 +16,6 @@ REPLAYED_AT_LEAST = 20_000
 """A shorter replay is not told."""
 
 DRAINED = "this node is drained, and takes no clients"
-"""By an operator; the chain goes on with such a node."""
 
 
 class Readiness(Struct, frozen=True):
@@ -38,7 +37,7 @@ class Readiness(Struct, frozen=True):
 
 
 class Marks(Struct, frozen=True):
-    """Besides ``committed``; see ``chain.log``."""
+    """See ``chain.log``."""
 
     last: int = 0
     synced: int = 0
@@ -51,7 +50,6 @@ class NodeStatus(Struct, frozen=True):
     Attributes:
         standing: the node's role, or why it has none: ``founding``, ``wedged``, ``learner``;
             ``active`` for a member that holds a vote.
-        committed: up to where every member's disk has the log.
         in_flight: sequence numbers here not known to be committed.
         silent: positions of the chain not heard.
         clock_behind: seconds behind the newest message.

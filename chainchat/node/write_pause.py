@@ -33,7 +33,7 @@ class CompletedChange(Struct, frozen=True):
 
 
 class WritePause:
-    """In one life's view."""
+    """One life's view of such a pause."""
 
     def __init__(
         self, me: Member, clock: Clock, changed: Callable[[CompletedChange], None]
@@ -49,7 +49,7 @@ class WritePause:
         """Until the new one confirms an entry."""
 
     def begins(self) -> None:
-        """Writes may stand still until the chain confirms an entry."""
+        """Writes may stand still until ``ends``."""
         if self._since is None:
             self._since = self._clock.seconds()
 

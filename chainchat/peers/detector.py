@@ -25,7 +25,6 @@ FIRST_PAUSE, LAST_PAUSE = 0.001, 0.2
 """Seconds between attempts; each pause is twice the last."""
 
 CONNECT_SECONDS = 2
-"""For one attempt."""
 
 
 class Probe(Protocol):
@@ -67,13 +66,13 @@ class Detector:
             self._try(target, FIRST_PAUSE)
 
     def ignore(self, position: str) -> None:
-        """Wherever it is."""
+        """Stop watching it."""
         for target in [*self._attempts, *self._timers]:
             if target[0] == position:
                 self._give_up(target)
 
     def stop(self) -> None:
-        """Ignore all."""
+        """Stop watching all."""
         for target in [*self._attempts, *self._timers]:
             self._give_up(target)
 

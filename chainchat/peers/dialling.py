@@ -106,7 +106,7 @@ class Dialling:
         self._rare.pop(position, None)
 
     def forget(self, position: str) -> None:
-        """Dial a position no more that nobody knows."""
+        """Stop dialling a position that nobody knows."""
         self._rare.pop(position, None)
         self.looks.end(position)
         self.membership_lanes.end(position)

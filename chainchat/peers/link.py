@@ -40,7 +40,7 @@ LONGEST_REASON = 300
 """Letters of a node's reason, in the log."""
 
 ALARM = "ALARM: "
-"""Begins a log line that an operator must see."""
+"""Begins a line that an operator must see."""
 
 KEY_OCTETS = 16
 
@@ -258,7 +258,6 @@ class Link(Protocol, amp.CommandLocator):
             self._owner.introduced(self)
 
     def _check(self, introduction: bytes) -> None:
-        """Raise RefusedHelloError if the nodes do not belong together."""
         try:
             peer = msgpack.decode(introduction, type=Introduction)
         except UNDECODABLE:
@@ -396,7 +395,6 @@ class Link(Protocol, amp.CommandLocator):
 
 
 def _limit_silence(handle: socket.socket, suspect_after: float, suspicions: int) -> None:
-    """Let the system end a connection that acknowledges nothing."""
     options = {
         "TCP_USER_TIMEOUT": int(suspicions * suspect_after * 1_000),
         "TCP_KEEPIDLE": math.ceil(suspect_after),

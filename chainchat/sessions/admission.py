@@ -10,7 +10,6 @@ from chainchat.logs.complaints import Complaints
 from chainchat.sessions.limits import Limits
 
 ACCEPTS_PER_TURN = 4
-"""Connections accepted in one turn."""
 
 FORGIVING_SECONDS = 30.0
 """So long after a start or a change of epoch, an address has no limit.
@@ -43,12 +42,7 @@ def reserve(positions: int) -> int:
 
 
 class Admission:
-    """Counts the clients of one node.
-
-    Attributes:
-        admitted: how many there are.
-        refused: since the start, by reason.
-    """
+    """Counts the clients of one node, and the refused since the start."""
 
     def __init__(
         self, limits: Limits, clock: Callable[[], float], epoch: Callable[[], int]

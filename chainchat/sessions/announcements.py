@@ -60,7 +60,7 @@ class Announcements:
             self._wake()
 
     def _begin(self, present: Iterable[Attendee]) -> None:
-        """Begin the next, without those who came and went."""
+        """Without those who came and went."""
         comings, self._comings = self._comings, {}
         self._came = [name for name, times in comings.items() if times > 0]
         self._went = [name for name, times in comings.items() if times < 0]

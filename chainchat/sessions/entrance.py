@@ -146,7 +146,7 @@ class Entrance:
         return self._procedures is not None and self._procedures.was_typed(line)
 
     def audit(self, command: AnyCommand, result: Result) -> None:
-        """Note a command's outcome, if the audit is about it."""
+        """Note a command's outcome."""
         audit, client = self._server_info.audit, self._client
         audit.carried_out(command, result, client.name, self._connection.address)
 
@@ -203,10 +203,7 @@ class Entrance:
         self.enter(self._replies.reserve(holds_later=True), tag, request, checked)
 
     def _needs_password(self, account: Account | None) -> bool:
-        """True if nobody logs in to ``account`` without a password.
-
-        Where accounts are made by invitation, nobody is told which exist.
-        """
+        """Where accounts are made by invitation, nobody is told which exist."""
         if account is None:
             return not self._guard.open_to_all
         checked = 0 if self._passwords is None else self._passwords.checked(account)
@@ -281,14 +278,12 @@ class Entrance:
         return code is None, code or 0
 
     def _held(self, tag: str, refused: Refused, silent: int | None) -> str:
-        """``silent``: the holder's seconds, if known."""
         text = name_held(refused.about, silent)
         return self._client.mode.refused(tag, refused.code, text)
 
     def _logged_in(
         self, tag: str, request: requests.Login | requests.Resume, token: str, high: int
     ) -> list[str]:
-        """Attach the session; the reply."""
         self._met_deadline()
         client = self._client
         account = self._node.state.account_of(client.id)

@@ -18,7 +18,7 @@ SILENT_SECONDS = 5
 
 
 def explanation(code: Code, about: str) -> str:
-    """What a refusal by the chain or its tail means, and what to do."""
+    """What a refusal by the chain means, and what to do."""
     match code:
         case Code.NAME_IN_USE:
             return f"the name {about} is in use; log in with another, or try again later"

@@ -96,7 +96,6 @@ class ThreadedHashing:
         self._go_on()
 
     def _go_on(self) -> None:
-        """Begin the next job, or wait until it may begin."""
         jobs = self._first or self._others
         if self._busy or not jobs or self._alarm is not None:
             return
@@ -143,7 +142,6 @@ class ThreadedHashing:
 
 
 def _timed(work: Callable[[], T]) -> tuple[T, float]:
-    """What the work returned, and its seconds."""
     began = monotonic()
     value = work()
     return value, monotonic() - began

@@ -50,7 +50,7 @@ ROOM_FOR_TAGS = 96
 
 
 class Hearing:
-    """Hears one client; ``taking``: more lines are taken."""
+    """Hears one client; ``taking``: it reads on."""
 
     __slots__ = (  # there can be thousands
         "_client",
@@ -156,7 +156,6 @@ class Hearing:
             self._client.close()
 
     def _types_ahead(self) -> bool:
-        """The client's machine lacks the newest refusal."""
         acknowledged = self._connection.acknowledged()
         if acknowledged is None or acknowledged >= self._deaf_until:
             self._deaf_until = 0
@@ -363,7 +362,6 @@ class Hearing:
         return PROGRAM if self._client.mode.pipelines else PERSON
 
     def _pay(self, units: float) -> None:
-        """Charge the client, which rests after too much."""
         pace, now = self._pace, self._clock.seconds()
         self._paid_until = pace.pay(self._paid_until, now, units)
         if not self._resting and pace.wait(self._paid_until, now):

@@ -42,7 +42,7 @@ class Attendee(Protocol):
 
     @property
     def encrypted(self) -> bool:
-        """True if nobody on the way can read."""
+        """Nobody on the way can read."""
 
     # --- its turns (``rounds``)
 
@@ -131,7 +131,7 @@ class Client(Attendee, Protocol):
         """Write lines at the end of the turn."""
 
     def ask(self, question: str) -> None:
-        """Ask for a secret line; push nothing until ``asked_all``."""
+        """Ask for a secret line; no pushes until ``asked_all``."""
 
     def answered(self) -> None:
         """The secret line has come."""
@@ -140,7 +140,7 @@ class Client(Attendee, Protocol):
         """Let the client show what is typed, and push again."""
 
     def turned_away(self) -> None:
-        """A person was refused: drop what they typed ahead, for it may be a password."""
+        """A person was refused: drop what they typed ahead, maybe a password."""
 
     def attach(self, account: Account, after: int, *, quiet: bool) -> None:
         """Hold an account; deliver what follows the id ``after``, unless ``quiet``."""
@@ -168,7 +168,7 @@ class Connection(Protocol):
         """Send everything first."""
 
     def wait_for_reader(self) -> None:
-        """Let what is unsent at ``close`` wait a minute or so for who does not read."""
+        """What is unsent at ``close`` waits a minute or so for the reader."""
 
     def hold(self, *, held: bool) -> None:
         """Stop reading the socket, or go on."""
@@ -180,7 +180,7 @@ class Connection(Protocol):
         """Octets that wait in the socket; 0 if unknown."""
 
     def silent(self) -> float | None:
-        """Seconds since its machine acknowledged or sent anything, if known."""
+        """Seconds since the machine acknowledged or sent anything, if known."""
 
     def probe(self, *, probing: bool) -> None:
         """Notice a dead machine within seconds, or within minutes again."""
@@ -199,4 +199,4 @@ class Connection(Protocol):
         """What is typed is hidden."""
 
     def acknowledged(self) -> int | None:
-        """Octets acknowledged by its machine since the beginning, TLS included, if known."""
+        """Octets that the machine has acknowledged in all, TLS included, if known."""

@@ -14,7 +14,6 @@ from chainchat.sessions.buckets import Buckets
 from chainchat.sessions.pace import Rate
 
 NO_LIMIT: Final = 1 << 62
-"""More than anybody uses."""
 
 LINES_PER_TOKEN = 10
 """Of an answer, for the price of one message."""
@@ -50,12 +49,7 @@ UNLIMITED: Final = ClientLimits(
 
 
 class Limits:
-    """The limits in force at one node.
-
-    Attributes:
-        current: replaceable; read it each time.
-        connected: new connections, by address.
-    """
+    """The limits in force at one node; ``current`` is replaceable: read it each time."""
 
     def __init__(
         self,

@@ -356,12 +356,7 @@ class RefusedProtocol(Protocol):
 
 
 class ClientFactory(Factory):
-    """Makes the protocols.
-
-    Attributes:
-        refused: connections that agree on TLS, to be told why.
-        farewells: of those that were told why.
-    """
+    """Makes the protocols; ``refused``: connections that agree on TLS, to be told why."""
 
     noisy = False
 

@@ -144,7 +144,6 @@ class News:
             self._kept = 0
 
     def _issue(self) -> None:
-        """Make an issue, and queue whom it concerns."""
         said, self._said = self._said, []
         self._number += 1
         broadcasts = [one for one in said if not one.recipient]

@@ -3,7 +3,7 @@
 Prices are in *units*: a line or a telnet command costs one; octets and reads of the socket cost a
 fraction. A program's SENDs are free: the answers limit them.
 
-Of each client, only the time at which all is paid for is kept (the *generic cell rate algorithm*, a
+Of each client, only the time when all is paid for is kept (the *generic cell rate algorithm*, a
 token bucket without tokens).
 """
 

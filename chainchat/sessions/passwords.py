@@ -125,7 +125,6 @@ class Passwords:
         return [mode.done("", "your password is set")]
 
     def _ask_for_new(self, what: str) -> Generator[Step, Any, Verifier | None]:
-        """None for an empty line."""
         line = yield Ask(f"{what} ({SHORTEST} to {LONGEST} characters; {SHOWN})")
         if not line:
             return None
@@ -263,7 +262,6 @@ class Passwords:
             raise RefusedError(Code.PASSWORD_NEEDED, text)
 
     def _own_account(self) -> Account:
-        """The one logged in, or whose password was proved."""
         client, state = self._client, self._state()
         own = state.account_of(client.id) if client.id else state.accounts.get(self._checked[0])
         if own is None:

@@ -17,7 +17,7 @@ from chainchat.node.node import Node
 from chainchat.sessions.interfaces import Attendee
 
 MARKS_PAUSE = 1.0
-"""Seconds of marks in one entry."""
+"""Seconds of marks gathered in one entry."""
 
 MARKS_IN_ENTRY = 100
 """Each of 20 octets at most."""
@@ -35,7 +35,7 @@ The kernel cuts such a connection after two minutes, without a word.
 """
 
 ANSWERED_SECONDS = 10.0
-"""A machine heard so long after it last took something has answered probes (pauses double)."""
+"""A machine heard so long after it last took something has answered probes, whose pauses double."""
 
 REMEMBERED_PUSHES = 64
 """Unseen pushes, at most: then every other is forgotten."""
@@ -103,7 +103,7 @@ class Reading:
         return moved
 
     def begins_to_wait(self) -> None:
-        """From now on something is unsent, or unseen."""
+        """Something is unsent, or unseen."""
         self._taken = None
 
     def is_stopped(self, acknowledged: int, alive: float, now: float) -> bool:
@@ -167,7 +167,7 @@ class ReadMarks:
             self._sending.reset(0.0)
 
     def send(self) -> None:
-        """What was gathered."""
+        """Submit what was gathered."""
         if self._sending is not None and self._sending.active():
             self._sending.cancel()
         self._sending = None
@@ -197,7 +197,7 @@ class ReadMarks:
         self._node.wake()
 
     def look(self, share: Slice) -> None:
-        """Look at some of the people who are due."""
+        """Look at some who are due."""
         while self.due:
             session = self.due.popleft()
             if session.look():

@@ -1,8 +1,8 @@
 """Rounds: whose turn it is among the sessions that have something to do.
 
-In its turn, a session does one bounded piece of work, then goes to the end of its queue.
+In its turn, a session does a bounded piece of work, then goes to the end of its queue.
 
-Every turn of the node serves the clients that say or ask something, then programs that say much at
+Every turn of the node serves clients that say or ask something, then programs that say much at
 once. Two queues get a share of the node's time (``budget.PATIENT_SHARE``): newcomers; then readers
 of the log or of long answers, and people who say much at once.
 

@@ -13,7 +13,7 @@ CACHED_BATCHES = 16
 """Decoded batches; a reader of history mostly stays within one."""
 
 ROW_OCTETS = 64_000
-"""Octets of entries in a row, by ``size``: a reader decodes whole rows."""
+"""Octets of entries, by ``size``: a reader decodes whole rows."""
 
 AsWritten = Callable[[bytes, str], bytes]
 
@@ -32,14 +32,14 @@ class Batches:
         self._decoded.clear()
 
     def with_entry(self, seq: int) -> tuple[Entry, ...]:
-        """The batch that has this entry; empty if none has."""
+        """Empty if none has this entry."""
         query = "SELECT min(last) FROM log WHERE last >= ?"
         last = self._database.execute(query, (seq,)).fetchone()[0]
         batch = self.ending_with(last) if last else ()
         return batch if batch and batch[0].first <= seq else ()
 
     def ending_with(self, last: int) -> tuple[Entry, ...]:
-        """The batch that ends with entry ``last``, contiguous.
+        """The one that ends with entry ``last``.
 
         Raises:
             StorageError: the row does not hold what was written.

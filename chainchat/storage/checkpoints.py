@@ -64,7 +64,6 @@ class Checkpoints:
         return ((key, data) for key, _, data in self._newest(after + 1) if data)
 
     def _newest(self, first: int = 0) -> Iterator[tuple[int, int, bytes]]:
-        """Key, place and data of the finished one's records."""
         query = "SELECT place, seq, data FROM records WHERE place >= ? ORDER BY place"
         rows = self._database.execute(query, (2 * first,))
         for key, versions in groupby(rows, lambda row: row[0] // 2):

@@ -56,7 +56,7 @@ class Storage(Log, Protocol):
         """Write the next entries, and what is committed; do not sync yet."""
 
     def sync(self) -> None:
-        """Return when all that was written is on the disk."""
+        """Return when all is on the disk."""
 
     def write_committed(self, seq: int) -> None:
         """Note that the log is committed so far, and never cut below; on disk when this returns."""
@@ -67,7 +67,7 @@ class Storage(Log, Protocol):
         The side file is on disk before they leave the log.
 
         Returns:
-            The side file, once the shorter log is on disk; None if nothing was to move.
+            The side file, once the shorter log is on disk; None if there was nothing.
 
         Raises:
             StorageError: some are committed, or applied in the newest checkpoint.
@@ -138,7 +138,7 @@ class Storage(Log, Protocol):
         """The entries with these numbers, which the log holds, one by one."""
 
     def newest_checkpoint(self) -> Checkpoint | None:
-        """The newest that was finished.
+        """The newest finished.
 
         Raises:
             StorageError: the log has another entry at its ``seq``.
@@ -148,7 +148,7 @@ class Storage(Log, Protocol):
         """The newest checkpoint's, by key; read them before another begins."""
 
     def abandon_checkpoint(self) -> None:
-        """At a start: forget an unfinished one, and its part of the index."""
+        """At a start: forget an unfinished one, with its index."""
 
     def begin_checkpoint(self, seq: int) -> None:
         """Begin one as of entry ``seq``, with the index as of now."""

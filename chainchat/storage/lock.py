@@ -11,7 +11,7 @@ from chainchat.storage.private import open_private
 
 
 class DataLock:
-    """Holds a data folder for this process. The kernel releases it however the process ends."""
+    """Held until ``release``; the kernel releases it however the process ends."""
 
     def __init__(self, data: Path) -> None:
         """Take the lock.

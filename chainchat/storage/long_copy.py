@@ -84,7 +84,7 @@ class LongCopy:
         return self._thread.is_alive()
 
     def outcome(self) -> CopiedPages:
-        """The outcome, once the thread has ended; ask once.
+        """Once the thread has ended; ask once.
 
         Raises:
             sqlite3.Error: copying failed.
@@ -149,7 +149,7 @@ class LongCopy:
 
 
 def _found() -> Callable[[int, int, int, int], int] | None:
-    """Linux' ``sync_file_range``; None on other systems."""
+    """Of Linux; None elsewhere."""
     try:
         function = ctypes.CDLL(None, use_errno=True).sync_file_range
     except (AttributeError, OSError):

@@ -34,7 +34,6 @@ from chainchat.storage.staging import Staging
 from chainchat.storage.trimming import Trimming
 
 DATABASE = "chainchat.sqlite"
-"""In a node's data folder."""
 
 OLDEST_ROWS = 4_000
 """Rows of the log measured to find what is to go: some milliseconds."""
@@ -64,11 +63,7 @@ def _loudly(method: Callable[Parameters, Returned]) -> Callable[Parameters, Retu
 
 
 class SQLiteStorage:
-    """See ``Storage`` for what each method promises.
-
-    Attributes:
-        failure: the disk's first error; empty while there was none.
-    """
+    """See ``Storage``; ``failure``: the disk's first error, or empty."""
 
     def __init__(self, data: Path, *, pages: int = wal.PAGES, much: int = wal.MUCH) -> None:
         """Open the folder ``data``, or create it; for the rest see ``WriteAheadLog``.

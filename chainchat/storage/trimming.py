@@ -26,9 +26,7 @@ KEPT_PAGES = 1_000
 class Trimming:
     """The beginning of the log, and what is on its way out; the caller makes the transactions.
 
-    Attributes:
-        beginning: the entry before the log's first.
-        due: ``step`` has something to do.
+    ``due``: ``step`` has something to do.
     """
 
     def __init__(
@@ -90,7 +88,6 @@ class Trimming:
             self._gone.remove(table)
 
     def _sweep(self, reader: int, last: int) -> None:
-        """Remove runs that end before the log begins."""
         query = (
             "SELECT reader, last FROM messages WHERE (reader, last) > (?, ?) "
             "ORDER BY reader, last LIMIT ?"
@@ -101,7 +98,7 @@ class Trimming:
         self._swept = runs[-1] if len(runs) == RUNS_AT_ONCE else None
 
     def _shrink(self) -> bool:
-        """Give free pages back to the system; True if there are more."""
+        """True if there are more."""
         if self._number("PRAGMA auto_vacuum") != 2:  # INCREMENTAL
             return False
         free = self._number("PRAGMA freelist_count")

@@ -21,7 +21,7 @@ from chainchat.storage.long_copy import CopiedPages, LongCopy, copy
 
 PAGE = 4_096
 FRAME = PAGE + 24
-"""Octets of a page of the database, and of one in the write-ahead log."""
+"""Octets of a page of the database, and of one in the log."""
 
 PAGES = 500
 """Pages worth copying: some 4 ms, in which nobody is answered.
@@ -58,7 +58,7 @@ See "WAL Locks" in the same place.
 
 
 def log_of(database: Path) -> Path:
-    """A database's write-ahead log."""
+    """The file."""
     return Path(f"{database}-wal")
 
 
@@ -178,7 +178,7 @@ class WriteAheadLog:
         os.close(self._copied_log_file)
 
     def _take(self, outcome: CopiedPages, now: float) -> None:
-        """After a copying: leave alone whoever reads what is not copied."""
+        """Leave alone whoever reads what is not copied."""
         if outcome.uncopied:
             self._left_alone_until = now + RETRY_SECONDS
         if not self.state().uncopied:
@@ -197,7 +197,6 @@ class WriteAheadLog:
         return self._reported()
 
     def _reported(self) -> str:
-        """Who keeps a long log from being copied."""
         uncopied = self.state().uncopied * FRAME
         if uncopied < self._named // 2:
             self._report_at = self._named
