@@ -88,7 +88,7 @@ class Slice:
 
 
 class TurnClock:
-    """How long turns take, and their parts; the reactor's time is a part too.
+    """How long turns take, and their parts: the reactor's time, too.
 
     Attributes:
         longest: in seconds, syncs aside.
@@ -105,7 +105,7 @@ class TurnClock:
         self._clock = clock
         self._tell = tell
         self._marks: list[tuple[str, float]] = []
-        """This turn's parts and their ends; the first ends when it begins."""
+        """This turn's parts and their ends; the first ends at ``begin``."""
         self._ended = 0.0
         self._follows = False
         self._syncing = 0.0

@@ -22,7 +22,7 @@ KNOWN_GAPS = 256
 
 
 class History:
-    """Reads messages for one account, as ``chat.queries.Messages`` and for delivery."""
+    """``chat.queries.Messages``, and messages for delivery."""
 
     def __init__(self, storage: Storage, beginning: Callable[[], int] = int) -> None:
         """``beginning``: the oldest id that was not removed."""

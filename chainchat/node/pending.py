@@ -1,4 +1,4 @@
-"""The requests of a node's clients on their way through the chain, and their bounds."""
+"""Clients' requests on their way through the chain, and their bounds."""
 
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -36,7 +36,7 @@ USUAL_PENDING = PendingLimits()
 
 
 class Pending:
-    """The requests of one node that are not answered yet.
+    """One node's requests without an answer.
 
     Attributes:
         congested: too many are on their way, until enough are answered.
@@ -87,7 +87,7 @@ class Pending:
             replied(results)
 
     def has_room_again(self) -> bool:
-        """End congestion, or the wait of the patient, if there is room; True if that changed."""
+        """End congestion, or the patient's wait, if there is room; True if that changed."""
         own, limits = self._requests, self._limits
         waited = self.congested, self.awaited
         requests, octets = own.pending / limits.requests, own.octets / limits.octets

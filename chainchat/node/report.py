@@ -99,7 +99,7 @@ class ReportedChange(Struct, frozen=True):
 
 
 class Report(Struct, frozen=True):
-    """A node, and the chain seen from there; see also ``NodeStatus`` and ``Readiness``.
+    """A node, and the chain seen from there; see also ``NodeStatus``, ``Readiness``.
 
     Attributes:
         founding: from chain.ini; the longest chain.

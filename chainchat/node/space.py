@@ -51,7 +51,7 @@ class Filling:
             self._samples.append((now, free))
 
     def seconds_to(self, bound: int) -> float | None:
-        """Seconds until only ``bound`` octets are free; None: unknown, or not soon."""
+        """Seconds until only ``bound`` octets are free; None: not soon, or unknown."""
         if len(self._samples) < LEAST_SAMPLES:
             return None
         (began, before), (now, free) = self._samples[0], self._samples[-1]
@@ -62,7 +62,7 @@ class Filling:
 
 
 class Space:
-    """The room on a node's disk when last measured.
+    """The room on a disk when last measured.
 
     Attributes:
         left: seconds until it is low at the present rate, if it fills.

@@ -1,4 +1,4 @@
-"""What the log makes of this node: the chat's state, the message index, checkpoints."""
+"""What the log makes of a node: chat state, message index, checkpoints."""
 
 from collections.abc import Callable, Iterator
 from itertools import groupby, islice
@@ -23,7 +23,7 @@ _RECIPIENT = attrgetter("recipient")
 
 
 class StateMismatchError(Exception):
-    """Nodes have different states, or applied different entries: a bug."""
+    """Nodes differ in state, or in entries applied: a bug."""
 
 
 class StateAsOf(NamedTuple):
@@ -35,7 +35,7 @@ class StateAsOf(NamedTuple):
 
 
 class StateMachine:
-    """The result of applying the log up to some entry.
+    """The log applied up to some entry.
 
     ``checkpointed``: the entry of the newest finished checkpoint.
     """
@@ -109,7 +109,7 @@ class StateMachine:
         return self._snapshot is not None
 
     def write_checkpoint(self, left: Callable[[], bool]) -> StateAsOf | None:
-        """Write a part, and more while there is time; returns the digest at the end.
+        """Write a part, or more while there is time; returns the digest at the end.
 
         Raises:
             StateMismatchError: a neighbour's differs.

@@ -1,4 +1,4 @@
-"""The status of a node, shown in ``/chain``, CHAIN, notices of waiting and lines of the log."""
+"""A node's status, for ``/chain``, CHAIN, notices of waiting and the log."""
 
 from collections.abc import Mapping, Sequence
 

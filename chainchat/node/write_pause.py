@@ -24,7 +24,7 @@ class CompletedChange(Struct, frozen=True):
 
     @property
     def kind(self) -> str:
-        """``found``, ``resume``, ``shrink``, ``join``; ``other`` for several at once."""
+        """``found``, ``resume``, ``shrink``, ``join``; ``other``: several at once."""
         kind = change(self.old, self.new)
         return "other" if kind is None else kind.value
 
@@ -44,7 +44,7 @@ class WritePause:
         self._changed = changed
         self._since: float | None = None
         self._moved = 0, clock.seconds()
-        """At the last tick with progress or without work: committed, when."""
+        """Committed, and when, at the last tick with progress or no work."""
         self._change: tuple[Configuration, Configuration] | None = None
         """Until the new one confirms an entry."""
 
@@ -61,7 +61,7 @@ class WritePause:
             self._since = self._moved[1]
 
     def changed(self, old: Configuration, new: Configuration) -> None:
-        """Tell when the new one confirms an entry, or at once if this node is no member."""
+        """Tell when the new one confirms an entry; at once if this node is no member."""
         if self._change is not None:
             self._told("it confirmed nothing; writes have stood still for {:.3f} s", self.seconds)
         self._change = old, new

@@ -1,7 +1,7 @@
 """AMP's wire format, a whole read of the socket at a time.
 
 A box is a run of keys and values, each behind its length in two octets; an empty key ends it.
-Nearly every box between nodes is a *frame*: a command named like the message, with the one argument
+Nearly every box is a *frame*: a command named like the message, with the one argument
 ``body`` and no answer. AMP's own reader takes eight times as long for one.
 
 Source: the documentation of ``twisted.protocols.amp``.
@@ -65,7 +65,7 @@ class BoxReader:
         """Of the pairs in ``_box``."""
 
     def read(self, data: bytes) -> Iterator[Frame | AmpBox]:
-        """Yield each box that ends in ``data``; who stops before the last must not read on."""
+        """Each box that ends in ``data``; who stops before the last must not read on."""
         if self._rest:
             data = self._rest + data
         start, octets = 0, len(data)

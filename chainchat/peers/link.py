@@ -61,7 +61,7 @@ class Owner(typing.Protocol):
         """A new connection, from whomever."""
 
     def objection(self, peer: Introduction, link: "Link") -> str:
-        """Why this peer cannot be linked; else empty."""
+        """Why it cannot be linked; else empty."""
 
     def secured(self, factory: "LinkFactory", *, dials: bool) -> IProtocolFactory:
         """With TLS below, if the chain has TLS."""
@@ -97,7 +97,6 @@ class Link(Protocol, amp.CommandLocator):
         heard: when something last came, monotonic seconds.
         refused: one side has said why it refuses the other.
         trusted: the other end has shown a trusted certificate.
-        displaces: the link that this one replaces.
     """
 
     transport: Any

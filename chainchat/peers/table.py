@@ -38,7 +38,7 @@ class Table:
         return any((link.dialled, link.lane) == (position, lane) for link in self.every)
 
     def is_beside(self, link: Link) -> bool:
-        """True if a membership lane belongs to its position's chain lane."""
+        """True if this membership lane belongs to the chain lane."""
         chain = self.chain(link.member.position)
         if chain is None:
             return False

@@ -1,4 +1,4 @@
-"""Admission to the client port: bounds on connections, on one address, and on open files."""
+"""Admission to the client port: bounds on connections, addresses and open files."""
 
 from collections.abc import Callable
 from math import ceil
@@ -18,7 +18,7 @@ A dead node's clients come at once, a whole office behind one address.
 """
 
 OWN_FILES = 59
-"""Open besides connections, with some to spare.
+"""Besides connections, with some to spare.
 
 Standard files, log, reactor, two ports and their epoll, the control socket with eight who ask
 there, the lock, the database with its companions, twice, SQLite's passing files, /proc.

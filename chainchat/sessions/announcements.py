@@ -14,7 +14,7 @@ NAMED_AT_ONCE = 5
 
 
 class Announcements:
-    """Names still to be announced, and the sessions to be told."""
+    """Names to be announced, and sessions to be told."""
 
     def __init__(self, clock: Clock, wake: Callable[[], None]) -> None:
         self._clock = clock
@@ -46,7 +46,7 @@ class Announcements:
         return bool(self._hearers) or (bool(self._comings) and self._pause is None)
 
     def tell(self, present: Iterable[Attendee], share: Slice) -> None:
-        """Tell some sessions; begin the next when it is due."""
+        """Tell some; begin the next when it is due."""
         if self.waiting and not self._hearers:
             self._begin(present)
         while self._hearers:

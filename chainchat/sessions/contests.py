@@ -49,7 +49,7 @@ class Contests:
 
 
 class Probe:
-    """Drops a connection whose machine is dead, which frees its name."""
+    """Drops a dead machine's connection, which frees its name."""
 
     def __init__(self, connection: Connection, clock: Clock) -> None:
         self._connection = connection

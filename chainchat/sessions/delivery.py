@@ -60,7 +60,7 @@ class Delivery:
 
 
 def render(delivery: Delivery, messages: Iterable[ChatMessage | Said]) -> tuple[bytes, int]:
-    """Messages as octets in a delivery's mode, and the last one's day."""
+    """Octets in a delivery's mode, and the last day."""
     mode, viewer = delivery.recipient.mode, delivery.recipient.name
     day, previous = delivery.day, delivery.previous
     lines = []

@@ -12,7 +12,7 @@ from chainchat.sessions.interfaces import Attendee
 from chainchat.sessions.sessions import Sessions
 
 ANSWER_SECONDS = 1.0
-"""For answers to what a client has said."""
+"""For a client's answers."""
 
 LOOK_SECONDS = 0.05
 """Between two looks whether it is answered."""

@@ -99,7 +99,7 @@ TOOK_NOTHING = (
 
 
 def name_held(name: str, silent: int | None) -> str:
-    """The refusal of a name; ``silent``: its connection's seconds, if known."""
+    """``silent``: its connection's seconds, if known."""
     taken = f"the name {name} is in use"
     if silent is None:
         text = f"{taken}; if its machine is gone it is free in 10 s: try again then"
@@ -139,7 +139,7 @@ def described(command: AnyCommand) -> list[str]:
 
 
 def unanswered(unconfirmed: list[str], unheard: Iterable[str]) -> list[tuple[str, str]]:
-    """(code, text) of the notices about unanswered requests."""
+    """(code, text) of the notices."""
     notices = [("waiting", f"not confirmed, it may or may not have been {a}") for a in unconfirmed]
     notices += [("undone", f"not done: {line}") for line in unheard]
     more = len(notices) - LISTED
@@ -153,7 +153,7 @@ def _addressed(saying: commands.Saying) -> str:
 
 
 def why_ended(reason: str, name: str, by: str) -> tuple[str, str, dict[str, str]] | None:
-    """The notice to a session that an entry ended, if any: code, text, values.
+    """The notice to a session that was ended, if any: code, text, values.
 
     Args:
         reason: see ``outcomes.Left``.

@@ -60,7 +60,7 @@ class Guard:
         return self.rules.new is NewAccounts.OPEN
 
     def reserves(self, name: str) -> bool:
-        """True if the name looks like the server's own, so no new account gets it."""
+        """True if it looks like the server's own: no new account gets it."""
         return is_servers_word(name, self.positions)
 
     def hashing_of(self, password: str, *, once: bool = False) -> Callable[[], Verifier]:

@@ -36,7 +36,7 @@ MUCH_OCTETS = 2 * 1024
 """A client with more octets of lines lets others go first."""
 
 SENDS_AS_LINE = 32
-"""So many SENDs of a program count as one line."""
+"""A program's SENDs that count as one line."""
 
 REST_UNITS = 10
 """Lines to send when a rest ends."""
@@ -46,7 +46,7 @@ UNREAD_AT_MOST, UNREAD_NEWCOMER = 500, 100
 
 
 ROOM_FOR_TAGS = 96
-"""Octets more in a program's line: for what stands before a SEND's text."""
+"""More octets in a program's line, for what precedes a SEND's text."""
 
 
 class Hearing:

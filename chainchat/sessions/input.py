@@ -71,7 +71,7 @@ class InputQueue:
         return self._looked_at < len(self._lines) or bool(self._splitter.complete)
 
     def take_overtaking(self, may_overtake: Callable[[Line], bool], most: int) -> list[Line]:
-        """Remove those of the next ``most`` lines that may overtake, each looked at once."""
+        """Remove what may overtake of the next ``most`` lines, each looked at once."""
         overtaking: list[Line] = []
         waiting: list[Line] = []
         end = self._looked_at + most

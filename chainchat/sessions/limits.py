@@ -1,4 +1,4 @@
-"""The limits for clients, and what they have used of them."""
+"""Limits for clients, and what is used of them."""
 
 from collections.abc import Callable
 from ipaddress import IPv6Address, ip_address
@@ -81,7 +81,7 @@ class Limits:
     # --- who makes an account
 
     def new_account(self, address: str, there_are: int) -> Code | None:
-        """Count an account to be made, or tell why not; ``there_are`` so many already."""
+        """Count a new account, or tell why not; ``there_are`` so many now."""
         limits = self.current
         if there_are >= limits.most_accounts:
             return Code.TOO_MANY_ACCOUNTS

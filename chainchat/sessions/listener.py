@@ -395,7 +395,7 @@ class ClientFactory(Factory):
 
 
 class ClientPort(Port):
-    """Accepts connections in a share of the node's time, at least some hundreds a second.
+    """Accepts in a share of the node's time, at least some hundreds a second.
 
     Twisted's own port accepts all in each turn.
     """

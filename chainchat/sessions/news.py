@@ -1,4 +1,4 @@
-"""The newest messages, on their way to every session that has the earlier ones.
+"""The newest messages, on their way to sessions that have the earlier ones.
 
 The messages of a turn make one *issue*. Each live delivery is pushed the issues that concern it, in
 order and in slices; deliveries that look alike share one rendering.

@@ -60,12 +60,12 @@ class Passwords:
         self._state = state
         self._failures = 0
         self._checked = (0, 0)
-        """An account, and the entry that set the password proved; see ``checked``."""
+        """An account, and the entry that set the password proved."""
         self._exchange: tuple[str, int, scram.Exchange] | None = None
         """A proof that was begun: name, account (0: none), exchange."""
 
     def checked(self, account: Account | None) -> int:
-        """The entry that set the password the client has shown, or 0."""
+        """The entry that set the password proved, or 0."""
         number, set_by = self._checked
         return set_by if account is not None and account.number == number else 0
 

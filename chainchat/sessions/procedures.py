@@ -55,7 +55,7 @@ Step = Ask | Hash | Submit | Wait
 
 
 class Enter(Struct, frozen=True):
-    """In place of a reply: log in with the password that entry ``checked`` set."""
+    """Log in instead, with the password that entry ``checked`` set."""
 
     login: Login
     checked: int
@@ -140,7 +140,7 @@ class Procedures:
         return self._answered is not None
 
     def begin(self, tag: str, procedure: Procedure) -> None:
-        """Run a procedure when all earlier requests have their replies."""
+        """Begin behind the earlier replies."""
         self.running = True
         self._asked = self._gave_up = False
 

@@ -45,7 +45,7 @@ _NEVER = (0, float("-inf"))
 
 
 class Reading:
-    """How much a person has seen of what was pushed; ``seen`` is the read mark, an id."""
+    """How much a person has seen; ``seen`` is the read mark, an id."""
 
     __slots__ = ("_looked", "_pushes", "_taken", "_written_before", "seen")  # one for each person
 
@@ -123,7 +123,7 @@ class Reading:
 
 
 class ReadMarks:
-    """The read marks of one node's accounts, on their way into the log.
+    """One node's read marks, on their way into the log.
 
     Attributes:
         acknowledged: what to call when a mark has moved, by account.

@@ -85,14 +85,14 @@ class Replies:
         self.complete(self.reserve(), *lines)
 
     def answer_locally(self, make: Callable[[], Sequence[str]], *, at_once: bool) -> None:
-        """A reply of the node's own, in its turn or before all others."""
+        """A reply of the node's own, in turn or first."""
         assert at_once or not self.holding_later
         reply = Reply(make=make)
         self._owe(reply, first=at_once)
         self._say_first()
 
     def overtake(self) -> None:
-        """Move the node's own replies before all others."""
+        """The node's own replies go first."""
         made_here = [reply for reply in self._owed if reply.make is not None]
         others = [reply for reply in self._owed if reply.make is None]
         self._owed = made_here + others

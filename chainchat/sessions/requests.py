@@ -48,7 +48,7 @@ ALLOWED_BEFORE_LOGIN = (
 )
 
 ANSWERED_HERE = (requests.Chain, requests.Help, requests.Ping)
-"""The node's own to answer, whatever the chain does."""
+"""By the node, whatever the chain does."""
 
 
 class Handler:

@@ -74,7 +74,7 @@ class Sessions:
         return f"{self.node.me.origin}.{self._counter}{'' if announced else UNANNOUNCED}"
 
     def took_nothing(self, account: int) -> None:
-        """An account's connection ended while it took nothing."""
+        """Its connection ended while it took nothing."""
         self._took_nothing[account] = None
         if len(self._took_nothing) > MOST_REMEMBERED:
             self._took_nothing.popitem(last=False)

@@ -16,7 +16,7 @@ OF_ACCOUNT = Rate(per_second=0.1, at_once=10)
 OF_ADDRESS = Rate(per_second=20 / 60, at_once=20)
 
 MOST_REMEMBERED = 10_000
-"""Accounts and addresses of one generation (``buckets``), and successes."""
+"""Keys of a generation (``buckets``), and successes."""
 
 MEMORY = 16
 """About so many of the last attempts say how many are wrong now."""
@@ -44,7 +44,7 @@ class Throttle:
 
     @property
     def rest(self) -> float:
-        """After a check, in units of its time: longer while many are wrong."""
+        """After a check, in units of its time: more while many are wrong."""
         return 1.0 + (MOST_REST - 1.0) * self._wrong
 
     def begin(self, name: str, host: str) -> None:
@@ -67,7 +67,7 @@ class Throttle:
         return _pair(name, host) if self.knows(name, host) else name.lower()
 
     def succeeded(self, name: str, host: str) -> None:
-        """Take back all attempts of the bucket, and remember the address."""
+        """Take back all the bucket's attempts; remember the address."""
         self._wrong -= self._wrong / MEMORY
         self._of_account.forget(self._whose(name, host))
         self._of_address.take(site_of(host), OF_ADDRESS, -1)

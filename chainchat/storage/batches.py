@@ -1,4 +1,4 @@
-"""The rows of the log in SQLite: encoded batches of entries, the newest decoded in memory."""
+"""The log's rows in SQLite: encoded batches of entries, the newest decoded in memory."""
 
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
@@ -10,7 +10,7 @@ from chainchat.storage.checksums import checked
 from chainchat.storage.interface import StorageError
 
 CACHED_BATCHES = 16
-"""Decoded batches; a reader of history mostly stays within one."""
+"""A reader of history mostly stays within one."""
 
 ROW_OCTETS = 64_000
 """Octets of entries, by ``size``: a reader decodes whole rows."""

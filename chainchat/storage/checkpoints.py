@@ -103,7 +103,7 @@ class Checkpoints:
             self._odd.discard(key)
 
     def finish(self, head: bytes, digest: bytes) -> None:
-        """Let the begun one take effect; ``digest``: its entry's in the log."""
+        """Let it take effect; ``digest``: its entry's in the log."""
         update = "UPDATE checkpoint SET seq = begun, digest = ?, head = ?"
         self._database.execute(update, (digest, checked(head)))
         self.finished = self.begun

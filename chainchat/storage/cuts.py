@@ -13,7 +13,7 @@ from chainchat.storage.private import open_private
 
 
 def write_side_file(folder: Path, first: int, last: int, entries: Iterable[Entry]) -> Path:
-    """Write a new file, on disk when this returns."""
+    """On disk when this returns."""
     paths = (folder / f"cut-{first}-{last}-{number}.jsonl" for number in count(1))
     path = next(path for path in paths if not path.exists())
     with open(path, "x", encoding="utf-8", opener=open_private) as file:

@@ -22,7 +22,7 @@ class Indexed(NamedTuple):
 
 
 class Run:
-    """One reader's messages: ascending ids, and the senders' account numbers."""
+    """One reader's messages: ascending ids, senders' accounts."""
 
     __slots__ = ("ids", "senders")
 
@@ -92,7 +92,7 @@ class Index:
         self.runs: dict[int, Run] = {}
 
     def add(self, indexed: Iterable[Indexed]) -> None:
-        """Add messages, in the order of their ids; known ones change nothing."""
+        """See ``Storage.index``."""
         for reader, ids, sender in indexed:
             run = self.runs.get(reader)
             if run is None:

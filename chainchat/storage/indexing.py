@@ -35,7 +35,7 @@ class MessageIndex:
         self._newest.add(indexed)
 
     def cut(self, after: int) -> None:
-        """Forget the messages above ``after``, which no checkpoint has."""
+        """Forget those above ``after``, which no checkpoint has."""
         self._newest.cut(after)
 
     # --- questions

@@ -1,4 +1,4 @@
-"""The data of a node: the log, the message index, checkpoints and membership's record.
+"""A node's data: log, message index, checkpoints, membership's record.
 
 ``sqlite.SQLiteStorage`` and ``memory.MemoryStorage`` pass the same contract test.
 """
@@ -135,7 +135,7 @@ class Storage(Log, Protocol):
         """The same backwards, newest first."""
 
     def entries(self, seqs: Iterable[int]) -> Iterator[Entry]:
-        """The entries with these numbers, which the log holds, one by one."""
+        """One by one; the log has to hold them."""
 
     def newest_checkpoint(self) -> Checkpoint | None:
         """The newest finished.
@@ -154,7 +154,7 @@ class Storage(Log, Protocol):
         """Begin one as of entry ``seq``, with the index as of now."""
 
     def write_records(self, records: Sequence[Record]) -> bool:
-        """Write some of those changed since the last checkpoint, and a part of the index.
+        """Write some of those changed since the last, and a part of the index.
 
         True if more of the index remains: call again, even without records.
         """

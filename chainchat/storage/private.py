@@ -48,7 +48,7 @@ def _is_open_to_others(path: Path) -> bool:
 
 
 def user_name(uid: int) -> str:
-    """The name of a user, or the number of one who has none."""
+    """The name, or the number of a user without one."""
     try:
         return pwd.getpwuid(uid).pw_name
     except KeyError:

@@ -2,7 +2,7 @@
 
 A commit writes, and ``sync`` syncs: entries are forwarded in between. All else is synced at once.
 
-A row of the log is a batch: the entries of one ``append``, or a part of them if they are large.
+A row of the log is a batch: the entries of one ``append``, or some if they are large.
 """
 
 import sqlite3
@@ -39,7 +39,7 @@ OLDEST_ROWS = 4_000
 """Rows of the log measured to find what is to go: some milliseconds."""
 
 ROW_OVERHEAD = 40
-"""Octets of a row of a checkpoint on its way, besides its data."""
+"""Octets of a checkpoint's row on its way, besides its data."""
 
 Parameters = ParamSpec("Parameters")
 Returned = TypeVar("Returned")
@@ -124,7 +124,7 @@ class SQLiteStorage:
         )
 
     def _check_well(self) -> None:
-        """Raise StorageError after a failure: nothing is written on top of what may be lost."""
+        """After a failure, nothing is written on top of what may be lost."""
         if self.failure:
             raise StorageError(self.failure)
 

@@ -22,7 +22,7 @@ OWN = {
         begun INTEGER NOT NULL, seq INTEGER NOT NULL, digest BLOB NOT NULL, head BLOB NOT NULL
     )""",
 }
-"""``digest`` is that of the entry ``seq``: a checkpoint belongs to one log."""
+"""``digest``: of the entry ``seq``; a checkpoint belongs to one log."""
 
 ADDED = {
     "beginning": """(

@@ -36,7 +36,7 @@ class Trimming:
         self._database = database
         self._batch = batch
         self._swept: tuple[int, int] | None = None
-        """How far a sweep through the index has come, if any: reader and last id."""
+        """How far a sweep through the index has come: reader, last id."""
         self._gone: list[str] = []
         self.reload()
 

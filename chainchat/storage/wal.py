@@ -33,7 +33,7 @@ MUCH = 1_000
 """Pages too many for one turn."""
 
 RETRY_SECONDS = 0.5
-"""How long a reader that was in the way is left alone."""
+"""For which a reader in the way is left alone."""
 
 KEPT_OCTETS = 4 << 20
 """A longer file shrinks whenever SQLite begins it anew."""
@@ -51,7 +51,7 @@ See "WAL-Index Format" in SQLite's "WAL-mode File Format".
 """
 
 READ_LOCKS = range(123, 128)
-"""The octets of the ``-shm`` file whose locks keep the log from being copied or restarted.
+"""Octets of the ``-shm`` file whose locks keep the log from being copied or restarted.
 
 See "WAL Locks" in the same place.
 """
@@ -133,7 +133,7 @@ class WriteAheadLog:
         return _STATE.unpack(os.pread(self._shared_file, _STATE.size, 0))
 
     def sync(self) -> None:
-        """Return when all that was committed is on the disk.
+        """Return when all commits are on the disk.
 
         Raises:
             OSError: the sync failed.
