@@ -28,13 +28,7 @@ class Questions:
         wake: Callable[[], None],
         distrust: Callable[[str], None],
     ) -> None:
-        """Begin without questions.
-
-        Args:
-            new_slice: gives so many seconds of this turn.
-            wake: has a turn, in which answering goes on.
-            distrust: of the tail.
-        """
+        """``new_slice`` gives so many seconds of this turn; ``distrust``: the tail."""
         self._state_machine = state_machine
         self._new_slice = new_slice
         self._distrust = distrust

@@ -28,7 +28,7 @@ class Peer(Struct, frozen=True):
         role: ``head``, ``middle``, ``tail``; outside the chain ``learner``, ``left out``,
             ``spare``.
         away: it should take part, but is not heard.
-        silent: seconds since a ping from there, if ever.
+        silent: seconds since its last ping, if any.
         progress: of a learner, or why it is not let in.
     """
 
@@ -47,7 +47,7 @@ class Disk(Struct, frozen=True):
     Attributes:
         free: None: unknown.
         stop: with less, nothing new is taken; 0: never.
-        left: seconds until then at this rate, if it fills.
+        left: see ``Space``.
         files: by kind of data.
     """
 
@@ -103,11 +103,10 @@ class Report(Struct, frozen=True):
 
     Attributes:
         founding: from chain.ini; the longest chain.
-        role: ``head``, ``middle``, ``tail``, ``only``, or why it has none.
+        role: see ``NodeStatus.standing``.
         serving: it takes clients: a member, not drained.
         reason: what is wrong, for people; or empty.
         since: when its readiness last changed.
-        away: positions not heard.
         first: the oldest number in the log here.
         removed: messages below this id were; 0: none.
         kept_unread: what keeps more from going, at the head.

@@ -84,12 +84,7 @@ class Retention:
     # --- the head: what is to go
 
     def look(self, now: float, time: Callable[[], int]) -> None:
-        """Have the chain forget what is to go.
-
-        Args:
-            now: monotonic seconds.
-            time: of the next entry, UTC milliseconds.
-        """
+        """``now``: monotonic seconds; ``time``: of the next entry, UTC milliseconds."""
         if not (self._keep.days or self._keep.octets) or now < self._next_look:
             return
         self._next_look = now + self._keep.look_seconds

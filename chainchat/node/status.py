@@ -48,8 +48,8 @@ class NodeStatus(Struct, frozen=True):
     """The chain seen from one node, at one moment; texts are mostly empty.
 
     Attributes:
-        standing: the node's role, or why it has none: ``founding``, ``wedged``, ``learner``;
-            ``active`` for a member that holds a vote.
+        standing: ``head``, ``middle``, ``tail``, ``only``; or why the node has no role:
+            ``founding``, ``wedged``, ``learner``; ``active`` for a member that holds a vote.
         in_flight: sequence numbers here not known to be committed.
         silent: positions of the chain not heard.
         clock_behind: seconds behind the newest message.

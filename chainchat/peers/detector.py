@@ -52,7 +52,7 @@ class Detector:
         refused: Callable[[str, str, int], None],
         matters: Callable[[str, str, int], bool] = lambda *_: True,
     ) -> None:
-        """Watch nobody yet; ``matters``: True while that node is of interest there."""
+        """``matters``: True while that node is of interest there."""
         self._reactor = reactor
         self._refused = refused
         self._matters = matters

@@ -86,7 +86,7 @@ class Dialling:
         self.dial(position)
 
     def redial(self, position: str, pause: float = 0.0, *, rarely: bool = False) -> None:
-        """Dial again after about ``pause`` seconds, or ever more rarely."""
+        """Dial again in about ``pause`` seconds, or ever more rarely."""
         if not self._alive or position not in self._directory.dialled:
             return
         scheduled = self._timers.get(position)

@@ -40,7 +40,6 @@ class Introduction(Struct, frozen=True):
         version: the newest protocol that it speaks.
         founding: positions in founding order.
         suspect_after: seconds; the same everywhere, like the next two.
-        refusal_is_death: a refused connection proves a death.
         member: this life.
         held: its log now.
         oldest: the oldest protocol that it speaks; 0: only ``version``.

@@ -51,7 +51,7 @@ class Links:
         tunables: Tunables = USUAL,
         tls: ChainTLS | None = None,
     ) -> None:
-        """Begin without a life; ``nodes``: by position, from ``chain.ini``."""
+        """``nodes``: by position, from ``chain.ini``."""
         self.clock: Clock = reactor
         self.tunables = tunables
         self._me = me

@@ -11,12 +11,7 @@ class Retries:
     def __init__(
         self, clock: Clock, attempt: Callable[[str], bool], *, first: float, last: float
     ) -> None:
-        """Try nothing yet.
-
-        Args:
-            attempt: returns False if nothing is left to try.
-            first, last: the shortest and longest pause, seconds.
-        """
+        """``attempt`` returns False if nothing is left to try; ``first``, ``last``: seconds."""
         self._clock = clock
         self._attempt = attempt
         self._first = first

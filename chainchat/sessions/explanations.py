@@ -153,11 +153,10 @@ def _addressed(saying: commands.Saying) -> str:
 
 
 def why_ended(reason: str, name: str, by: str) -> tuple[str, str, dict[str, str]] | None:
-    """The notice to a session that was ended, if any: code, text, values.
+    """The notice to an ended session, if any: code, text, values.
 
     Args:
         reason: see ``outcomes.Left``.
-        name: of the account.
         by: who did it; empty for a node's owner.
     """
     match reason:

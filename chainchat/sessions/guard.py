@@ -33,8 +33,8 @@ class Guard:
 
     Attributes:
         rules: replaceable at any time.
-        tls: ``HOST:PORT`` for clients with TLS; empty if none.
-        positions: of ``chain.ini``; nobody new is named like one.
+        tls: ``HOST:PORT`` for clients with TLS, or empty.
+        positions: nobody new is named like one.
     """
 
     def __init__(

@@ -46,7 +46,7 @@ class Hashing(Protocol):
 
         Args:
             first: before all work that is not.
-            rest: how long nothing is done afterwards, in units of the work's time.
+            rest: idle time afterwards, in units of the work's.
 
         Raises:
             RefusedError: 435, too much waits already.

@@ -139,8 +139,8 @@ class Hearing:
     def drop_typed_ahead(self, answered: int, unread: int) -> None:
         """Drop what was typed before an answer could be read, for it may be a password.
 
-        That is what was read, and what comes until the client's machine has acknowledged the
-        answer. If more stands in the socket, the connection ends.
+        That is what was read, and what comes until the machine has acknowledged the answer. If more
+        stands in the socket, the connection ends.
 
         Args:
             answered: the end of the answer, as ``Connection.write`` counts.

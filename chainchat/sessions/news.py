@@ -1,7 +1,7 @@
 """The newest messages, on their way to sessions that have the earlier ones.
 
-The messages of a turn make one *issue*. Each live delivery is pushed the issues that concern it, in
-order and in slices; deliveries that look alike share one rendering.
+A turn's messages make an *issue*. Each live delivery is pushed the issues that concern it, in order
+and in slices; deliveries that look alike share a rendering.
 """
 
 from collections import deque
@@ -30,7 +30,6 @@ class Issue(Struct):
     """The messages of one turn.
 
     Attributes:
-        private: by recipient.
         unlike: senders of broadcasts and recipients of private messages.
         rendered: octets, day, newest id, by what deliveries look like.
         lines: the broadcasts, for modes that are ``same_to_all``.

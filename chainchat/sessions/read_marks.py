@@ -1,7 +1,7 @@
 """Read marks: how much of its messages each account has seen.
 
-A program moves its mark (ACK). A person's follows what their machine has acknowledged, when they do
-something, or the machine shows signs of life some seconds later.
+A program moves its mark (ACK). A person's follows what their machine acknowledged, when they do
+something or the machine shows signs of life some seconds later.
 """
 
 from bisect import bisect_right
@@ -86,7 +86,7 @@ class Reading:
     def shows_signs_of_life(self, acknowledged: int | None, alive: float, now: float) -> bool:
         """What the machine had some seconds ago was seen; True if the read mark moved.
 
-        The machine must have been alive since: one that just died may have shown nothing.
+        But it must have been alive since: one that just died may have shown nothing.
 
         Args:
             acknowledged: octets, if known.

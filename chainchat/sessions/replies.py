@@ -13,7 +13,6 @@ class Reply(Struct, eq=False):
 
     Attributes:
         lines: known, not said yet.
-        complete: no more lines will come.
         start: called when all earlier replies are complete.
         holds_later: later requests wait for it.
         make: makes the lines of the node's own reply in its turn.

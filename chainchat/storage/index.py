@@ -27,7 +27,6 @@ class Run:
     __slots__ = ("ids", "senders")
 
     def __init__(self, data: bytes = b"") -> None:
-        """Begin empty, or as encoded."""
         half = len(data) // 2
         self.ids = array("q", data[:half])
         self.senders = array("q", data[half:])
