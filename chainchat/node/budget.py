@@ -52,7 +52,7 @@ class CheckpointPace(Struct, frozen=True):
     """How often checkpoints are written, and how fast.
 
     Attributes:
-        checkpoint_entries: they begin at each multiple, on every node.
+        checkpoint_entries: they begin at each multiple: at the same entries on every node.
         records_at_once: in one transaction: milliseconds.
         checkpoint_seconds: a turn's slice.
     """

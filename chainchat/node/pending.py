@@ -19,7 +19,7 @@ class PendingLimits(Struct, frozen=True):
             (``Bounds.sends``). Above, sessions with their share stop reading their sockets.
         octets: of these requests.
         patient: above, people who say much at once wait.
-        share: requests of one session that are always taken: the greedy keep nobody out.
+        share: requests of one session that are taken even then: the greedy keep nobody out.
         most: above, nobody's are taken.
         again: congestion ends below this part of the limits.
     """

@@ -28,7 +28,7 @@ class Questions:
         wake: Callable[[], None],
         distrust: Callable[[str], None],
     ) -> None:
-        """``new_slice`` gives so many seconds of this turn; ``distrust``: the tail."""
+        """``new_slice`` gives so many seconds of this turn; ``distrust`` is of the tail."""
         self._state_machine = state_machine
         self._new_slice = new_slice
         self._distrust = distrust

@@ -44,7 +44,7 @@ class Unseen(Struct, frozen=True):
     """Old messages that stay, because an account has not seen them.
 
     Attributes:
-        account: of several, which has seen least.
+        account: of several, the one that has seen least.
         after: it has seen none after this id.
         since: when the first unseen one was said, UTC milliseconds.
     """

@@ -60,7 +60,7 @@ class NodeStatus(Struct, frozen=True):
         learners: by position, their progress, or why they are not let in.
         writes_paused: seconds so far.
         change: the newest whose outcome is known.
-        warnings: for operators, such as of certificates that expire.
+        warnings: for operators, such as of certificates that expire soon.
         missing: sequence numbers that this learner lacks.
         silences: by position, seconds since its last ping.
     """

@@ -12,7 +12,7 @@ class Verdict(Enum):
     """The claimant replaces the holder."""
     REFUSED = "refused"
     TRIAL = "trial"
-    """The holder stays if it shows a sign of life, else the claimant replaces it."""
+    """The holder stays if it shows a sign of life from now on, else the claimant replaces it."""
 
 
 def judge(claimant: Member, holder: Member, rightful: Address | None, *, heard: bool) -> Verdict:

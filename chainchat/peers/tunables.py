@@ -12,7 +12,7 @@ class Tunables(Struct, frozen=True, kw_only=True):
         first_redial, last_redial: before a node is dialled again.
         first_rare, last_rare: the same of a node that refused this one, or dials it.
         last_look: the longest pause of ``Dialling.looks``.
-        trial: of ``suspect_after``, while another connection claims a link's place.
+        trial: part of ``suspect_after`` that a link may be silent while another claims its place.
         silent_suspicions: times ``suspect_after``, until a connection that acknowledges nothing
             ends: TCP retries rarely.
         most_strangers: incoming connections not linked yet.

@@ -31,7 +31,7 @@ class Drain:
         self._calls: dict[Attendee | None, Timer] = {}
         self._leaving: set[Attendee] = set()
         self._until = 0.0
-        """Then who is still here counts as gone."""
+        """Then whoever does not read counts as gone."""
         self._emptied: list[Deferred[bool]] = []
 
     def begin(self, seconds: float) -> Deferred[bool]:

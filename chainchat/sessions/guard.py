@@ -74,7 +74,10 @@ class Guard:
         return work
 
     def admits_once(self, *, reset: bool) -> bool:
-        """True if a password only admits to choose another; ``reset``: for an old account."""
+        """True if an operator's password only admits to choose another.
+
+        ``reset``: for an old account.
+        """
         return reset or self.rules.new is not NewAccounts.CLOSED
 
     def check_readable(self, host: str, *, encrypted: bool, otherwise: str = "") -> None:

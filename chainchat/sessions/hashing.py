@@ -23,7 +23,7 @@ MOST_WAITING = 16
 """Unfinished hashes: two thirds of a second, with the rests. More are refused."""
 
 BUSY_SECONDS = 2
-"""Until who was refused may try again."""
+"""How long who was refused is told to wait."""
 
 NOT_HASHED = f"the password could not be checked: wait {BUSY_SECONDS} seconds, and try again"
 

@@ -252,7 +252,7 @@ class KeepAlive(NamedTuple):
         idle: before the first probe.
         interval: between two probes.
         probes: unanswered ones that end the connection.
-        unacknowledged: octets may be for so long.
+        unacknowledged: as long as octets may be so.
     """
 
     idle: int

@@ -101,7 +101,7 @@ class Sessions:
             self.node.wake()
 
     def wait_for_room(self, session: Attendee) -> None:
-        """See ``Node.room_for``."""
+        """Wake it when fewer requests are on their way."""
         self._without_room[session] = None
 
     def submit(

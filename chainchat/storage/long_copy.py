@@ -17,7 +17,7 @@ from typing import NamedTuple
 from chainchat.storage.durable import sync, sync_data
 
 ROUNDS = 100
-"""At most, of copying what was written during the last."""
+"""At most: each copies what was written during the last."""
 
 PIECE_OCTETS = 1 << 20
 """Given to the disk at a time."""
@@ -59,9 +59,9 @@ class LongCopy:
         """Begin.
 
         Args:
-            file: ``database``, opened for writing, and as long as this process has a connection to
-                it: closing any descriptor of a file releases all the process's locks on it,
-                SQLite's too.
+            file: ``database``, opened for writing; stays open as long as this process has a
+                connection to it: closing any descriptor of a file releases all the process's locks
+                on it, SQLite's too.
             log: its write-ahead log, opened for writing.
             before: pages of the log that the database has.
             little: pages that may be left.
