@@ -1,8 +1,8 @@
 """The budget of a turn: how much of what can wait is done before the reactor goes on.
 
-The node answers no ping during a turn, so whatever grows with what clients do is done in *slices*:
-at least one piece of work, then more while there is time. The chain's own work has no slice:
-``pending`` bounds how much of it clients can cause.
+The node answers no ping during a turn, so what grows with what clients do is done in *slices*: at
+least one piece of work, then more while there is time. The chain's own work has none: ``pending``
+bounds how much of it clients can cause.
 
 SECONDS are a slice of one turn, a SHARE is a part of all time (``share``).
 """
@@ -14,17 +14,17 @@ from msgspec import Struct
 from chainchat.node.tally import Tally
 
 HEAR_SECONDS = 0.002
-"""For what logged-in clients say and ask."""
+"""For logged-in clients' lines."""
 
 PATIENT_SECONDS = 0.001
-"""For newcomers, pages of answers, and sessions that read on from the log."""
+"""For newcomers, pages of answers, and readers of the log."""
 
 PATIENT_SHARE = 0.25
 
 ACCEPT_SHARE = 0.05
 
 HANDSHAKE_SHARE = 0.25
-"""At each port, for agreeing on TLS."""
+"""At each port with TLS."""
 
 APPLY_SECONDS = 0.003
 
@@ -34,7 +34,6 @@ READ_SECONDS = 0.002
 READ_SHARE = 0.25
 
 PAGE_SECONDS = READ_SECONDS / 2
-"""For one page of an answer."""
 
 LEND_SECONDS = 0.003
 
@@ -42,20 +41,20 @@ TELL_SECONDS = 0.008
 """For writing to clients."""
 
 LONG_TURN_SECONDS = 0.05
-"""A longer turn, the disk's sync aside, is logged."""
+"""Longer turns, syncs aside, are logged."""
 
 
 LONG_SYNC_SECONDS = 0.5
-"""Longer writes of one turn are logged: ``suspect_after`` is mostly some seconds."""
+"""A turn's longer syncs are logged: ``suspect_after`` is mostly some seconds."""
 
 
 class CheckpointPace(Struct, frozen=True):
     """How often checkpoints are written, and how fast.
 
     Attributes:
-        checkpoint_entries: they begin at each multiple, so at the same entries on every node.
-        records_at_once: in one transaction, which takes milliseconds.
-        checkpoint_seconds: a turn's slice for writing.
+        checkpoint_entries: they begin at each multiple: at the same entries on every node.
+        records_at_once: in one transaction: milliseconds.
+        checkpoint_seconds: a turn's slice.
     """
 
     checkpoint_entries: int = 20_000
@@ -66,7 +65,7 @@ class CheckpointPace(Struct, frozen=True):
 USUAL_PACE = CheckpointPace()
 
 WorkClock = Callable[[], float]
-"""Seconds of monotonic time, or the cost of simulated work."""
+"""Monotonic seconds, or the cost of simulated work."""
 
 
 class Slice:
@@ -80,7 +79,7 @@ class Slice:
         self._end = self._began + seconds
 
     def left(self) -> bool:
-        """True while there is time for another piece of work."""
+        """True while there is time for more work."""
         return self._clock() < self._end
 
     def spent(self) -> float:
@@ -89,11 +88,10 @@ class Slice:
 
 
 class TurnClock:
-    """How long turns take, and which part takes longest; the reactor's time is a part too.
+    """How long turns take, and their parts: the reactor's time, too.
 
     Attributes:
-        longest: in seconds, without the disk's sync.
-        long_turns: those above LONG_TURN_SECONDS.
+        longest: in seconds, syncs aside.
     """
 
     SOCKETS, SYNC = "sockets and timers", "sync"
@@ -107,7 +105,7 @@ class TurnClock:
         self._clock = clock
         self._tell = tell
         self._marks: list[tuple[str, float]] = []
-        """This turn's parts and their ends; the first ends when it begins."""
+        """This turn's parts and their ends; the first ends at ``begin``."""
         self._ended = 0.0
         self._follows = False
         self._syncing = 0.0
@@ -130,7 +128,7 @@ class TurnClock:
         self._marks.append((self.SYNC, now))
 
     def end(self, *, follows: bool) -> None:
-        """The turn is over; ``follows``: the next comes at once."""
+        """The turn ends; ``follows``: the next comes at once."""
         began = self._ended if self._follows else self._marks[0][1]
         self._follows, self._ended = follows, self._marks[-1][1]
         total = self._ended - began - self._syncing

@@ -25,7 +25,7 @@ DiskEffect = (
 
 
 class DiskWork:
-    """What the engine wants done with the storage, which may need care once it ``has_written``."""
+    """Effects on the storage, which may need care once it ``has_written``."""
 
     def __init__(
         self,

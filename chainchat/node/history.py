@@ -13,44 +13,44 @@ NOBODY = -1
 """The sender of no message."""
 
 NO_MORE = 1 << 62
-"""Above any id."""
+"""No id is above."""
 
 MAX_READ = 1_000
-"""Messages read at once."""
+"""Messages at once."""
 
 KNOWN_GAPS = 256
 
 
 class History:
-    """Reads messages for one reader at a time, as ``chat.queries.Messages`` and for delivery."""
+    """``chat.queries.Messages``, and messages for delivery."""
 
     def __init__(self, storage: Storage, beginning: Callable[[], int] = int) -> None:
         """``beginning``: the oldest id that was not removed."""
         self._storage = storage
         self._beginning = beginning
         self._gaps: dict[int, tuple[int, int]] = {}
-        """By account, two ids between which no message is pushed to it."""
+        """By account, two ids between which nothing is pushed to it."""
 
     def missed(self, account: int, after: int, count: int) -> list[ChatMessage]:
-        """The oldest messages above ``after`` pushed to the account: all but its own."""
+        """The oldest above ``after`` pushed to the account: all but its own."""
         after = max(after, self._gone)
         ids = self._storage.ids_after(account, after, min(count, MAX_READ), unless_sender=account)
         return list(self._messages(account, after, ids))
 
     def count_missed(self, account: int, after: int, most: int) -> int:
-        """Count such messages, up to ``most``."""
+        """How many such there are, up to ``most``."""
         after = max(after, self._gone)
         return len(self._storage.ids_after(account, after, most, unless_sender=account))
 
     def oldest(self, account: int, after: int, count: int) -> Iterator[ChatMessage]:
-        """The oldest messages above ``after`` from or to the account, read as they are taken."""
+        """The oldest above ``after`` from or to the account, read as they are taken."""
         after = max(after, self._gone)
         ids = self._storage.ids_after(account, after, min(count, MAX_READ), unless_sender=NOBODY)
         return self._messages(account, after, ids)
 
     @property
     def _gone(self) -> int:
-        """Up to here none is shown, though this node's log may still have some."""
+        """Up to here none is shown, even if this node's log has some."""
         return max(self._beginning() - 1, self._storage.beginning.seq)
 
     def before_newest(self, account: int, count: int) -> tuple[int, int]:
@@ -69,14 +69,13 @@ class History:
         return previous if previous > self._gone else 0
 
     def _note_gap(self, account: int, previous: int, end: int) -> None:
-        """Nothing in between is pushed to the account: do not look again."""
         self._gaps.pop(account, None)
         if len(self._gaps) >= KNOWN_GAPS:
             del self._gaps[next(iter(self._gaps))]
         self._gaps[account] = previous, end
 
     def _messages(self, account: int, after: int, ids: Sequence[int]) -> Iterator[ChatMessage]:
-        """The messages with these ids; each names the one before it."""
+        """Each message names the one before it."""
         if not ids:
             return
         previous = self.previous(account, after + 1)

@@ -1,4 +1,4 @@
-"""What a node needs of the world and of its sessions."""
+"""What a node needs of the world."""
 
 from collections.abc import Callable
 from typing import Protocol
@@ -17,7 +17,7 @@ class Timer(Protocol):
         """Cancel the call."""
 
     def reset(self, delay: float) -> None:
-        """Come ``delay`` seconds from now."""
+        """Let it come ``delay`` seconds from now."""
 
 
 class Clock(Protocol):
@@ -29,14 +29,14 @@ class Clock(Protocol):
     def callLater(  # noqa: N802 - Twisted's name
         self, delay: float, function: Callable[..., object], *args: object
     ) -> Timer:
-        """Call after ``delay`` seconds."""
+        """``delay``: seconds."""
 
 
 class Network(Protocol):
     """The connections to other nodes."""
 
     def send(self, to: str, message: Message) -> None:
-        """Messages may get lost, but those that arrive keep their order."""
+        """Messages may get lost; those that arrive keep their order."""
 
     def distrust(self, position: str, reason: str) -> None:
         """End this connection: no node sends this."""
@@ -46,13 +46,13 @@ class Audience(Protocol):
     """The sessions at this node."""
 
     def hear(self) -> bool:
-        """Begin a turn: carry out some of what clients say and ask; True if any."""
+        """Begin a turn: carry out some of clients' lines; True if any."""
 
     def happened(self, outcome: Outcome) -> None:
         """Take the outcome of the log's next entry."""
 
     def flush(self) -> bool:
-        """End a turn: write as much as there is time for; True if any."""
+        """End a turn: write as far as there is time; True if anything."""
 
     def readiness_changed(self) -> None:
         """``Node.readiness`` has changed."""

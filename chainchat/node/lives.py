@@ -11,7 +11,7 @@ from chainchat.storage.interface import Storage, StorageError
 
 
 def begin_life(storage: Storage, new_id: Callable[[], str], step: int = 1) -> Record:
-    """Count a new incarnation, durably, before this life says or hears anything.
+    """Count a new incarnation, durably, before anything is said or heard.
 
     Args:
         step: random steps keep lives begun from one backup apart.

@@ -1,4 +1,4 @@
-"""The requests of a node's clients on their way through the chain, and their bounds."""
+"""Clients' requests on their way through the chain, and their bounds."""
 
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -16,12 +16,12 @@ class PendingLimits(Struct, frozen=True):
 
     Attributes:
         requests: of one node's clients; no more than are remembered of a program
-            (``Bounds.sends``). Above, sessions with their share stop reading from their sockets.
-        octets: the same in octets.
+            (``Bounds.sends``). Above, sessions with their share stop reading their sockets.
+        octets: of these requests.
         patient: above, people who say much at once wait.
         share: requests of one session that are taken even then: the greedy keep nobody out.
         most: above, nobody's are taken.
-        again: the part that is left when congestion ends.
+        again: congestion ends below this part of the limits.
     """
 
     requests: int = 1_024
@@ -36,13 +36,13 @@ USUAL_PENDING = PendingLimits()
 
 
 class Pending:
-    """The requests of one node that are not answered yet.
+    """One node's requests without an answer.
 
     Attributes:
-        congested: True from when too many are on their way until enough are answered.
+        congested: too many are on their way, until enough are answered.
         untimed: something was submitted since ``note_time``.
         awaited: a patient client found no room, and there is none yet.
-        answered_turns: when turns whose requests were answered began.
+        answered_turns: when the turns of answered requests began.
     """
 
     def __init__(self, requests: OwnRequests, limits: PendingLimits = USUAL_PENDING) -> None:
@@ -52,14 +52,11 @@ class Pending:
         self._repliers: dict[int, Replied] = {}
         self._newest = 0
         self._waiting: deque[tuple[int, float]] = deque()
-        """By turn: its newest unanswered request, and when."""
+        """Of turns: the newest request, and when."""
         self.answered_turns: list[float] = []
 
     def room_for(self, on_their_way: int, *, patient: bool = False) -> int:
-        """How many more a session with ``on_their_way`` may submit.
-
-        ``patient``: of somebody who says much at once, and can wait.
-        """
+        """How many more a session may submit; ``patient``: it says much at once, and can wait."""
         limits, pending = self._limits, self._requests.pending
         if patient:
             self.awaited = self.awaited or pending >= limits.patient
@@ -77,7 +74,7 @@ class Pending:
             self._repliers[number] = replied
 
     def note_time(self, now: float) -> None:
-        """A turn begins: what was submitted since the last waits from now on."""
+        """A turn begins: what came since the last waits from now on."""
         self.untimed = False
         self._waiting.append((self._newest, now))
 
@@ -90,7 +87,7 @@ class Pending:
             replied(results)
 
     def has_room_again(self) -> bool:
-        """End the congestion, or the wait of the patient, if there is room."""
+        """End congestion, or the patient's wait, if there is room; True if that changed."""
         own, limits = self._requests, self._limits
         waited = self.congested, self.awaited
         requests, octets = own.pending / limits.requests, own.octets / limits.octets

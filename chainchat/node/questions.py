@@ -1,6 +1,6 @@
-"""Questions to the tail: those of the clients here, and those that a tail answers.
+"""Questions to the tail: asked by the clients here, or answered as the tail.
 
-Answering gets a share of all time, since its price is for the asker to choose.
+Answering gets a share of all time, since the asker chooses its price.
 """
 
 from collections.abc import Callable
@@ -28,13 +28,7 @@ class Questions:
         wake: Callable[[], None],
         distrust: Callable[[str], None],
     ) -> None:
-        """Begin without questions.
-
-        Args:
-            new_slice: gives so many seconds of this turn.
-            wake: has a turn, in which answering goes on.
-            distrust: ends the connection with the tail.
-        """
+        """``new_slice`` gives so many seconds of this turn; ``distrust`` is of the tail."""
         self._state_machine = state_machine
         self._new_slice = new_slice
         self._distrust = distrust
@@ -47,7 +41,7 @@ class Questions:
         self._askers[engine.ask(queries.encode(query), again=again)] = answered
 
     def turn(self, engine: Engine, perform: Callable[[Effect], None]) -> bool:
-        """Ask, answer and hand out answers, if it is time for that; True if it was."""
+        """Ask, answer and hand out answers, if it is time; True if it was."""
         due = self._share.is_due
         if due:
             reading = self._new_slice(READ_SECONDS)
@@ -59,7 +53,7 @@ class Questions:
         return due
 
     def evaluate(self, query: bytes) -> bytes:
-        """As the tail: the answer."""
+        """Answer as the tail."""
         return self._state_machine.evaluate(query, self._new_slice(PAGE_SECONDS))
 
     def settle(self, effect: Answered | GivenUp) -> None:
@@ -75,5 +69,5 @@ class Questions:
             return queries.GIVEN_UP
 
     def stop(self) -> None:
-        """Wake no more."""
+        """Have no more turns."""
         self._share.stop()

@@ -1,6 +1,6 @@
-"""The report of a node: everything that operators see of it from outside.
+"""The report of a node: all that operators see of it from outside.
 
-It holds no message and no account's name, but for one that the control socket adds.
+It has no message and no account's name, but for one that the control socket adds.
 """
 
 import datetime
@@ -27,8 +27,8 @@ class Peer(Struct, frozen=True):
     Attributes:
         role: ``head``, ``middle``, ``tail``; outside the chain ``learner``, ``left out``,
             ``spare``.
-        away: it should take part, and is not heard.
-        silent: seconds since a ping from there, if ever.
+        away: it should take part, but is not heard.
+        silent: seconds since its last ping, if any.
         progress: of a learner, or why it is not let in.
     """
 
@@ -45,9 +45,9 @@ class Disk(Struct, frozen=True):
     """A node's disk, in octets; see ``Space``.
 
     Attributes:
-        free: None if the system cannot tell.
+        free: None: unknown.
         stop: with less, nothing new is taken; 0: never.
-        left: seconds until then at the present rate, if it fills.
+        left: see ``Space``.
         files: by kind of data.
     """
 
@@ -67,11 +67,10 @@ class Certificate(Struct, frozen=True):
 
 
 class KeptUnread(Struct, frozen=True):
-    """Old messages that stay because an account has not seen them.
+    """See ``Unseen``.
 
     Attributes:
-        after: it has seen none after this id.
-        since: when the first of those was said, ``seconds`` ago.
+        since: ``seconds`` ago.
         account: its name; empty but over the control socket.
     """
 
@@ -86,7 +85,7 @@ class ReportedChange(Struct, frozen=True):
 
     Attributes:
         time: when this node knew its outcome.
-        members: in chain order, from then on.
+        members: from then on, in chain order.
         why: its reason, and who saw it.
     """
 
@@ -100,23 +99,18 @@ class ReportedChange(Struct, frozen=True):
 
 
 class Report(Struct, frozen=True):
-    """A node, and the chain as it looks from there; see also ``NodeStatus`` and ``Readiness``.
+    """A node, and the chain seen from there; see also ``NodeStatus``, ``Readiness``.
 
     Attributes:
-        epoch: of its newest configuration.
-        founding: from chain.ini; the chain gets no longer.
-        role: ``head``, ``middle``, ``tail``, ``only``, or why it has none.
-        serving: it takes clients: a member, and not drained.
-        drained: ``chainchatctl drain`` keeps clients out.
+        founding: from chain.ini; the longest chain.
+        role: see ``NodeStatus.standing``.
+        serving: it takes clients: a member, not drained.
         reason: what is wrong, for people; or empty.
-        since: when the node's readiness last changed.
-        away: positions not heard.
+        since: when its readiness last changed.
         first: the oldest number in the log here.
-        removed: messages below this id were removed; 0: none were.
+        removed: messages below this id were; 0: none.
         kept_unread: what keeps more from going, at the head.
-        synced: the newest on the disk here.
-        committed: the newest on every member's disk.
-        applied: the newest in the state here.
+        last, synced, committed, applied: see ``chain.log``.
         checkpoint: the newest in a checkpoint here.
         peers: those of the chain first.
         changes: of configuration, newest first.
@@ -171,8 +165,8 @@ class Sources(Struct, frozen=True):
 
     Attributes:
         started: the process, UTC milliseconds.
-        stop: octets, see ``Disk``.
-        links: linked positions and lanes.
+        stop: see ``Disk``.
+        links: positions and lanes.
         expires: by whose certificate it is.
         wall: UTC milliseconds.
     """
@@ -193,7 +187,7 @@ class Sources(Struct, frozen=True):
 
 
 def report(sources: Sources) -> Report:
-    """The report as of now."""
+    """As of now."""
     node = sources.node()
     seen, now = node.status, sources.wall()
     readiness, marks = seen.readiness, seen.marks

@@ -1,8 +1,8 @@
 """Retention: which messages go, and how their room becomes free.
 
-From the head's ``Forget`` command on, nobody is shown those messages. Then each node removes their
-entries from its own log, in slices, as soon as a checkpoint covers them and no other node can need
-them (``Engine.removable``).
+From the head's ``Forget`` command on, nobody is shown them. Then each node removes their entries
+from its log, in slices, once a checkpoint covers them and no other node can need them
+(``Engine.removable``).
 """
 
 from collections.abc import Callable
@@ -23,11 +23,10 @@ class Keep(Struct, frozen=True):
     """What operators want to keep.
 
     Attributes:
-        days: how old messages get; 0: no limit.
-        octets: how much is stored, about; 0: no limit.
+        days, octets: about; 0: no limit.
         unread: keep what an account has not seen, however old.
         look_seconds: between two looks.
-        at_least: sequence numbers that go together, unless some last went ``at_last`` seconds ago.
+        at_least: sequence numbers that go together, unless none went for ``at_last`` seconds.
     """
 
     days: int = 0
@@ -47,7 +46,7 @@ class Unseen(Struct, frozen=True):
     Attributes:
         account: of several, the one that has seen least.
         after: it has seen none after this id.
-        since: when the first of those was said, UTC milliseconds.
+        since: when the first unseen one was said, UTC milliseconds.
     """
 
     account: int
@@ -78,19 +77,14 @@ class Retention:
         self._told_of = 0
         self._next_look = self._next_unread = 0.0
         self._went = 0.0
-        """When messages last went, if known."""
+        """When messages last went; 0: unknown."""
         self._removed_up_to = 0
-        """No whole row of the log is left up to here."""
+        """Up to here, no whole row of the log is left."""
 
     # --- the head: what is to go
 
     def look(self, now: float, time: Callable[[], int]) -> None:
-        """Head: have the chain forget what is to go.
-
-        Args:
-            now: monotonic seconds.
-            time: of the next entry, UTC milliseconds.
-        """
+        """``now``: monotonic seconds; ``time``: of the next entry, UTC milliseconds."""
         if not (self._keep.days or self._keep.octets) or now < self._next_look:
             return
         self._next_look = now + self._keep.look_seconds
@@ -102,7 +96,7 @@ class Retention:
 
     @property
     def unseen(self) -> Unseen | None:
-        """What keeps old messages from going, at the head."""
+        """At the head; elsewhere None."""
         unseen = self._unseen
         if unseen is None:
             return None
@@ -123,7 +117,7 @@ class Retention:
         self._submit(commands.Forget(before, not self._keep.unread, days))
 
     def _somebody_has_to_see(self, enough: int) -> bool:
-        """True if an account keeps so many, which operators are told."""
+        """Operators are told."""
         state = self._machine.state
         behind = state.furthest_behind()
         if behind is None or behind.seen + 1 - max(state.removed.before, 1) >= enough:
@@ -139,7 +133,7 @@ class Retention:
         return True
 
     def _by_age(self, time: int) -> int:
-        """The first id that is young enough, of those applied."""
+        """The first applied id that is young enough."""
         if not self._keep.days:
             return 0
         oldest, storage = time - self._keep.days * DAY, self._storage
@@ -153,7 +147,7 @@ class Retention:
     def _by_size(self) -> int:
         """The first id that stays if the oldest make room.
 
-        While earlier ones are still being removed, nobody knows how much more has to go.
+        While entries are being removed, nobody knows how much more has to go.
         """
         if not self._keep.octets or self.busy:
             return 0
@@ -165,7 +159,7 @@ class Retention:
 
     @property
     def busy(self) -> bool:
-        """True while entries are to be removed."""
+        """Entries are to be removed."""
         return self._removed_up_to < self._machine.needless
 
     def make_room(self) -> bool:

@@ -10,10 +10,7 @@ SHORTEST_REST = 1e-4
 
 
 class Share:
-    """Work of one kind, which takes at most a ``part`` (0 to 1) of the node's time.
-
-    After each slice the work rests so long that the slice was that part.
-    """
+    """Work that takes at most a ``part`` (0 to 1) of the node's time: after a slice it rests."""
 
     def __init__(self, clock: Clock, wake: Callable[[], None], part: float) -> None:
         self._clock = clock
@@ -25,7 +22,7 @@ class Share:
 
     @property
     def is_due(self) -> bool:
-        """True if it need not rest."""
+        """It need not rest."""
         return self._clock.seconds() >= self._from
 
     def took(self, work: Slice) -> None:
@@ -33,7 +30,7 @@ class Share:
         self._from = self._clock.seconds() + work.spent() * self._rest
 
     def wake_when_due(self) -> None:
-        """Ask for a turn when work may go on."""
+        """Ask for a turn when the work may go on."""
         if self.is_due:
             self._wake()
         elif self._timer is None or not self._timer.active():

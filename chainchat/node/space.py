@@ -1,7 +1,6 @@
-"""Room on a disk: a node takes nothing new before its disk is full.
+"""Room on a disk: before it is full, no node takes anything new.
 
-Alike disks would fill at the same moment. So a member whose disk is *low* tells the others, and no
-node takes anything new.
+Alike disks would fill at the same moment, so a member whose disk is *low* tells the others.
 """
 
 import os
@@ -12,7 +11,7 @@ from pathlib import Path
 from chainchat.storage.interface import StorageError
 
 WARNED_AT = 10
-"""Times ``stop``: with less free, operators are warned."""
+"""Times ``stop``: with less, operators are warned."""
 
 
 SAMPLE_SECONDS = 60.0
@@ -23,7 +22,7 @@ LEAST_SAMPLES = 6
 """Fewer say nothing."""
 
 SHOWN_SECONDS = 30 * 86_400.0
-"""If a disk takes longer to fill, nobody is told."""
+"""Longer times until a disk is full are not told."""
 
 
 def free_octets(folder: Path) -> int:
@@ -44,15 +43,15 @@ class Filling:
 
     def __init__(self) -> None:
         self._samples: deque[tuple[float, int]] = deque(maxlen=SAMPLES)
-        """Monotonic seconds, and free octets."""
+        """Monotonic seconds, free octets."""
 
     def note(self, free: int, now: float) -> None:
-        """Note what is free ``now``."""
+        """``free`` octets ``now``."""
         if not self._samples or now - self._samples[-1][0] >= SAMPLE_SECONDS:
             self._samples.append((now, free))
 
     def seconds_to(self, bound: int) -> float | None:
-        """Seconds until only ``bound`` octets are free, if it comes to that."""
+        """Seconds until only ``bound`` octets are free; None: not soon, or unknown."""
         if len(self._samples) < LEAST_SAMPLES:
             return None
         (began, before), (now, free) = self._samples[0], self._samples[-1]
@@ -63,7 +62,7 @@ class Filling:
 
 
 class Space:
-    """The room on a node's disk when last measured.
+    """The room on a disk when last measured.
 
     Attributes:
         left: seconds until it is low at the present rate, if it fills.
@@ -112,16 +111,16 @@ PLENTY = Space(lambda: 0, stop=0)
 
 
 def _room_again(bound: int) -> int:
-    """A tenth above a bound, so that nothing flaps."""
+    """A tenth above: nothing flaps."""
     return bound + bound // 10
 
 
 def in_hours(seconds: float) -> str:
-    """A time that is left, for people: the last hours count."""
+    """For people, with tenths below ten hours."""
     hours = seconds / 3_600
     return f"{hours:.1f} hours" if hours < 10 else f"{hours:.0f} hours"
 
 
 def megabytes(octets: float) -> str:
-    """Octets for people."""
+    """For people."""
     return f"{octets / 1e6:.0f} MB" if octets >= 10e6 else f"{octets / 1e6:.1f} MB"

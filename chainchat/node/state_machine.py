@@ -1,4 +1,4 @@
-"""What the log does to this node: the chat's state, the message index, checkpoints."""
+"""What the log makes of a node: chat state, message index, checkpoints."""
 
 from collections.abc import Callable, Iterator
 from itertools import groupby, islice
@@ -23,11 +23,11 @@ _RECIPIENT = attrgetter("recipient")
 
 
 class StateMismatchError(Exception):
-    """Nodes have different states, or applied different entries: a bug."""
+    """Nodes differ in state, or in entries applied: a bug."""
 
 
 class StateAsOf(NamedTuple):
-    """The digest of the state as of entry ``seq``, with the entry's own, at ``node``."""
+    """A node's digest of the state as of entry ``seq``, with the entry's own."""
 
     seq: int
     digest: bytes
@@ -35,7 +35,7 @@ class StateAsOf(NamedTuple):
 
 
 class StateMachine:
-    """The result of applying the log up to some entry.
+    """The log applied up to some entry.
 
     ``checkpointed``: the entry of the newest finished checkpoint.
     """
@@ -65,8 +65,8 @@ class StateMachine:
     def apply(self, entry: Entry) -> Outcome:
         """Apply the next entry; then its messages are in the history.
 
-        An entry that holds no command has no effect: the head numbers requests without looking
-        inside, and none may stop all nodes, at every start.
+        One without a command has no effect: the head numbers requests without looking inside, and
+        none may stop all nodes, at every start.
         """
         try:
             command = commands.decode(entry.command)
@@ -85,12 +85,12 @@ class StateMachine:
 
     @property
     def checkpoint_is_due(self) -> bool:
-        """True if a checkpoint should begin now."""
+        """One should begin now."""
         return self.state.applied >= self._due_at and self._snapshot is None
 
     @property
     def needless(self) -> int:
-        """Up to here, neither this state nor a start on this disk needs the log."""
+        """Up to here, neither this state nor a start needs the log."""
         return min(self.state.removed.before - 1, self.checkpointed)
 
     def _multiple_after(self, seq: int) -> int:
@@ -98,18 +98,18 @@ class StateMachine:
         return (seq // entries + 1) * entries
 
     def begin_checkpoint(self) -> None:
-        """Begin one of the present state, at next to no cost."""
+        """Begin one of the present state; costs next to nothing."""
         self._snapshot = self.state.snapshot()
         self._due_at = self._multiple_after(self._snapshot.seq)
         self._storage.begin_checkpoint(self._snapshot.seq)
 
     @property
     def checkpointing(self) -> bool:
-        """True while one is being written."""
+        """One is being written."""
         return self._snapshot is not None
 
     def write_checkpoint(self, left: Callable[[], bool]) -> StateAsOf | None:
-        """Write a part, and more while there is time; returns the digest at the end.
+        """Write a part, or more while there is time; returns the digest at the end.
 
         Raises:
             StateMismatchError: a neighbour's differs.
@@ -167,7 +167,7 @@ class StateMachine:
     # --- reading
 
     def evaluate(self, query: bytes, budget: queries.Budget) -> bytes:
-        """Answer an encoded query, as far as there is time for.
+        """Answer an encoded query, as far as there is time.
 
         Raises:
             BadMessageError: it is no query.
@@ -194,7 +194,6 @@ def _restored(storage: Storage, bounds: Bounds) -> ChatState:
 
 
 def _indexed(outcome: Outcome) -> Iterator[Indexed]:
-    """Index entries: for everybody, or for sender and recipient."""
     sender = outcome.said[0].sender_account
     if isinstance(outcome.results, AllAccepted):
         yield Indexed(EVERY_READER, outcome.results.ids, sender)

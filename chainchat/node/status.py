@@ -1,4 +1,4 @@
-"""The status of a node, shown in ``/chain``, CHAIN, notices of waiting and lines of the log."""
+"""A node's status, for ``/chain``, CHAIN, notices of waiting and the log."""
 
 from collections.abc import Mapping, Sequence
 
@@ -13,20 +13,19 @@ from chainchat.chat.modes.mode import ChainView
 from chainchat.node.write_pause import CompletedChange
 
 REPLAYED_AT_LEAST = 20_000
-"""A replay of fewer sequence numbers is not told."""
+"""A shorter replay is not told."""
 
 DRAINED = "this node is drained, and takes no clients"
-"""An operator keeps clients out; the chain goes on with such a node."""
 
 
 class Readiness(Struct, frozen=True):
-    """A node's ability to serve its clients now.
+    """Whether a node can serve its clients now.
 
     Attributes:
         serving: True for a member; other nodes have no sessions.
         waiting_for: positions that keep the chain from answering.
-        reason: for people, empty if nothing is wrong.
-        confirms: the chain confirms messages all the same.
+        reason: for people; empty if nothing is wrong.
+        confirms: the chain still confirms messages.
         low: members with nearly full disks: nothing new is taken.
     """
 
@@ -38,7 +37,7 @@ class Readiness(Struct, frozen=True):
 
 
 class Marks(Struct, frozen=True):
-    """Besides ``committed``; see ``chain.log``."""
+    """See ``chain.log``."""
 
     last: int = 0
     synced: int = 0
@@ -46,24 +45,23 @@ class Marks(Struct, frozen=True):
 
 
 class NodeStatus(Struct, frozen=True):
-    """The chain as seen from one node, at one moment; texts are mostly empty.
+    """The chain seen from one node, at one moment; texts are mostly empty.
 
     Attributes:
-        standing: this node's role, or why it has none: ``founding``, ``wedged``, ``learner``;
-            ``active`` for a member that holds a vote.
-        committed: up to where every member's disk has the log.
+        standing: ``head``, ``middle``, ``tail``, ``only``; or why the node has no role:
+            ``founding``, ``wedged``, ``learner``; ``active`` for a member that holds a vote.
         in_flight: sequence numbers here not known to be committed.
         silent: positions of the chain not heard.
         clock_behind: seconds behind the newest message.
         odd_clock: how it differs from most others.
         disk: how little is free.
-        disk_left: seconds until it is low at the present rate, if it fills.
+        disk_left: see ``Space``.
         progress: of this learner.
-        learners: by position, the progress of others, or why they are not let in.
-        writes_paused: seconds since writes stand still.
+        learners: by position, their progress, or why they are not let in.
+        writes_paused: seconds so far.
         change: the newest whose outcome is known.
-        warnings: for operators, such as certificates that expire soon.
-        missing: entries that this learner still has to copy.
+        warnings: for operators, such as of certificates that expire soon.
+        missing: sequence numbers that this learner lacks.
         silences: by position, seconds since its last ping.
     """
 
@@ -89,7 +87,7 @@ class NodeStatus(Struct, frozen=True):
 
     @property
     def line(self) -> str:
-        """For the log: who serves, or what the chain waits for."""
+        """For the log: what is wrong, or the configuration served."""
         return self.readiness.reason or f"serving in {self.configuration}"
 
     @property
@@ -99,7 +97,7 @@ class NodeStatus(Struct, frozen=True):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What else people should know, a line each."""
+        """For people, a line each."""
         flight, behind = self.in_flight, self.clock_behind
         notes = (
             f"in flight here: {flight} entries" if flight > 0 else "",
@@ -140,7 +138,7 @@ def status(
     change: CompletedChange | None = None,
     warnings: tuple[str, ...] = (),
 ) -> NodeStatus:
-    """The status of a node; for the arguments see ``NodeStatus``."""
+    """For the arguments see ``NodeStatus``."""
     me, membership, configuration = engine.me.position, engine.membership, engine.configuration
     role = configuration.role(me) if engine.active else None
     replica, learner = engine.replica, engine.learner
@@ -169,19 +167,16 @@ def status(
 
 
 class Replay:
-    """Progress, in tenths, of a node with much of its log to apply."""
+    """Progress in tenths, where much of the log is to be applied."""
 
     def __init__(self) -> None:
         self._began: tuple[int, float] | None = None
-        """The newest entry applied then, and the time."""
+        """The newest entry applied, and the time."""
         self._tenths = -1
         self._progress = ""
 
     def look(self, applied: int, last: int, now: float) -> str:
-        """For people; empty if there is not much to apply.
-
-        ``applied`` and ``last`` are sequence numbers, ``now`` is monotonic seconds.
-        """
+        """For people; empty if not much is to be applied. ``now``: monotonic seconds."""
         if last - applied < REPLAYED_AT_LEAST:
             self._began = None
             return ""
@@ -197,7 +192,7 @@ class Replay:
 
 
 def readiness(membership: Membership, now: float, *, overdue: bool, replay: str = "") -> Readiness:
-    """Judge a node; ``overdue``: a request waits too long."""
+    """``overdue``: a request waits too long; ``replay``: see ``Replay``."""
     silent = membership.silent(now)
     names = ", ".join(silent)
     match membership.status:
@@ -229,7 +224,7 @@ def readiness(membership: Membership, now: float, *, overdue: bool, replay: str 
 
 
 def nearly_full(positions: Sequence[str]) -> str:
-    """Why nothing new is taken: the disks of these members are low."""
+    """Why nothing new is taken."""
     *others, last = positions
     disks = (
         f"the disks of {', '.join(others)} and {last} are" if others else f"the disk of {last} is"

@@ -1,6 +1,6 @@
 """What a node has counted since its process began, for operators.
 
-Counted once for a turn, a batch or a change, never for each message.
+It counts once for a turn, a batch or a change, never for each message.
 """
 
 from bisect import bisect_left
@@ -12,7 +12,7 @@ from msgspec import Struct
 from chainchat.node.write_pause import CompletedChange
 
 CHANGES = 8
-"""Changes of configuration that are remembered."""
+"""Of configuration, remembered."""
 
 TURN_SECONDS = (0.0001, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
 SYNC_SECONDS = (0.0001, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0)
@@ -22,9 +22,9 @@ BATCH_ENTRIES = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000)
 
 
 class Distribution:
-    """How often a value was at most each of some growing bounds.
+    """How often values fell between growing bounds.
 
-    ``counts``: values above the bound before; the last: above all bounds.
+    ``counts``: values up to each bound, above the one before; the last: above all.
     """
 
     __slots__ = ("bounds", "counts", "total")
@@ -41,7 +41,7 @@ class Distribution:
 
     @property
     def count(self) -> int:
-        """How many values there were."""
+        """How many values."""
         return sum(self.counts)
 
 
@@ -56,12 +56,12 @@ class Tally:
     """The counts of one process, whose node may begin several lives.
 
     Attributes:
-        turns: seconds, without the disk's sync.
-        syncs: seconds of each write to the log, with its sync.
+        turns: seconds, syncs aside.
+        syncs: seconds of each sync of the log.
         batches: entries of each write to the log.
         commits: seconds from a turn with this node's requests until they are applied.
         pauses: seconds for which writes stood still at a change of configuration.
-        kinds: of changes of configuration.
+        kinds: of such changes.
         changes: the newest last.
         refused: requests, by code.
     """

@@ -17,11 +17,11 @@ class Tell(Protocol):
     """Writes a line to the log."""
 
     def __call__(self, text: str, *, event: str, alarm: bool = False) -> None:
-        """``event``: the kind of line; ``alarm`` if something is wrong."""
+        """``event``: the kind of line; ``alarm``: something is wrong."""
 
 
 class Watch:
-    """Looks at one life of a node after each input and tick."""
+    """Watches one life of a node."""
 
     def __init__(
         self,
@@ -51,7 +51,7 @@ class Watch:
         self._progress_told = 0.0
 
     def status(self, readiness: Readiness, wall: int) -> NodeStatus:
-        """The chain as it looks from here, now; ``wall``: UTC milliseconds."""
+        """As of now; ``wall``: UTC milliseconds."""
         return status(
             self._engine,
             readiness,
@@ -65,13 +65,13 @@ class Watch:
         )
 
     def readiness(self, *, overdue: bool) -> Readiness:
-        """Judge the node; ``overdue``: a request has waited too long."""
+        """``overdue``: a request waits too long."""
         engine, now = self._engine, self._clock.seconds()
         replay = self._replay.look(engine.replica.applied, engine.replica.synced, now)
         return readiness(engine.membership, now, overdue=overdue, replay=replay)
 
     def look_at_configuration(self) -> None:
-        """If an input has changed it, writes may stand still."""
+        """If an input changed it, writes may stand still."""
         if not self._engine.active:
             self._write_pause.begins()
         configuration = self._engine.configuration
@@ -95,13 +95,13 @@ class Watch:
             self._write_pause.ends()
 
     def tick(self, *, idle: bool) -> None:
-        """Time has passed; ``idle``: no request of this node waits."""
+        """``idle``: no request of this node waits."""
         replica = self._engine.replica
         idle = replica.committed == replica.last.seq and idle
         self._write_pause.tick(replica.committed, idle=idle)
 
     def look_at_disk(self) -> None:
-        """Measure the disk, and tell a change.
+        """Measure; tell a change.
 
         Raises:
             StorageError: the disk is not there.
@@ -111,7 +111,7 @@ class Watch:
             self._tell(change, event="disk", alarm=self._space.note != "")
 
     def tell_progress(self) -> None:
-        """Once in a while, tell a learner's progress."""
+        """Of a learner, once in PROGRESS_SECONDS."""
         now, learner = self._clock.seconds(), self._engine.learner
         copying = learner.source is not None and learner.end.seq and not learner.caught_up
         if copying and now - self._progress_told > PROGRESS_SECONDS:

@@ -14,7 +14,7 @@ class CompletedChange(Struct, frozen=True):
 
     Attributes:
         outcome: how long writes stood still, for people.
-        paused: in seconds, if this node can tell.
+        paused: the same in seconds, if known.
     """
 
     old: Configuration
@@ -24,7 +24,7 @@ class CompletedChange(Struct, frozen=True):
 
     @property
     def kind(self) -> str:
-        """``found``, ``resume``, ``shrink``, ``join``; ``other`` for several at once."""
+        """``found``, ``resume``, ``shrink``, ``join``; ``other``: several at once."""
         kind = change(self.old, self.new)
         return "other" if kind is None else kind.value
 
@@ -38,30 +38,30 @@ class WritePause:
     def __init__(
         self, me: Member, clock: Clock, changed: Callable[[CompletedChange], None]
     ) -> None:
-        """``changed`` takes each change when its outcome is known."""
+        """``changed`` takes each change whose outcome is known."""
         self._me = me
         self._clock = clock
         self._changed = changed
         self._since: float | None = None
         self._moved = 0, clock.seconds()
-        """At the last tick with progress or without work: committed, and the time."""
+        """Committed, and when, at the last tick with progress or no work."""
         self._change: tuple[Configuration, Configuration] | None = None
-        """Old and new, until the new one confirms an entry."""
+        """Until the new one confirms an entry."""
 
     def begins(self) -> None:
-        """Writes may stand still until the chain confirms an entry."""
+        """Writes may stand still until ``ends``."""
         if self._since is None:
             self._since = self._clock.seconds()
 
     def tick(self, committed: int, *, idle: bool) -> None:
-        """Note if waiting requests have made progress; ``idle``: none wait."""
+        """Note if requests make progress; ``idle``: none wait."""
         if committed != self._moved[0] or idle:
             self._moved = committed, self._clock.seconds()
         elif self._since is None:
             self._since = self._moved[1]
 
     def changed(self, old: Configuration, new: Configuration) -> None:
-        """Tell this when the new one confirms an entry, or at once if this node is no member."""
+        """Tell when the new one confirms an entry; at once if this node is no member."""
         if self._change is not None:
             self._told("it confirmed nothing; writes have stood still for {:.3f} s", self.seconds)
         self._change = old, new
@@ -80,7 +80,7 @@ class WritePause:
 
     @property
     def may_end(self) -> bool:
-        """True if ``ends`` would change anything."""
+        """``ends`` would change something."""
         return self._since is not None or self._change is not None
 
     @property

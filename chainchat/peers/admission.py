@@ -7,13 +7,13 @@ A claim alone never ends a link that works: anybody can claim to be any node.
   *knocks* so, ever more rarely, to learn why.
 - *A position that dials this side*, and is linked (``claims``): a claim from the same address
   starts a trial, which the new connection wins if the old one ends or stays silent. A claim from
-  another address wins if the position belongs there, by the configuration or else by ``chain.ini``,
-  and the holder is elsewhere; or if the holder was silent for ``suspect_after``.
+  another address wins if the position belongs there, by the configuration or else ``chain.ini``, or
+  if the holder was silent for ``suspect_after``.
 - *The membership lane* is opened by the node that dialled the chain lane, with the key from there.
-- *The copy lane*: a newer connection replaces an older one of the same node.
+- *The copy lane*: a node's newer connection replaces the older.
 - *A copy of a member's data* (its id, at a wrong address) is refused, with an alarm at both ends.
 
-Silent strangers share a few connections, and so do positions that nobody here knows.
+Silent strangers share a few connections, and so do unknown positions.
 """
 
 from collections.abc import Callable
@@ -48,7 +48,7 @@ class Admission:
         self._dialling = dialling
         self._has_space_for = has_space_for
         self._strangers: dict[Link, None] = {}
-        """Not linked yet, oldest first."""
+        """Oldest first."""
         self._trials = Trials(owner.clock)
 
     def stop(self) -> None:
@@ -57,7 +57,7 @@ class Admission:
         self._trials.stop()
 
     def opened(self, link: Link) -> None:
-        """Close the oldest stranger of too many, the untrusted first."""
+        """Of too many strangers, close the oldest, the untrusted first."""
         self._strangers[link] = None
         if len(self._strangers) > self._owner.tunables.most_strangers:
             oldest = next(iter(self._strangers))

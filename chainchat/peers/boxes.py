@@ -1,7 +1,7 @@
-"""AMP's wire format: boxes written and read, a whole read of the socket at a time.
+"""AMP's wire format, a whole read of the socket at a time.
 
-A box is a run of pairs, key and value, each behind its length in two octets; an empty key ends it.
-Nearly every box between nodes is a *frame*: a command named like the message, with the one argument
+A box is a run of keys and values, each behind its length in two octets; an empty key ends it.
+Nearly every box is a *frame*: a command named like the message, with the one argument
 ``body`` and no answer. AMP's own reader takes eight times as long for one.
 
 Source: the documentation of ``twisted.protocols.amp``.
@@ -20,7 +20,7 @@ LONGEST_KEY = 255
 """Octets."""
 
 MOST_OCTETS = 262_144
-"""Of a box: no node sends more."""
+"""In a box: no node sends more."""
 
 END = b"\0\0"
 
@@ -56,7 +56,7 @@ def boxed(kind: str, body: bytes) -> bytes:
 
 
 class BoxReader:
-    """Finds boxes in a connection's octets, however these come."""
+    """Finds boxes in a connection's octets, however divided."""
 
     def __init__(self) -> None:
         self._rest = b""
@@ -65,10 +65,7 @@ class BoxReader:
         """Of the pairs in ``_box``."""
 
     def read(self, data: bytes) -> Iterator[Frame | AmpBox]:
-        """Yield each box that ends in ``data``.
-
-        A caller that stops before the last box must not read on.
-        """
+        """Each box that ends in ``data``; who stops before the last must not read on."""
         if self._rest:
             data = self._rest + data
         start, octets = 0, len(data)
@@ -92,7 +89,7 @@ class BoxReader:
         self._rest = data[start:]
 
     def _read_pair(self, data: bytes, start: int) -> int:
-        """Returns where the next begins, or ``start`` if this is cut off."""
+        """Where the next begins; ``start`` if this is cut off."""
         key = start + _LENGTH.size
         if key > len(data):
             return start

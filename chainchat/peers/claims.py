@@ -1,4 +1,4 @@
-"""The judgement between two processes that claim one position."""
+"""Judges between two processes that claim one position."""
 
 from enum import Enum
 
@@ -6,7 +6,7 @@ from chainchat.chain.configuration import Address, Member
 
 
 class Verdict(Enum):
-    """The judgement on a claim to a position that is held."""
+    """On a claim to a position that is held."""
 
     WELCOME = "welcome"
     """The claimant replaces the holder."""
@@ -18,8 +18,8 @@ class Verdict(Enum):
 def judge(claimant: Member, holder: Member, rightful: Address | None, *, heard: bool) -> Verdict:
     """Judge a claim.
 
-    No two processes listen at one address: if two claim it, one ended without a word, or lies. Only
-    a sign of life from the holder, or none, tells which.
+    No two processes listen at one address: if two claim it, one died without a word, or lies. Only
+    signs of life from the holder tell which.
 
     Args:
         rightful: the configuration's address, or else that of ``chain.ini``.

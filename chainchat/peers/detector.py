@@ -1,7 +1,7 @@
 """The failure detector: a process is dead if its port refuses connections (rule 2 of membership).
 
-A dead process's kernel closes its port. Neither a pause nor a partition does, so only a refusal
-counts: not a time-out, an unreachable host, or the end of a connection.
+A dead process's kernel closes its port; a pause or a partition does not. So only a refusal counts:
+no time-out, no unreachable host, no end of a connection.
 """
 
 from collections.abc import Callable
@@ -22,14 +22,13 @@ Target = tuple[str, str, int]
 """Position, host, port."""
 
 FIRST_PAUSE, LAST_PAUSE = 0.001, 0.2
-"""Seconds between two attempts; each pause is twice the one before."""
+"""Seconds between attempts; each pause is twice the last."""
 
 CONNECT_SECONDS = 2
-"""For one attempt."""
 
 
 class Probe(Protocol):
-    """A connection made only to see whether the port refuses it."""
+    """A connection that only shows whether the port refuses it."""
 
     transport: Transport  # type: ignore[assignment]
 
@@ -53,10 +52,7 @@ class Detector:
         refused: Callable[[str, str, int], None],
         matters: Callable[[str, str, int], bool] = lambda *_: True,
     ) -> None:
-        """Watch nobody yet.
-
-        ``matters``: True while that node there is of interest.
-        """
+        """``matters``: True while that node is of interest there."""
         self._reactor = reactor
         self._refused = refused
         self._matters = matters
@@ -64,7 +60,7 @@ class Detector:
         self._timers: dict[Target, Timer] = {}
 
     def watch(self, position: str, host: str, port: int) -> None:
-        """Try this port again and again."""
+        """Try it again and again."""
         target = position, host, port
         if target not in self._attempts and target not in self._timers:
             self._try(target, FIRST_PAUSE)
@@ -76,7 +72,7 @@ class Detector:
                 self._give_up(target)
 
     def stop(self) -> None:
-        """Stop watching everybody."""
+        """Stop watching all."""
         for target in [*self._attempts, *self._timers]:
             self._give_up(target)
 

@@ -19,11 +19,11 @@ from chainchat.peers.table import Table
 
 
 class Dialling:
-    """Dialling for one node.
+    """One node's dialling.
 
     Attributes:
-        looks: linked positions whose addresses are dialled, to see who answers there.
-        membership_lanes: those still to be opened.
+        looks: at linked positions' addresses, to see who answers.
+        membership_lanes: those to be opened.
     """
 
     def __init__(self, reactor: Reactor, owner: Owner, directory: Directory, table: Table) -> None:
@@ -43,10 +43,10 @@ class Dialling:
         """By position and lane."""
         self._timers: dict[str, Timer] = {}
         self._rare: dict[str, float] = {}
-        """Next pauses for positions that refuse or dial this node."""
+        """The next pause for a position that refuses or dials this node."""
 
     def start(self) -> None:
-        """Begin a life: dial everybody, and knock at who dials this node."""
+        """Begin a life: dial, or knock at, everybody."""
         self._alive = True
         for position in self._directory.dialled:
             if self.dials(position):
@@ -67,7 +67,7 @@ class Dialling:
             attempt.cancel()
 
     def dials(self, position: str) -> bool:
-        """True if this side dials: spares dial everybody, founders those after them."""
+        """True if this side dials it: spares dial everybody, founders those after them."""
         me = self._owner.introduction
         mine, its = (
             (me.founding.index(p) if p in me.founding else -1, p)
@@ -86,7 +86,7 @@ class Dialling:
         self.dial(position)
 
     def redial(self, position: str, pause: float = 0.0, *, rarely: bool = False) -> None:
-        """Dial again after about ``pause`` seconds, or ever more rarely."""
+        """Dial again in about ``pause`` seconds, or ever more rarely."""
         if not self._alive or position not in self._directory.dialled:
             return
         scheduled = self._timers.get(position)
@@ -122,7 +122,7 @@ class Dialling:
         place: Address | None = None,
         key: bytes = b"",
     ) -> None:
-        """Make one attempt, unless one for this lane is under way.
+        """Make one attempt, unless one is under way.
 
         Args:
             place: by default the address known.

@@ -1,4 +1,4 @@
-"""Where positions are, as far as this node knows."""
+"""Where positions are, as this node knows."""
 
 from collections.abc import Callable, Iterable, Mapping
 
@@ -11,18 +11,18 @@ COPIED = "has a copy of the data of "
 
 
 class Directory:
-    """Positions and addresses.
+    """The other positions.
 
     Attributes:
-        configured: in ``chain.ini``.
-        dialled: where to dial each; an unknown position, where it says it is.
+        configured: addresses in ``chain.ini``.
+        dialled: where to dial each; of an unknown position, where it says it is.
         announced: what each said when last linked.
     """
 
     def __init__(
         self, me: str, nodes: Mapping[str, NodeSettings], member: Callable[[str], Member | None]
     ) -> None:
-        """``member`` gives the newest configuration's."""
+        """``member``: the newest configuration's."""
         self.configured = {p: (n.host, n.chain_port) for p, n in nodes.items() if p != me}
         self.dialled = dict(self.configured)
         self.announced: dict[str, Member] = {}
@@ -30,12 +30,12 @@ class Directory:
         self._member = member
 
     def meet(self, member: Member) -> None:
-        """Note what a node says of itself."""
+        """Note what it says of itself."""
         self.announced[member.position] = member
         self.dialled.setdefault(member.position, member.address)
 
     def forget(self, position: str) -> None:
-        """Forget a position that nobody knows."""
+        """Nobody knows this position."""
         self.dialled.pop(position, None)
         self.announced.pop(position, None)
 
@@ -45,11 +45,11 @@ class Directory:
         return self.configured.get(position) if member is None else member.address
 
     def is_rightful(self, member: Member) -> bool:
-        """True if it is where its position should be."""
+        """True if it is where it should be."""
         return member.address == self.rightful(member.position)
 
     def places(self, position: str) -> set[Address]:
-        """Where a refusal proves a death: linked last, and configured."""
+        """Where a refusal proves a death: where it linked last, and where it is a member."""
         known = self.announced.get(position), self._member(position)
         places = {member.address for member in known if member is not None}
         return places or {self.dialled[position]}

@@ -10,7 +10,7 @@ from chainchat.network.addresses import is_loopback, objection_to
 from chainchat.peers.directory import COPIED
 
 PROTOCOL_VERSION = 7
-"""The newest that this release speaks. By version, what came:
+"""The newest that this release speaks; what came with each:
 
 7. Old messages are removed, and learners are offered a checkpoint (if their Fetch takes one).
    Entries are forwarded before they are synced, and Forward says what is.
@@ -19,33 +19,31 @@ PROTOCOL_VERSION = 7
 OLDEST_VERSION = 6
 """The oldest that it speaks.
 
-Neighbouring releases must apply every entry alike, so what is new in a version is said only to a
-node that speaks it.
+Neighbouring releases must apply every entry alike, so a version's news are said only to a node that
+speaks it.
 """
 
 SYNCED_VERSION = 7
-"""From here on, entries are forwarded before they are synced."""
+"""The oldest that forwards entries before they are synced."""
 
 REMOVING_VERSION = 7
-"""The oldest in a chain that removes old messages: an older node would keep them."""
+"""The oldest in a chain that removes messages: an older node would keep them."""
 
 LONGEST_SETTING = 32
 """Letters shown."""
 
 
 class Introduction(Struct, frozen=True):
-    """What a node says of itself on a new connection.
+    """What a node says of itself.
 
     Attributes:
         version: the newest protocol that it speaks.
         founding: positions in founding order.
         suspect_after: seconds; the same everywhere, like the next two.
-        refusal_is_death: a refused connection proves a death.
-        tls: nodes speak TLS.
         member: this life.
-        held: its log at this moment.
+        held: its log now.
         oldest: the oldest protocol that it speaks; 0: only ``version``.
-        settings: what had better be the same everywhere, as chain.ini names it.
+        settings: better the same everywhere, by their names in chain.ini.
     """
 
     version: int
@@ -99,7 +97,7 @@ class Introduction(Struct, frozen=True):
 
     @property
     def is_older(self) -> bool:
-        """True if it knows no ``Forward.synced``."""
+        """It knows no ``Forward.synced``."""
         return self.version < SYNCED_VERSION
 
     def _speaks_with(self, other: "Introduction") -> bool:
@@ -125,7 +123,7 @@ def _word(setting: bool) -> str:
 
 
 def introduction(settings: Settings, me: Member) -> Introduction:
-    """What a life says of itself, before it holds anything."""
+    """Of a life that holds nothing yet."""
     return Introduction(
         PROTOCOL_VERSION,
         settings.name,
@@ -145,7 +143,7 @@ def introduction(settings: Settings, me: Member) -> Introduction:
 
 
 class RefusedHelloError(Exception):
-    """Refuses the other node; says why."""
+    """Tells the other node why it is refused."""
 
 
 class DialsItselfError(Exception):
@@ -157,9 +155,9 @@ class NotLinkedError(Exception):
 
 
 class Hello(amp.Command):
-    """The first command, answered with the receiver's own introduction.
+    """The first command, answered with the receiver's introduction.
 
-    On a chain lane, the answer has the key that opens the membership lane.
+    On a chain lane, the answer has the key for the membership lane.
     """
 
     arguments = [
@@ -176,7 +174,7 @@ class Hello(amp.Command):
 
 
 class Refused(amp.Command):
-    """The last command, without an answer: why the sender refuses the other end."""
+    """The last command, without an answer: why the other end is refused."""
 
     arguments = [(b"reason", amp.String())]
     requiresAnswer = False  # noqa: N815 - Twisted's name

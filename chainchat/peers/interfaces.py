@@ -18,11 +18,11 @@ class Reactor(Clock, Protocol):
         timeout: float = 30,
         bindAddress: tuple[str, int] | None = None,  # noqa: N803 - Twisted's name
     ) -> object:
-        """Connect; ``factory`` makes the protocol."""
+        """``factory`` makes the protocol."""
 
 
 class Receiver(Protocol):
-    """The node, as its links see it."""
+    """The node, for its links."""
 
     @property
     def held(self) -> Known:
@@ -30,10 +30,10 @@ class Receiver(Protocol):
 
     @property
     def has_removed(self) -> bool:
-        """True if old messages were removed: older releases cannot follow this log."""
+        """Old messages were removed: older releases cannot follow this log."""
 
     def linked(self, position: str, member: Member, its: Known, *, older: bool) -> None:
-        """A link with ``member``, which says that it holds ``its``."""
+        """``member`` is linked, and says that it holds ``its``."""
 
     def unlinked(self, position: str) -> None:
         """The link ended."""
@@ -45,13 +45,13 @@ class Receiver(Protocol):
         """Nobody listens there any more."""
 
     def member(self, position: str) -> Member | None:
-        """The newest configuration's member there."""
+        """The newest configuration's."""
 
     def receive(self, sender: str, message: Message) -> None:
         """Take in a message."""
 
     def full(self, position: str, *, full: bool) -> None:
-        """Note whether too much is unsent."""
+        """Too much is unsent, or no more."""
 
     def copy_full(self, position: str, *, full: bool) -> None:
-        """Note the same of the copy lane."""
+        """The same on the copy lane."""

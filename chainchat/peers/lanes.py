@@ -1,6 +1,6 @@
-"""The lanes: up to three connections of two nodes, so that nothing small stands behind bulk.
+"""The lanes: up to three connections of two nodes, so nothing small stands behind bulk.
 
-Nothing relies on an order between lanes: messages name their configuration or epoch.
+Nothing relies on an order between them: messages name their configuration or epoch.
 """
 
 from chainchat.chain.messages import (
@@ -19,10 +19,10 @@ from chainchat.chain.messages import (
 )
 
 CHAIN, MEMBERSHIP, COPY, LOOK = "chain", "membership", "copy", "look"
-"""A LOOK carries only the Hellos: the dialled node shows who it is."""
+"""LOOK carries only Hellos: the dialled node shows who it is."""
 
 LANES = {lane.encode(): lane for lane in (CHAIN, MEMBERSHIP, COPY, LOOK)}
-"""By the name on the wire."""
+"""By their names on the wire."""
 
 _ABOUT_CONFIGURATIONS = (Ping, Pong, Propose, Voted, Decided, Abort, Declined)
 _COPYING = (Fetch, Differs, Copied, Synced)
@@ -34,14 +34,14 @@ _LANES: dict[type[Message], str] = {
 
 
 def lane_of(message: Message) -> str:
-    """The lane of a message."""
+    """A message's own lane."""
     return _LANES.get(type(message), CHAIN)
 
 
 def carries(lane: str, message: Message) -> bool:
     """True if a message may come on this lane.
 
-    A claim to another lane than the chain's is judged less strictly, so nothing of the chain may
-    come there. What is about configurations comes on the chain lane until it has one of its own.
+    Claims to lanes other than the chain's are judged less strictly, so nothing of the chain may
+    come there. Messages about configurations come on the chain lane until they have their own.
     """
     return lane_of(message) == lane or (lane_of(message) == MEMBERSHIP and lane == CHAIN)

@@ -1,6 +1,6 @@
 """A link: one AMP connection with another node.
 
-After a Hello and its answer, every message of ``chain.messages`` is an AMP command of its own name.
+After a Hello and its answer, each message of ``chain.messages`` is an AMP command of that name.
 """
 
 import math
@@ -34,13 +34,13 @@ from chainchat.tls import failures
 from chainchat.tls.layers import Encrypted, tcp, writer
 
 LONGEST_SHOWN = 32
-"""Letters of a stranger's word in the log."""
+"""Letters of a stranger's word, in the log."""
 
 LONGEST_REASON = 300
-"""Letters of a node's reason in the log."""
+"""Letters of a node's reason, in the log."""
 
 ALARM = "ALARM: "
-"""Begins a log line that an operator must see."""
+"""Begins a line that an operator must see."""
 
 KEY_OCTETS = 16
 
@@ -48,29 +48,26 @@ log = Logger()
 
 
 class Owner(typing.Protocol):
-    """Keeps the links, and decides which of them count."""
+    """Keeps the links, and decides which count."""
 
     clock: Clock
     tunables: Tunables
 
     @property
     def introduction(self) -> Introduction:
-        """What this node says of itself."""
+        """This node's."""
 
     def opened(self, link: "Link") -> None:
         """A new connection, from whomever."""
 
     def objection(self, peer: Introduction, link: "Link") -> str:
-        """Why this peer cannot be linked; else empty."""
+        """Why it cannot be linked; else empty."""
 
     def secured(self, factory: "LinkFactory", *, dials: bool) -> IProtocolFactory:
-        """The factory, with TLS below it if the chain has TLS."""
+        """With TLS below, if the chain has TLS."""
 
     def admit(self, link: "Link") -> Deferred[None]:
-        """Decide whether an incoming connection may be linked.
-
-        The result fires if it may, and fails with one of the errors of ``Hello`` if not.
-        """
+        """Fires if an incoming connection may be linked; else fails with an error of ``Hello``."""
 
     def introduced(self, link: "Link") -> None: ...
 
@@ -78,13 +75,13 @@ class Owner(typing.Protocol):
         """Take in a message."""
 
     def filled(self, link: "Link", *, full: bool) -> None:
-        """Note whether too much is unsent."""
+        """Too much is unsent, or no more."""
 
     def lost(self, link: "Link") -> None:
         """A connection ended."""
 
     def complain(self, address: str, what: str, kind: str, *, alarm: bool = False) -> None:
-        """Log about ``address``, unless this ``kind`` was logged recently."""
+        """Log, unless this ``kind`` was logged recently."""
 
 
 @implementer(amp.IBoxSender, IHandshakeListener)
@@ -94,13 +91,12 @@ class Link(Protocol, amp.CommandLocator):
     Attributes:
         dialled: the position that this side dialled, if it did.
         place: the address dialled.
-        lane: of ``lanes``; empty until the dialling side says which.
+        lane: empty until the dialling side says which.
         key: shared by a chain lane and its membership lane.
-        peer: the other end's Hello.
+        peer: from the other end's Hello.
         heard: when something last came, monotonic seconds.
         refused: one side has said why it refuses the other.
         trusted: the other end has shown a trusted certificate.
-        displaces: the link that this one replaces.
     """
 
     transport: Any
@@ -127,13 +123,13 @@ class Link(Protocol, amp.CommandLocator):
 
     @property
     def member(self) -> Member:
-        """The life at the other end, after its Hello."""
+        """At the other end, after its Hello."""
         assert self.peer is not None
         return self.peer.member
 
     @property
     def address(self) -> str:
-        """The other end, for the log."""
+        """The other end's, for the log."""
         peer = self.transport.getPeer()
         return place(peer.host, peer.port)
 
@@ -166,10 +162,10 @@ class Link(Protocol, amp.CommandLocator):
         pass
 
     def records_came(self, octets: int) -> None:
-        """A node that has shown its certificate may send what it likes."""
+        """Who has shown a certificate may send what it likes."""
 
     def close(self) -> None:
-        """End the connection at once: nothing more is heard on it."""
+        """At once: nothing more is heard."""
         self._open = False
         self.transport.abortConnection()
 
@@ -218,7 +214,7 @@ class Link(Protocol, amp.CommandLocator):
     def hello(
         self, identity: bytes, lane: bytes, key: bytes | None = None
     ) -> Deferred[dict[str, bytes]]:
-        """Answer the Hello of the side that dialled."""
+        """Answer the side that dialled."""
         self.lane = LANES.get(lane, CHAIN)
         self.key = secrets.token_bytes(KEY_OCTETS) if self.lane == CHAIN else key or b""
         try:
@@ -261,7 +257,6 @@ class Link(Protocol, amp.CommandLocator):
             self._owner.introduced(self)
 
     def _check(self, introduction: bytes) -> None:
-        """Raises RefusedHelloError if the nodes do not belong together."""
         try:
             peer = msgpack.decode(introduction, type=Introduction)
         except UNDECODABLE:
@@ -377,7 +372,7 @@ class Link(Protocol, amp.CommandLocator):
     # --- what no node says
 
     def distrust(self, reason: str) -> None:
-        """Close: no node sends this. Dial it rarely."""
+        """No node sends this: close, and dial it rarely."""
         self.refused = True
         alarm, text = reason.startswith(ALARM), reason.removeprefix(ALARM)
         self._stranger(f"sent what no node sends: {text}", "sent what cannot be", alarm=alarm)
@@ -399,7 +394,6 @@ class Link(Protocol, amp.CommandLocator):
 
 
 def _limit_silence(handle: socket.socket, suspect_after: float, suspicions: int) -> None:
-    """Let the system end a connection that acknowledges nothing."""
     options = {
         "TCP_USER_TIMEOUT": int(suspicions * suspect_after * 1_000),
         "TCP_KEEPIDLE": math.ceil(suspect_after),

@@ -5,7 +5,7 @@ opens the *membership* lane; without it, its messages go on the chain lane. A no
 lane to copy another's log. ``admission`` says which incoming connections become links.
 
 *Whoever is linked is looked at*: this side dials the address that the other end says it has, and
-tells the node who answers there. Only this answer is evidence of who is where (*source* in
+tells the node who answers. Only this is evidence of who is where (*source* in
 ``chain.membership``).
 """
 
@@ -35,7 +35,7 @@ from chainchat.peers.tunables import USUAL, Tunables
 from chainchat.tls.chain import ChainTLS
 
 MOST_COMPLAINTS = 256
-"""Logged in one minute, about all hosts together."""
+"""Logged in a minute, about all hosts."""
 
 log = Logger()
 
@@ -51,12 +51,7 @@ class Links:
         tunables: Tunables = USUAL,
         tls: ChainTLS | None = None,
     ) -> None:
-        """Begin without a life.
-
-        Args:
-            me: what this node says of itself.
-            nodes: by position, from ``chain.ini``.
-        """
+        """``nodes``: by position, from ``chain.ini``."""
         self.clock: Clock = reactor
         self.tunables = tunables
         self._me = me
@@ -83,7 +78,7 @@ class Links:
 
     @property
     def differences(self) -> tuple[str, ...]:
-        """Settings that linked nodes have otherwise, for an operator."""
+        """From linked nodes' settings, for an operator."""
         return tuple(text for told in self._differences.values() for text in told)
 
     @property
@@ -110,10 +105,7 @@ class Links:
                 self._dialling.dial_now(position)
 
     def start(self, me: Introduction, receiver: Receiver, members: Iterable[Member] = ()) -> None:
-        """Begin a life: dial everybody.
-
-        ``members``: of the newest configuration.
-        """
+        """Begin a life: dial everybody; ``members``: of the newest configuration."""
         self._me = me
         self._receiver = receiver
         for member in members:
@@ -188,7 +180,7 @@ class Links:
         return self._admission.admit(link)
 
     def introduced(self, link: Link) -> None:
-        """There is one link for each pair and lane."""
+        """One link counts for each pair and lane."""
         self._admission.introduced(link)
         if self._tls is not None:
             self._warn_of_expiry(link, self._tls)
@@ -257,7 +249,7 @@ class Links:
         self._watch(position)
 
     def _looked_at(self, link: Link) -> None:
-        """*source*: tell the node who answered."""
+        """*source*: tell who answered."""
         if self._receiver is None or link.dialled is None or link.place is None:
             return
         member, (host, port) = link.member, link.place
@@ -294,7 +286,7 @@ class Links:
     # --- links speak, and go
 
     def deliver(self, link: Link, message: Message) -> None:
-        """A message on a replaced link is dropped: its sender says it again."""
+        """What comes on a replaced link is dropped: its sender says it again."""
         position = link.member.position
         if self._table.linked.get((position, link.lane)) is link and self._receiver is not None:
             if link.lane == MEMBERSHIP:  # the pings go here, and the chain lane may be quiet

@@ -6,17 +6,12 @@ from chainchat.node.interfaces import Clock, Timer
 
 
 class Retries:
-    """Repeats attempts, by position, with pauses that double."""
+    """By position, with pauses that double."""
 
     def __init__(
         self, clock: Clock, attempt: Callable[[str], bool], *, first: float, last: float
     ) -> None:
-        """Try nothing yet.
-
-        Args:
-            attempt: returns False if nothing is left to try.
-            first, last: the shortest and longest pause, in seconds.
-        """
+        """``attempt`` returns False if nothing is left to try; ``first``, ``last``: seconds."""
         self._clock = clock
         self._attempt = attempt
         self._first = first
@@ -36,13 +31,13 @@ class Retries:
         self._timers[position] = self._clock.callLater(self._last, self.begin, position)
 
     def end(self, position: str) -> None:
-        """Try this no more."""
+        """Try no more there."""
         timer = self._timers.pop(position, None)
         if timer is not None and timer.active():
             timer.cancel()
 
     def stop(self) -> None:
-        """Try no more."""
+        """End all."""
         for position in list(self._timers):
             self.end(position)
 

@@ -15,7 +15,7 @@ class Table:
         self.every: set[Link] = set()
 
     def chain(self, position: str) -> Link | None:
-        """The chain lane with a position."""
+        """A position's chain lane."""
         return self.linked.get((position, CHAIN))
 
     def member(self, position: str) -> Member | None:
@@ -30,7 +30,7 @@ class Table:
                 yield link.member
 
     def counts(self, link: Link) -> bool:
-        """True if this is the link of its position and lane."""
+        """True if it is the link of its position and lane."""
         return link.peer is not None and self.linked.get((link.member.position, link.lane)) is link
 
     def is_dialled(self, position: str, lane: str) -> bool:
@@ -38,7 +38,7 @@ class Table:
         return any((link.dialled, link.lane) == (position, lane) for link in self.every)
 
     def is_beside(self, link: Link) -> bool:
-        """True if a membership lane belongs to its position's chain lane."""
+        """True if this membership lane belongs to the chain lane."""
         chain = self.chain(link.member.position)
         if chain is None:
             return False
@@ -52,7 +52,7 @@ class Table:
             link.close()
 
     def close_all(self) -> None:
-        """Close and remove every connection."""
+        """Close and remove all."""
         ended, self.every = self.every, set()
         self.linked = {}
         for link in ended:

@@ -1,4 +1,4 @@
-"""Trials: which of two connections is alive, when both claim the same address."""
+"""Trials: which of two connections that claim one address is alive."""
 
 from msgspec import Struct
 from twisted.internet.defer import Deferred
@@ -11,7 +11,7 @@ LOOKS = 5
 
 
 class Trial(Struct, eq=False):
-    """A connection that claims the place of another.
+    """A connection that claims another's place.
 
     Attributes:
         since: monotonic seconds.
@@ -40,7 +40,7 @@ class Trials:
         return len(self._trials)
 
     def begin(self, claimant: Link, holder: Link, seconds: float) -> Deferred[bool]:
-        """Look for ``seconds`` whether anything comes from the holder."""
+        """Look for ``seconds`` whether the holder sends anything."""
         trial = Trial(claimant, holder, self._clock.seconds(), seconds / LOOKS, Deferred())
         self._trials[claimant] = trial
         self._look_later(trial)

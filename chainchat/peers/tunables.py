@@ -11,11 +11,10 @@ class Tunables(Struct, frozen=True, kw_only=True):
         connect: for an attempt; one packet may be lost.
         first_redial, last_redial: before a node is dialled again.
         first_rare, last_rare: the same of a node that refused this one, or dials it.
-        last_look: before a linked position's address is dialled again, at most.
-        trial: fraction of ``suspect_after`` for which a link may be silent while another claims its
-            place.
-        silent_suspicions: multiple of ``suspect_after`` after which a connection that acknowledges
-            nothing is replaced: TCP retries rarely.
+        last_look: the longest pause of ``Dialling.looks``.
+        trial: part of ``suspect_after`` that a link may be silent while another claims its place.
+        silent_suspicions: times ``suspect_after``, until a connection that acknowledges nothing
+            ends: TCP retries rarely.
         most_strangers: incoming connections not linked yet.
         most_unknown: linked positions that neither ``chain.ini`` nor the configuration names.
     """

@@ -1,4 +1,4 @@
-"""Admission to the client port: bounds on all connections, on one address, and on open files."""
+"""Admission to the client port: bounds on connections, addresses and open files."""
 
 from collections.abc import Callable
 from math import ceil
@@ -10,16 +10,15 @@ from chainchat.logs.complaints import Complaints
 from chainchat.sessions.limits import Limits
 
 ACCEPTS_PER_TURN = 4
-"""Connections accepted before the reactor goes on."""
 
 FORGIVING_SECONDS = 30.0
-"""For so long an address has no limit after a start or a change of epoch.
+"""So long after a start or a change of epoch, an address has no limit.
 
-The clients of a dead node come at once, a whole office behind one address.
+A dead node's clients come at once, a whole office behind one address.
 """
 
 OWN_FILES = 59
-"""Open besides connections, with some to spare.
+"""Besides connections, with some to spare.
 
 Standard files, log, reactor, two ports and their epoll, the control socket with eight who ask
 there, the lock, the database with its companions, twice, SQLite's passing files, /proc.
@@ -29,36 +28,26 @@ FILES_PER_POSITION = 9
 """Three lanes, each with an old one closing; a dial, a look, a probe."""
 
 MOST_AGREEING = 2 * ACCEPTS_PER_TURN
-"""Refused connections that may agree on TLS, to be told why."""
+"""Refused connections that agree on TLS, to be told why."""
 
 MOST_FAREWELLS = 24
-"""Refused connections that were told why, and may read it."""
+"""Refused connections that may read why."""
 
 log = Logger()
 
 
 def reserve(positions: int) -> int:
-    """Open files that a node keeps from its clients."""
+    """Open files kept from clients."""
     return OWN_FILES + FILES_PER_POSITION * positions + MOST_AGREEING + MOST_FAREWELLS
 
 
 class Admission:
-    """Counts the clients of one node.
-
-    Attributes:
-        admitted: how many there are.
-        refused: since the start, by reason.
-    """
+    """Counts the clients of one node, and the refused since the start."""
 
     def __init__(
         self, limits: Limits, clock: Callable[[], float], epoch: Callable[[], int]
     ) -> None:
-        """Begin without clients.
-
-        Args:
-            clock: monotonic seconds.
-            epoch: the newest known.
-        """
+        """``clock``: monotonic seconds; ``epoch``: the newest known."""
         self.admitted = 0
         self.refused: dict[Code, int] = {}
         self._limits = limits
@@ -71,10 +60,7 @@ class Admission:
         self._complaints: Complaints[Code] = Complaints(clock, len(Code))
 
     def admit(self, host: str) -> str | None:
-        """Admit a connection.
-
-        Returns:
-            For whom it counts; call ``leave`` with it at the end.
+        """Admit a connection; returns for whom it counts, for ``leave``.
 
         Raises:
             RefusedError: there are too many.
@@ -126,7 +112,7 @@ class Admission:
         connected.take(owner, rate)
 
     def leave(self, owner: str | None) -> None:
-        """A connection ended; ``owner``: from ``admit``."""
+        """A connection ended."""
         self.admitted -= 1
         if owner is not None:
             self._of[owner] -= 1
@@ -134,7 +120,7 @@ class Admission:
                 del self._of[owner]
 
     def notice_epoch(self) -> None:
-        """In a new epoch, lift the limit per address for a while."""
+        """In a new epoch, forgive again."""
         epoch = self._epoch()
         if epoch != self._known_epoch:
             self._known_epoch = epoch

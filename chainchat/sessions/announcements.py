@@ -14,13 +14,13 @@ NAMED_AT_ONCE = 5
 
 
 class Announcements:
-    """Names still to be announced, and the sessions to be told."""
+    """Names to be announced, and sessions to be told."""
 
     def __init__(self, clock: Clock, wake: Callable[[], None]) -> None:
         self._clock = clock
         self._wake = wake
         self._comings: dict[str, int] = {}
-        """How often each name came since the last announcement, less how often it went."""
+        """How often each name came since the last, less how often it went."""
         self._pause: Timer | None = None
         self._came: list[str] = []
         self._went: list[str] = []
@@ -42,11 +42,11 @@ class Announcements:
 
     @property
     def waiting(self) -> bool:
-        """True if there is something to announce now."""
+        """There is something to announce now."""
         return bool(self._hearers) or (bool(self._comings) and self._pause is None)
 
     def tell(self, present: Iterable[Attendee], share: Slice) -> None:
-        """Tell some sessions; begin the next announcement when it is due."""
+        """Tell some; begin the next when it is due."""
         if self.waiting and not self._hearers:
             self._begin(present)
         while self._hearers:
@@ -60,7 +60,7 @@ class Announcements:
             self._wake()
 
     def _begin(self, present: Iterable[Attendee]) -> None:
-        """Begin the next, without those who came and went."""
+        """Without those who came and went."""
         comings, self._comings = self._comings, {}
         self._came = [name for name, times in comings.items() if times > 0]
         self._went = [name for name, times in comings.items() if times < 0]

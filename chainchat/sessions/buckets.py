@@ -1,7 +1,7 @@
 """Token buckets, one for each of many keys, in bounded memory.
 
-A bucket is one number, as in ``pace``. The older of two generations is dropped when everything in
-it is full again.
+A bucket is one number, as in ``pace``. The older of two generations is dropped when all in it are
+full again.
 """
 
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from typing import Generic, TypeVar
 from chainchat.sessions.pace import Rate
 
 LONGEST_DEBT = 5.0
-"""Seconds until a bucket has a token again, at most, however many were taken."""
+"""Seconds, at most, until a bucket has a token again, however many were taken."""
 
 Key = TypeVar("Key", int, str)
 
@@ -19,12 +19,7 @@ class Buckets(Generic[Key]):
     """The buckets of one kind, full at first."""
 
     def __init__(self, clock: Callable[[], float], most: int = 65_536) -> None:
-        """Begin with full buckets.
-
-        Args:
-            clock: monotonic seconds.
-            most: keys of one generation; beyond it, the older one is forgotten early.
-        """
+        """``clock``: monotonic seconds; ``most``: keys of a generation, then the next begins."""
         self._clock = clock
         self._most = most
         self._newer: dict[Key, float] = {}
@@ -36,16 +31,16 @@ class Buckets(Generic[Key]):
         return len(self._newer) + len(self._older)
 
     def left(self, key: Key, rate: Rate) -> int:
-        """How many whole tokens a bucket has; 0 or less if none."""
+        """Whole tokens in a bucket; 0 or less: none."""
         paid_until = self._paid_until(key)
         return int(rate.at_once if paid_until is None else rate.left(paid_until, self._clock()))
 
     def wait(self, key: Key, rate: Rate, tokens: float = 1) -> float:
-        """Seconds until so many tokens are there."""
+        """Seconds until ``tokens`` are there."""
         return rate.wait(self._paid_until(key) or 0.0, self._clock(), tokens)
 
     def take(self, key: Key, rate: Rate, tokens: float = 1) -> None:
-        """Take tokens, even if there are none; a negative number puts some back."""
+        """Take tokens, even if there are none; a negative number puts them back."""
         now = self._clock()
         if now >= self._next_generation or len(self._newer) >= self._most:
             self._older, self._newer = self._newer, {}

@@ -1,7 +1,7 @@
-"""A name that two want: is the one who holds it alive?
+"""A name that two want: is its holder alive?
 
-The holder's node sees the refused login in the log, tells how long the holder's connection was
-silent (``commands.Held``), and probes it.
+The holder's node sees the refused login in the log, tells how long the connection was silent
+(``commands.Held``), and probes it.
 """
 
 from collections.abc import Callable
@@ -15,11 +15,11 @@ PROBE_SECONDS = 9.0
 HELD_SECONDS = 0.5
 
 Heard = Callable[[int | None], None]
-"""Takes the seconds of a connection's silence, if known."""
+"""Takes seconds of silence, if known."""
 
 
 class Contests:
-    """Refused logins that wait up to HELD_SECONDS to hear."""
+    """Refused logins that wait to hear."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -27,13 +27,13 @@ class Contests:
         self._timers: dict[str, Timer] = {}
 
     def ask(self, session: str, heard: Heard) -> None:
-        """Call ``heard`` when the silence of ``session`` is known, or soon."""
+        """Call ``heard`` when the silence of ``session`` is known, or in HELD_SECONDS."""
         self._waiting.setdefault(session, []).append(heard)
         if session not in self._timers:
             self._timers[session] = self._clock.callLater(HELD_SECONDS, self.told, session, None)
 
     def told(self, session: str, silent: int | None) -> None:
-        """Tell those who wait."""
+        """``silent``: seconds; negative or None: unknown."""
         timer = self._timers.pop(session, None)
         if timer is not None and timer.active():
             timer.cancel()
@@ -49,7 +49,7 @@ class Contests:
 
 
 class Probe:
-    """Drops a connection whose machine is dead, which frees its name."""
+    """Drops a dead machine's connection, which frees its name."""
 
     def __init__(self, connection: Connection, clock: Clock) -> None:
         self._connection = connection
@@ -57,7 +57,7 @@ class Probe:
         self._timer: Timer | None = None
 
     def begin(self) -> int:
-        """Return the seconds of its machine's silence; -1 if unknown: then do nothing."""
+        """Seconds of its machine's silence; -1 if unknown, and nothing is begun."""
         silent = self._connection.silent()
         if silent is None:
             return -1
@@ -67,7 +67,7 @@ class Probe:
         return int(silent)
 
     def _over(self) -> None:
-        """Drop the connection if the machine has acknowledged nothing since the probe."""
+        """Drop the connection if nothing was acknowledged since ``begin``."""
         self._timer = None
         silent = self._connection.silent()
         if silent is not None and silent >= PROBE_SECONDS - 1:

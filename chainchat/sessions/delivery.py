@@ -1,7 +1,7 @@
 """Delivery: which messages one session was shown.
 
-``news`` pushes each turn's messages to a *live* one; others read the log page by page, so a slow
-reader costs nothing and loses nothing.
+``news`` pushes each turn's messages to *live* ones; others read the log page by page: a slow reader
+costs nothing and loses nothing.
 """
 
 from collections.abc import Iterable
@@ -12,7 +12,7 @@ from chainchat.node.history import History
 from chainchat.sessions.interfaces import Attendee
 
 CATCH_UP_MESSAGES = 100
-"""In a page from the log."""
+"""In a page."""
 
 DAY = 86_400_000
 """Milliseconds."""
@@ -22,7 +22,7 @@ class Delivery:
     """Pushes messages to one session, the recipient.
 
     Attributes:
-        live: everything up to the newest applied entry was pushed.
+        live: ``news`` pushes what it lacks.
         previous: the newest id pushed, or pushable before the first.
         day: the last UTC day shown.
     """
@@ -46,12 +46,12 @@ class Delivery:
         self._cursor = after
 
     def push(self, data: bytes, newest: int) -> None:
-        """Write rendered messages, up to id ``newest``."""
+        """Rendered messages, up to id ``newest``."""
         self.recipient.push(data, newest)
         self._cursor = self.previous = newest
 
     def catch_up(self, messages: int = CATCH_UP_MESSAGES) -> bool:
-        """Push so many from the log, or all; True if then nothing is missing."""
+        """Push so many from the log, or all; True if nothing is missing then."""
         missed = self._history.missed(self.recipient.account, self._cursor, messages)
         if missed:
             data, self.day = render(self, missed)
@@ -60,7 +60,7 @@ class Delivery:
 
 
 def render(delivery: Delivery, messages: Iterable[ChatMessage | Said]) -> tuple[bytes, int]:
-    """Messages as octets in a delivery's mode, and the last one's day."""
+    """Octets in a delivery's mode, and the last day."""
     mode, viewer = delivery.recipient.mode, delivery.recipient.name
     day, previous = delivery.day, delivery.previous
     lines = []
@@ -77,5 +77,5 @@ def render(delivery: Delivery, messages: Iterable[ChatMessage | Said]) -> tuple[
 
 
 def as_pushed(said: ChatMessage | Said, previous: int) -> ChatMessage:
-    """A message as it is pushed after the message ``previous``."""
+    """A message pushed after the message ``previous``."""
     return ChatMessage(said.id, previous, said.time, said.sender, said.to, said.text)

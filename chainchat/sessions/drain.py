@@ -1,6 +1,6 @@
-"""Empties a node before it is stopped: no new clients, and those it has go on to other nodes.
+"""Empties a node before it is stopped: its clients go on to other nodes, and no new ones come.
 
-They go spread over some seconds, each after the answers to what it said.
+They go spread over some seconds, each after its answers.
 """
 
 from collections.abc import Callable
@@ -12,16 +12,16 @@ from chainchat.sessions.interfaces import Attendee
 from chainchat.sessions.sessions import Sessions
 
 ANSWER_SECONDS = 1.0
-"""For answers to what a client has said already."""
+"""For a client's answers."""
 
 LOOK_SECONDS = 0.05
-"""Between two looks whether a client is answered."""
+"""Between two looks whether it is answered."""
 
 REASON = "this node is drained, to be stopped"
 
 
 class Drain:
-    """Empties a node; ``drained`` from ``begin`` to ``end``: no client is let in."""
+    """Empties a node; ``drained`` from ``begin`` to ``end``: nobody is let in."""
 
     def __init__(self, clock: Clock, sessions: Callable[[], Sessions]) -> None:
         """``sessions``: of the present life."""
@@ -35,7 +35,7 @@ class Drain:
         self._emptied: list[Deferred[bool]] = []
 
     def begin(self, seconds: float) -> Deferred[bool]:
-        """Let nobody in, and send those who are here elsewhere, spread over ``seconds``.
+        """Send everybody elsewhere, spread over ``seconds``.
 
         Returns:
             True when all are gone or have been told; False if ``end`` came first.
@@ -58,7 +58,7 @@ class Drain:
         self._tell(emptied=False)
 
     def stop(self) -> None:
-        """Stop all timers: the node ends."""
+        """The node ends."""
         self._tell(emptied=False)
 
     def _later(

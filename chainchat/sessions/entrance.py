@@ -22,7 +22,7 @@ LOGIN_SECONDS = 60.0
 
 
 class Entrance:
-    """One client's entrance; ``program`` is its ID, empty for a person."""
+    """One client's; ``program`` is its ID, empty for a person."""
 
     __slots__ = (  # there can be thousands
         "_client",
@@ -60,13 +60,13 @@ class Entrance:
         self._guard = server_info.guard
         self._node = sessions.node
         self._passwords: Passwords | None = None
-        """Like the next, made when needed: most clients have none."""
+        """Made when needed, like the next: most clients have none."""
         self._procedures: Procedures | None = None
         self.program = ""
         self._deadline: Timer | None = None
 
     def begin(self) -> None:
-        """Let the time for the login run."""
+        """The time for the login runs."""
         self._deadline = self._clock.callLater(LOGIN_SECONDS, self._took_too_long)
 
     def _took_too_long(self) -> None:
@@ -82,7 +82,7 @@ class Entrance:
             deadline.cancel()
 
     def carry_out(self, tag: str, request: requests.Request) -> None:
-        """Begin a request that is about accounts.
+        """Begin a request about accounts.
 
         Raises:
             RefusedError: the node itself refuses it.
@@ -120,7 +120,7 @@ class Entrance:
 
     @property
     def passwords(self) -> Passwords:
-        """What this client has typed and proved."""
+        """Made at first use."""
         if self._passwords is None:
             info, node = self._server_info, self._node
             self._passwords = Passwords(self._client, self._connection, info, lambda: node.state)
@@ -128,16 +128,16 @@ class Entrance:
 
     @property
     def asking(self) -> bool:
-        """True if the next line is for ``answer``, and no request."""
+        """The next line is for ``answer``, and no request."""
         return self._procedures is not None and self._procedures.asking
 
     @property
     def may_be_asking(self) -> bool:
-        """True if the next line is for ``answer``, or may be."""
+        """The next line may be for ``answer``."""
         return self._procedures is not None and self._procedures.running
 
     def answer(self, line: Line) -> None:
-        """Take the line that was asked for."""
+        """Take a line that was asked for."""
         assert self._procedures is not None
         self._procedures.answer(line)
 
@@ -146,7 +146,7 @@ class Entrance:
         return self._procedures is not None and self._procedures.was_typed(line)
 
     def audit(self, command: AnyCommand, result: Result) -> None:
-        """Write down a command's outcome, if the audit is about it."""
+        """Note a command's outcome."""
         audit, client = self._server_info.audit, self._client
         audit.carried_out(command, result, client.name, self._connection.address)
 
@@ -167,7 +167,7 @@ class Entrance:
         self._procedures.begin(tag, procedure)
 
     def _order(self, tag: str, command: AnyCommand, done: str) -> None:
-        """``done`` tells a person what the command has done."""
+        """``done``: what it does, for a person."""
 
         def answer(results: Sequence[Result]) -> Sequence[str]:
             [result] = results
@@ -203,10 +203,7 @@ class Entrance:
         self.enter(self._replies.reserve(holds_later=True), tag, request, checked)
 
     def _needs_password(self, account: Account | None) -> bool:
-        """True if nobody logs in to ``account``, if there is one, without a password.
-
-        Where accounts are not made by logging in, nobody is told which exist.
-        """
+        """Where accounts are made by invitation, nobody is told which exist."""
         if account is None:
             return not self._guard.open_to_all
         checked = 0 if self._passwords is None else self._passwords.checked(account)
@@ -219,7 +216,7 @@ class Entrance:
     def enter(
         self, reply: Reply, tag: str, request: requests.Login | requests.Resume, checked: int
     ) -> None:
-        """Log in; ``checked``: see ``commands``."""
+        """Log in, and complete the reply; ``checked``: see ``commands``."""
         client, name = self._client, request.name
         quiet = isinstance(request, requests.Login) and request.quiet
         session = client.id = self._sessions.new_session(announced=not quiet)
@@ -254,7 +251,7 @@ class Entrance:
     def _command_for(
         self, request: requests.Login | requests.Resume, session: str, token: str, checked: int
     ) -> tuple[bool, AnyCommand]:
-        """The command that logs in, after True if its account was counted as new."""
+        """The command, after True if its account was counted as new."""
         name, program = request.name, self.program
         if isinstance(request, requests.Resume):
             hashed = _hashed(request.token)
@@ -265,7 +262,7 @@ class Entrance:
         )
 
     def _count_if_new(self, name: str) -> tuple[bool, int]:
-        """Judge a login that makes an account, as far as this node knows.
+        """Judge a login that may make an account.
 
         Returns:
             True if it counts for the client's address; the code of a refusal, or 0.
@@ -281,14 +278,12 @@ class Entrance:
         return code is None, code or 0
 
     def _held(self, tag: str, refused: Refused, silent: int | None) -> str:
-        """``silent``: seconds of the holder's silence, if known."""
         text = name_held(refused.about, silent)
         return self._client.mode.refused(tag, refused.code, text)
 
     def _logged_in(
         self, tag: str, request: requests.Login | requests.Resume, token: str, high: int
     ) -> list[str]:
-        """Attach the session; returns the reply."""
         self._met_deadline()
         client = self._client
         account = self._node.state.account_of(client.id)

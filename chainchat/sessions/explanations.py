@@ -1,4 +1,4 @@
-"""The words for clients: why something was refused, and what has no answer."""
+"""Words for clients: why something was refused, what has no answer."""
 
 from collections.abc import Iterable
 
@@ -11,14 +11,14 @@ from chainchat.chat.requests import EVERYBODY
 from chainchat.sessions.read_marks import STOPPED_SECONDS
 
 LISTED = 20
-"""So many unanswered requests are listed, the rest counted."""
+"""Unanswered requests; the rest are counted."""
 
 SILENT_SECONDS = 5
-"""A connection heard since then is not called silent."""
+"""A shorter silence is not called one."""
 
 
 def explanation(code: Code, about: str) -> str:
-    """What a refusal by the chain or its tail means, and what to do."""
+    """What a refusal by the chain means, and what to do."""
     match code:
         case Code.NAME_IN_USE:
             return f"the name {about} is in use; log in with another, or try again later"
@@ -75,7 +75,7 @@ def explanation(code: Code, about: str) -> str:
 
 
 def how_to_log_in(*, everybody: bool, encrypted: bool) -> list[str]:
-    """For newcomers, who cannot rely on it; ``everybody`` may make accounts."""
+    """For newcomers; ``everybody`` may make accounts."""
     how = "a new name makes a new account" if everybody else "accounts are made by invitation"
     first = f"Type your name to log in; {how}. Times are UTC. /help tells more."
     off = [] if encrypted else ["nothing is encrypted here"]
@@ -89,17 +89,17 @@ STOPPED = (
     f"your terminal took nothing for {STOPPED_SECONDS:.0f} s, so your session has ended: log in "
     "again, and what you missed is shown (Ctrl-S stops a terminal, Ctrl-Q goes on)"
 )
-"""To somebody who has stopped their terminal, at the end."""
+"""To who stopped their terminal, at the end."""
 
 TOOK_NOTHING = (
     "your last connection here ended because nothing was taken from it any more: if you stopped "
     "your terminal (Ctrl-S), Ctrl-Q goes on"
 )
-"""To the same when they come back."""
+"""To them when they come back."""
 
 
 def name_held(name: str, silent: int | None) -> str:
-    """The refusal of a name; ``silent``: seconds of its connection's silence, if known."""
+    """``silent``: its connection's seconds, if known."""
     taken = f"the name {name} is in use"
     if silent is None:
         text = f"{taken}; if its machine is gone it is free in 10 s: try again then"
@@ -139,7 +139,7 @@ def described(command: AnyCommand) -> list[str]:
 
 
 def unanswered(unconfirmed: list[str], unheard: Iterable[str]) -> list[tuple[str, str]]:
-    """(code, text) of the notices about unanswered requests."""
+    """(code, text) of the notices."""
     notices = [("waiting", f"not confirmed, it may or may not have been {a}") for a in unconfirmed]
     notices += [("undone", f"not done: {line}") for line in unheard]
     more = len(notices) - LISTED
@@ -153,11 +153,10 @@ def _addressed(saying: commands.Saying) -> str:
 
 
 def why_ended(reason: str, name: str, by: str) -> tuple[str, str, dict[str, str]] | None:
-    """The notice for whoever's session an entry ended, if any: code, text, values.
+    """The notice to an ended session, if any: code, text, values.
 
     Args:
         reason: see ``outcomes.Left``.
-        name: of the account.
         by: who did it; empty for a node's owner.
     """
     match reason:

@@ -1,7 +1,6 @@
 """A node's rules for accounts, and its patience with guesses.
 
-One guard serves all lives of a node. The rules travel in the commands that it submits
-(``chat.commands``).
+One guard serves all lives of a node. The rules travel in its commands (``chat.commands``).
 """
 
 import secrets
@@ -23,10 +22,10 @@ SECRET_OCTETS = 32
 """For the salts of unknown names."""
 
 FAILURE_SECONDS = 1.0
-"""A wrong password's answer waits so long."""
+"""Before a wrong password's answer."""
 
 MOST_FAILURES = 3
-"""The last of so many wrong passwords closes the connection."""
+"""Wrong passwords that close a connection."""
 
 
 class Guard:
@@ -34,9 +33,8 @@ class Guard:
 
     Attributes:
         rules: replaceable at any time.
-        tls: ``HOST:PORT`` where this node speaks TLS with clients; empty if nowhere.
-        positions: of ``chain.ini``; nobody new is named like one.
-        random: makes so many octets.
+        tls: ``HOST:PORT`` for clients with TLS, or empty.
+        positions: nobody new is named like one.
     """
 
     def __init__(
@@ -58,15 +56,15 @@ class Guard:
 
     @property
     def open_to_all(self) -> bool:
-        """True if a login with a new name makes an account."""
+        """A login with a new name makes an account."""
         return self.rules.new is NewAccounts.OPEN
 
     def reserves(self, name: str) -> bool:
-        """True if the name looks like the server's own: no new account gets it."""
+        """True if it looks like the server's own: no new account gets it."""
         return is_servers_word(name, self.positions)
 
     def hashing_of(self, password: str, *, once: bool = False) -> Callable[[], Verifier]:
-        """The slow work that makes a new password's verifier; see ``Hashing``."""
+        """The slow work for ``Hashing`` that makes a new verifier."""
         salt, iterations = self.random(SALT_OCTETS), scram.ITERATIONS
 
         def work() -> Verifier:
@@ -76,9 +74,9 @@ class Guard:
         return work
 
     def admits_once(self, *, reset: bool) -> bool:
-        """True if an operator's password admits only to choose another.
+        """True if an operator's password only admits to choose another.
 
-        ``reset``: it is for an old account.
+        ``reset``: for an old account.
         """
         return reset or self.rules.new is not NewAccounts.CLOSED
 
@@ -87,11 +85,8 @@ class Guard:
 
         Who has read a verifier and hears a proof can log in from then on (RFC 5802, section 9).
 
-        Args:
-            otherwise: what else may be done.
-
         Raises:
-            RefusedError: 507, with the place where it may.
+            RefusedError: 507, with the place where it may; ``otherwise``: what else may be done.
         """
         rule = self.rules.plaintext
         if encrypted or rule is Plaintext.ALLOW:

@@ -1,4 +1,4 @@
-"""Hashes passwords in a thread of their own: the reactor's must not wait twenty milliseconds."""
+"""Hashes passwords in a thread: the reactor's must not wait twenty milliseconds."""
 
 from collections import deque
 from collections.abc import Callable
@@ -17,10 +17,10 @@ from chainchat.chat.refusals import Code, RefusedError
 T = TypeVar("T")
 
 THREADS = 1
-"""More would take processors from turns, though hashing gives Python's lock away."""
+"""More would take processors from turns, though hashing frees Python's lock."""
 
 MOST_WAITING = 16
-"""Hashes begun and not done: two thirds of a second, with the rests. More are refused."""
+"""Unfinished hashes: two thirds of a second, with the rests. More are refused."""
 
 BUSY_SECONDS = 2
 """How long who was refused is told to wait."""
@@ -42,11 +42,11 @@ class Hashing(Protocol):
         first: bool = False,
         rest: float = 1.0,
     ) -> None:
-        """Do ``work``; then call ``done`` with what it returned, or ``failed`` with a refusal.
+        """Do ``work``; then call ``done`` with what it returned, or ``failed``.
 
         Args:
             first: before all work that is not.
-            rest: how long nothing is done afterwards, as a multiple of the time for the work.
+            rest: idle time afterwards, in units of the work's.
 
         Raises:
             RefusedError: 435, too much waits already.
@@ -63,7 +63,7 @@ class Job(Struct, frozen=True):
 
 
 class ThreadedHashing:
-    """Hashing in a thread, which begins when it is needed."""
+    """Hashes in a thread, begun when needed."""
 
     def __init__(self, reactor: Any) -> None:
         self._reactor = reactor
@@ -73,7 +73,7 @@ class ThreadedHashing:
         self._busy = False
         self._rests_until = 0.0
         self._alarm: Any = None
-        """The end of a rest that something waits for."""
+        """For the end of a rest."""
 
     def start(
         self,
@@ -96,7 +96,6 @@ class ThreadedHashing:
         self._go_on()
 
     def _go_on(self) -> None:
-        """Begin the next job when it is time."""
         jobs = self._first or self._others
         if self._busy or not jobs or self._alarm is not None:
             return
@@ -133,7 +132,7 @@ class ThreadedHashing:
         job.failed(RefusedError(Code.TOO_MANY_ATTEMPTS, NOT_HASHED))
 
     def stop(self) -> None:
-        """End the thread, and what waits for it."""
+        """Drop what waits, and end the thread."""
         self._first.clear()
         self._others.clear()
         if self._alarm is not None and self._alarm.active():
@@ -143,7 +142,6 @@ class ThreadedHashing:
 
 
 def _timed(work: Callable[[], T]) -> tuple[T, float]:
-    """What the work returns, and its seconds."""
     began = monotonic()
     value = work()
     return value, monotonic() - began

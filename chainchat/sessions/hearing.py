@@ -18,25 +18,25 @@ from chainchat.sessions.requests import Handler
 from chainchat.sessions.sessions import Sessions
 
 WAITING_OCTETS = 16 * 1024
-"""Octets of lines that wait for their turn; the rest stays in the socket."""
+"""Octets of lines that wait for their turn."""
 
 NEWCOMER_OCTETS = 2 * 1024
-"""The same before the login."""
+"""Before the login."""
 
 HEARD_AT_ONCE = 16
-"""Lines of one client that a turn carries out."""
+"""Lines of one client in a turn."""
 
 HEARD_OF_PERSON = 4
 """The same for a person who had no lines left over."""
 
 LOOKED_AT_ONCE = 64
-"""Waiting lines that a turn searches for those that may overtake."""
+"""Waiting lines searched in a turn for those that may overtake."""
 
 MUCH_OCTETS = 2 * 1024
-"""With more octets of lines, a client lets others go first."""
+"""A client with more octets of lines lets others go first."""
 
 SENDS_AS_LINE = 32
-"""So many SENDs of a program count as one line."""
+"""A program's SENDs that count as one line."""
 
 REST_UNITS = 10
 """Lines to send when a rest ends."""
@@ -46,11 +46,11 @@ UNREAD_AT_MOST, UNREAD_NEWCOMER = 500, 100
 
 
 ROOM_FOR_TAGS = 96
-"""Octets by which a program's line may be longer: for what stands before a SEND's text."""
+"""More octets in a program's line, for what precedes a SEND's text."""
 
 
 class Hearing:
-    """Hears one client; ``taking``: False when no more lines are taken."""
+    """Hears one client; ``taking``: it reads on."""
 
     __slots__ = (  # there can be thousands
         "_client",
@@ -96,13 +96,13 @@ class Hearing:
         self._resting = False
         self._told_slow = False
         self._slowed = False
-        """True until a client that may say no more for now is woken."""
+        """Rests for its account's limit."""
         self._told_slowed = False
         self._says_much = False
         """Lines were left over when last heard."""
         self._unread = 0
         self._deaf_until = 0
-        """What comes before the client's machine has so many octets was typed ahead."""
+        """What comes before so many octets are acknowledged was typed ahead."""
 
     def __bool__(self) -> bool:
         return bool(self._input)
@@ -129,7 +129,7 @@ class Hearing:
         self.hold()
 
     def hold(self) -> None:
-        """Leave in the socket what cannot be heard now, but for lines that may overtake."""
+        """Leave in the socket what cannot be heard now."""
         if not self._client.is_open:
             return
         room = WAITING_OCTETS if self._client.id else NEWCOMER_OCTETS
@@ -139,11 +139,11 @@ class Hearing:
     def drop_typed_ahead(self, answered: int, unread: int) -> None:
         """Drop what was typed before an answer could be read, for it may be a password.
 
-        That is what was read, and what comes until the client's machine has acknowledged the
-        answer. If more stands in the socket, the connection ends.
+        That is what was read, and what comes until the machine has acknowledged the answer. If more
+        stands in the socket, the connection ends.
 
         Args:
-            answered: where the answer ends, in octets, as ``Connection.write`` counts.
+            answered: the end of the answer, as ``Connection.write`` counts.
             unread: octets that stood in the socket before it was written.
         """
         if not self._client.is_open:
@@ -156,24 +156,23 @@ class Hearing:
             self._client.close()
 
     def _types_ahead(self) -> bool:
-        """True while the client's machine lacks the newest refusal."""
         acknowledged = self._connection.acknowledged()
         if acknowledged is None or acknowledged >= self._deaf_until:
             self._deaf_until = 0
         return self._deaf_until > 0
 
     def take_no_more(self) -> None:
-        """Read no more; what was read is still heard."""
+        """Hear only what was read."""
         self.taking = False
         self.hold()
 
     def stop(self) -> None:
-        """Read and hear no more."""
+        """Hear nothing more."""
         self.taking = False
         self._input = NOTHING
 
     def unheard(self) -> Iterator[str]:
-        """Lines not heard yet, where they can be shown."""
+        """Lines not heard yet, but for what may be secret."""
         lines = []
         for line in self._input:
             with suppress(RefusedError):
@@ -187,7 +186,7 @@ class Hearing:
     # --- its turn
 
     def queue(self, *, first: bool = False) -> None:
-        """Queue for a turn if there are lines to hear; ``first``: before the others."""
+        """Queue for a turn, if there are lines; ``first``: before the others."""
         if self._input is NOTHING or self._resting or not self._input:
             return
         rounds = self._sessions.rounds
@@ -251,7 +250,7 @@ class Hearing:
 
     @property
     def _is_patient(self) -> bool:
-        """True for somebody who has said more than people type."""
+        """A person says more than people type."""
         return self._says_much and not self._client.mode.pipelines
 
     @property
@@ -283,7 +282,7 @@ class Hearing:
 
     @property
     def _may_look_ahead(self) -> bool:
-        """True if lines may overtake: not where the next one may be a password."""
+        """Lines may overtake: none where the next may be a password."""
         client = self._client
         may_be_asked = client.mode.asks and self.handler.entrance.may_be_asking
         return not client.is_full and not may_be_asked
@@ -306,7 +305,7 @@ class Hearing:
     # --- one line
 
     def _hear(self, line: Line, said: list[tuple[str, Say]] | None = None) -> None:
-        """Carry out a line; ``said`` gathers a person's consecutive messages."""
+        """``said`` gathers a person's consecutive messages."""
         tag = ""
         if self.handler.entrance.asking:
             self.handler.entrance.answer(line)
@@ -363,7 +362,6 @@ class Hearing:
         return PROGRAM if self._client.mode.pipelines else PERSON
 
     def _pay(self, units: float) -> None:
-        """Charge the client; it rests if it has sent too much."""
         pace, now = self._pace, self._clock.seconds()
         self._paid_until = pace.pay(self._paid_until, now, units)
         if not self._resting and pace.wait(self._paid_until, now):

@@ -9,7 +9,7 @@ from chainchat.chat.lines import TOO_LONG, Line, LineSplitter
 
 
 class InputQueue:
-    """Lines that wait for their turn; connections without any share ``NOTHING``."""
+    """Lines that wait for their turn; clients without any share ``NOTHING``."""
 
     __slots__ = ("_lines", "_looked_at", "_octets", "_splitter", "_taken")
 
@@ -17,11 +17,11 @@ class InputQueue:
         self._splitter = splitter
         self._lines: list[Line] = []
         self._octets = 0
-        """Of the lines cut, with one for each ending."""
+        """Of the lines cut, each with one for its ending."""
         self._taken = 0
-        """So many ``_lines`` had their turn."""
+        """``_lines`` that had their turn."""
         self._looked_at = 0
-        """So many had their turn, or must not overtake."""
+        """Those, and some that must not overtake."""
 
     def __bool__(self) -> bool:
         return self._splitter.complete != b"" or self._taken < len(self._lines)
@@ -32,11 +32,11 @@ class InputQueue:
 
     @property
     def octets(self) -> int:
-        """All that waits, with line endings."""
+        """Of all that waits, with line endings."""
         return self._octets + len(self._splitter.complete)
 
     def next(self, most: int) -> list[Line]:
-        """The next lines, at most this many."""
+        """The next lines, at most so many."""
         self._cut_to(self._taken + most)
         return self._lines[self._taken : self._taken + most]
 
@@ -60,18 +60,18 @@ class InputQueue:
         self._looked_at = max(self._looked_at, end)
 
     def drop(self) -> bool:
-        """Drop all lines that were cut; True if there were any."""
+        """Drop what was cut; True if any was."""
         waited = self._taken < len(self._lines)
         self._lines, self._octets, self._taken, self._looked_at = [], 0, 0, 0
         return waited
 
     @property
     def has_more_to_look_at(self) -> bool:
-        """True if other lines may overtake."""
+        """Other lines may overtake."""
         return self._looked_at < len(self._lines) or bool(self._splitter.complete)
 
     def take_overtaking(self, may_overtake: Callable[[Line], bool], most: int) -> list[Line]:
-        """Remove those of the next ``most`` lines that may overtake, each looked at once."""
+        """Remove what may overtake of the next ``most`` lines, each looked at once."""
         overtaking: list[Line] = []
         waiting: list[Line] = []
         end = self._looked_at + most

@@ -17,8 +17,7 @@ class ServerInfo(Struct, frozen=True):
 
     Attributes:
         max_line: octets in a client's line.
-        addresses: ``host:port``, by position, for clients with TLS or without.
-        new_token: makes a session's token.
+        addresses: ``host:port`` for clients, by position.
         said_at_once: messages of one client in one command, at most.
         drained: True while nobody is let in.
     """
@@ -34,7 +33,7 @@ class ServerInfo(Struct, frozen=True):
 
 
 class Attendee(Protocol):
-    """The session, as its node's other parts see it; ``id`` is empty before the login."""
+    """The session for its node's other parts; ``id`` is empty before the login."""
 
     id: str
     account: int
@@ -43,7 +42,7 @@ class Attendee(Protocol):
 
     @property
     def encrypted(self) -> bool:
-        """True if nobody on the way can read."""
+        """Nobody on the way can read."""
 
     # --- its turns (``rounds``)
 
@@ -51,21 +50,21 @@ class Attendee(Protocol):
         """Hear some lines; True if it could hear more."""
 
     def go_on(self) -> bool:
-        """Do a piece of what can wait; True if there is more."""
+        """Do a piece of what can wait; True if more is left."""
 
     def rested(self) -> None:
-        """The rest is over."""
+        """Its rest is over."""
 
     def has_room(self) -> None:
-        """There is room again: queue before the others."""
+        """Queue before the others."""
 
     def flush(self) -> None:
-        """Write what was gathered, queue for lines that had to wait, close if due."""
+        """Write what was gathered, queue lines that had to wait, close if due."""
 
     # --- messages and notices (``delivery``, ``news``, ``announcements``)
 
     def push(self, data: bytes, newest: int) -> None:
-        """Write messages, up to id ``newest``."""
+        """Write messages up to id ``newest``."""
 
     def lacks_nothing(self) -> None:
         """No pushed message concerned this session."""
@@ -75,7 +74,7 @@ class Attendee(Protocol):
 
     @property
     def takes_notices(self) -> bool:
-        """True if it wants to see others come and go."""
+        """It wants to see others come and go."""
 
     def tell(self, code: str, text: str, **values: str) -> None:
         """Write a notice."""
@@ -83,35 +82,35 @@ class Attendee(Protocol):
     # --- what happens to it
 
     def look(self) -> bool:
-        """Look how much the person has seen; True if they may see more."""
+        """Note how much the person has seen; True if more may be."""
 
     def contested(self) -> None:
-        """Find out whether the client is alive: somebody wants its name."""
+        """Somebody wants its name: find out whether the client is alive."""
 
     def ended(self, reason: str, by: str) -> None:
-        """Close: an entry of the log ended the session."""
+        """An entry of the log ended it: close."""
 
     def readiness_changed(self) -> None:
-        """See ``Audience``."""
+        """``Node.readiness`` has changed."""
 
     # --- the end of the node
 
     @property
     def busy(self) -> bool:
-        """True if something read has no answer yet."""
+        """Something read has no answer yet."""
 
     def take_no_more(self) -> None:
-        """The node stops: answer only what was read."""
+        """Answer only what was read."""
 
     def sent_elsewhere(self, why: str) -> None:
-        """List unanswered requests, say why and where to go, and close."""
+        """List unanswered requests, say why and where to go on, and close."""
 
 
 class Client(Attendee, Protocol):
-    """The session, as its ``Hearing`` and its ``Handler`` see it.
+    """The session for its ``Hearing`` and its ``Handler``.
 
     Attributes:
-        notices: the client wants to see others come and go.
+        notices: see ``takes_notices``.
         is_open: False when nothing can be written any more.
         is_full: True while too much is unsent.
     """
@@ -122,92 +121,82 @@ class Client(Attendee, Protocol):
 
     @property
     def address(self) -> str:
-        """The address of the client's machine."""
+        """Of the client's machine."""
 
     @property
     def seen(self) -> int:
-        """A person's read mark; 0 for a program."""
+        """A person's read mark; a program's is 0 here."""
 
     def say(self, lines: Sequence[str]) -> None:
         """Write lines at the end of the turn."""
 
     def ask(self, question: str) -> None:
-        """Ask for a secret line, and push nothing until it has come."""
+        """Ask for a secret line; no pushes until ``asked_all``."""
 
     def answered(self) -> None:
-        """The line has come."""
+        """The secret line has come."""
 
     def asked_all(self) -> None:
-        """Let the client show again what is typed."""
+        """Let the client show what is typed, and push again."""
 
     def turned_away(self) -> None:
-        """A person was refused a login, or what asks for a password.
-
-        What they have typed ahead is dropped: it may be a password.
-        """
+        """A person was refused: drop what they typed ahead, maybe a password."""
 
     def attach(self, account: Account, after: int, *, quiet: bool) -> None:
-        """Hold this account; deliver what follows the id ``after``, unless ``quiet``."""
+        """Hold an account; deliver what follows the id ``after``, unless ``quiet``."""
 
     def close(self) -> None:
-        """Write everything, then close the connection."""
+        """Write everything first."""
 
     def close_with(self, code: Code, text: str) -> None:
-        """Refuse the client, and close the connection."""
+        """Say why first."""
 
     def when_writable(self, go_on: Callable[[], None]) -> None:
         """Call ``go_on`` in a turn when most is sent."""
 
 
 class Connection(Protocol):
-    """One client's connection, as its session sees it.
-
-    ``encrypted``: nobody on the way can read what is said.
-    """
+    """One client's connection, for its session."""
 
     address: str
     encrypted: bool
 
     def write(self, data: bytes) -> int:
-        """Send octets as fast as the client's machine takes them.
-
-        Returns:
-            Their end, in octets since the beginning, as ``acknowledged`` counts.
-        """
+        """Send as fast as the client takes it; returns its end, as ``acknowledged`` counts."""
 
     def close(self) -> None:
-        """Close when everything is sent."""
+        """Send everything first."""
 
     def wait_for_reader(self) -> None:
-        """If nobody reads, what is unsent at ``close`` waits for a minute or so."""
+        """What is unsent at ``close`` waits a minute or so for the reader."""
 
     def hold(self, *, held: bool) -> None:
         """Stop reading the socket, or go on."""
 
     def expect(self, octets: int) -> None:
-        """Read at most so much at once; report the output full when more is unsent."""
+        """Read at most so much at once; report full output when more is unsent."""
 
     def unread(self) -> int:
-        """Octets that have come and are not read; 0 if unknown."""
+        """Octets that wait in the socket; 0 if unknown."""
 
     def silent(self) -> float | None:
-        """Seconds since the client's machine acknowledged or sent anything, if known."""
+        """Seconds since the machine acknowledged or sent anything, if known."""
 
     def probe(self, *, probing: bool) -> None:
         """Notice a dead machine within seconds, or within minutes again."""
 
     def abort(self) -> None:
-        """Drop the connection."""
+        """Drop it."""
 
     def conceal(self) -> bytes:
-        """Octets that ask the client not to show what is typed, until ``reveal``."""
+        """Octets that ask the client to hide what is typed, until ``reveal``."""
 
     def reveal(self) -> bytes:
-        """Octets to end that; none if the client has shown it."""
+        """Octets to end that; none if it hid nothing."""
 
     @property
     def conceals(self) -> bool:
-        """True while what is typed is not shown."""
+        """What is typed is hidden."""
 
     def acknowledged(self) -> int | None:
-        """Octets that the client's machine has acknowledged, TLS included, if known."""
+        """Octets that the machine has acknowledged in all, TLS included, if known."""

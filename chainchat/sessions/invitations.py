@@ -13,9 +13,7 @@ from chainchat.sessions.guard import Guard
 def new_invitation(
     guard: Guard, state: ChatState, name: str, *, reset: bool
 ) -> tuple[str, Callable[[], Verifier]]:
-    """A password for an account, and the slow work that makes its verifier.
-
-    ``reset``: the account exists, and its own is replaced.
+    """A password, and the slow work for its verifier; ``reset``: of an old account.
 
     Raises:
         RefusedError: 524, nobody new may have this name.

@@ -1,7 +1,4 @@
-"""The limits for clients, and what clients have used of them.
-
-Read ``Limits.current`` each time: new limits hold at once.
-"""
+"""Limits for clients, and what is used of them."""
 
 from collections.abc import Callable
 from ipaddress import IPv6Address, ip_address
@@ -17,25 +14,23 @@ from chainchat.sessions.buckets import Buckets
 from chainchat.sessions.pace import Rate
 
 NO_LIMIT: Final = 1 << 62
-"""Messages to say without a limit."""
 
 LINES_PER_TOKEN = 10
-"""Lines of an answer that cost one message."""
+"""Of an answer, for the price of one message."""
 
 SLOWED_SECONDS = 0.05
-"""The least wait of an account without tokens, so that it wakes rarely."""
+"""The least wait of an account without tokens: it wakes rarely."""
 
 
 class ClientLimits(Struct, frozen=True):
-    """The limits of one node; without a rate, no limit.
+    """The limits of one node; a rate of None: no limit.
 
     Attributes:
-        per_address: connections of one IPv4 address, or of one IPv6 /64.
-        exempt: networks without limits of their own.
+        per_address: connections of one IPv4 address, or one IPv6 /64.
+        exempt: networks without limits by address.
         files: open files for clients.
         connecting: new connections of one address.
         new_accounts: made from one address.
-        most_accounts: in all.
     """
 
     connections: int
@@ -54,12 +49,7 @@ UNLIMITED: Final = ClientLimits(
 
 
 class Limits:
-    """The limits in force at one node.
-
-    Attributes:
-        current: replaceable at any time.
-        connected: new connections, by address.
-    """
+    """The limits in force at one node; ``current`` is replaceable: read it each time."""
 
     def __init__(
         self,
@@ -67,12 +57,7 @@ class Limits:
         clock: Callable[[], float],
         exempt: Callable[[int], bool] = lambda account: False,  # noqa: ARG005
     ) -> None:
-        """Begin with nothing used.
-
-        Args:
-            clock: monotonic seconds.
-            exempt: True if an account may say as much as it likes.
-        """
+        """``clock``: monotonic seconds; ``exempt``: may an account say as much as it likes?"""
         self.current = current
         self.connected: Buckets[str] = Buckets(clock)
         self._made: Buckets[str] = Buckets(clock)
@@ -81,7 +66,7 @@ class Limits:
         self._exempt = exempt
 
     def owner(self, text: str) -> str | None:
-        """For whom an address counts (``site_of``); None if exempt, or no IP address."""
+        """For whom an address counts (``site_of``); None if exempt or no IP address."""
         try:
             address = ip_address(text.partition("%")[0])
         except ValueError:
@@ -96,7 +81,7 @@ class Limits:
     # --- who makes an account
 
     def new_account(self, address: str, there_are: int) -> Code | None:
-        """Count an account that is to be made, or tell why not; ``there_are`` so many already."""
+        """Count a new account, or tell why not; ``there_are`` so many now."""
         limits = self.current
         if there_are >= limits.most_accounts:
             return Code.TOO_MANY_ACCOUNTS
@@ -109,7 +94,7 @@ class Limits:
         return None
 
     def not_new(self, address: str) -> None:
-        """A counted account has not been made."""
+        """A counted account was not made."""
         owner, rate = self.owner(address), self.current.new_accounts
         if owner is not None and rate is not None:
             self._made.take(owner, rate, -1)
@@ -125,13 +110,13 @@ class Limits:
         return NO_LIMIT if left <= 0 and self._exempt(account) else left
 
     def said(self, account: int, messages: int) -> None:
-        """Note that it has said so many messages."""
+        """Count messages that it said."""
         rate = self.current.saying
         if rate is not None:
             self._said.take(account, rate, messages)
 
     def read(self, account: int, lines: int) -> None:
-        """Note that it was answered with so many lines."""
+        """Count lines that it was answered with."""
         rate = self.current.saying
         if rate is not None:
             self._said.take(account, rate, lines / LINES_PER_TOKEN)

@@ -1,4 +1,4 @@
-"""The client port: sockets on one side, sessions on the other."""
+"""The client port: between sockets and sessions."""
 
 import socket
 import struct
@@ -29,7 +29,7 @@ from chainchat.sessions.session import Session
 from chainchat.tls.layers import Encrypted, Textless, tcp, writer
 
 LAST_DATA_OFFSET, LAST_ACK_OFFSET, BYTES_ACKED_OFFSET = 52, 56, 120
-"""Offsets in Linux's ``struct tcp_info`` (linux/tcp.h, the last one since 4.1).
+"""Offsets in Linux's ``struct tcp_info`` (linux/tcp.h, the last since 4.1).
 
 ``tcpi_last_data_recv``, ``tcpi_last_ack_recv`` (milliseconds), ``tcpi_bytes_acked``.
 """
@@ -38,16 +38,13 @@ MOST_COMMANDS = 512
 """In one read of the socket; no telnet sends more."""
 
 RECEIVE_OCTETS = 64 * 1024
-"""What the kernel keeps of one client until it is read; by default megabytes."""
+"""What the kernel keeps of one client unread; by default megabytes."""
 
 WARY_OCTETS = 2 * 1024
-"""Read at once from a client that sends TLS without text, which a turn has to finish."""
+"""Read at once from who sends TLS without text, which a turn has to finish."""
 
 SEND_OCTETS = 64 * 1024
-"""What the kernel keeps for one client until it is acknowledged.
-
-By default megabytes, behind all of which an answer would stand.
-"""
+"""What the kernel keeps for one client: by default megabytes, which an answer would follow."""
 
 
 class Patience(Struct, frozen=True):
@@ -55,7 +52,7 @@ class Patience(Struct, frozen=True):
 
     Attributes:
         handshake: to agree on TLS.
-        refused: the same, to be told that there are too many.
+        refused: the same, of a refused client.
         drain: after the last word; see ``farewell``.
     """
 
@@ -211,7 +208,6 @@ class ClientProtocol(Protocol):
         return self._telnet.conceals
 
     def acknowledged(self) -> int | None:
-        """Known on Linux."""
         return self._told_by_the_kernel("<Q", BYTES_ACKED_OFFSET)
 
     def unread(self) -> int:
@@ -231,7 +227,7 @@ class ClientProtocol(Protocol):
         return min(acknowledged, sent) / 1_000
 
     def _told_by_the_kernel(self, form: str, offset: int) -> int | None:
-        """A number of Linux's ``struct tcp_info``; None elsewhere, where it is another."""
+        """A number of Linux's ``struct tcp_info``; elsewhere, where it is another, None."""
         if sys.platform != "linux":
             return None
         try:
@@ -250,13 +246,13 @@ class ClientProtocol(Protocol):
 
 
 class KeepAlive(NamedTuple):
-    """How the kernel notices that a client's machine is gone, in seconds.
+    """How the kernel notices that a client's machine is gone; seconds, and a number of probes.
 
     Attributes:
-        idle: of silence before the first probe.
+        idle: before the first probe.
         interval: between two probes.
         probes: unanswered ones that end the connection.
-        unacknowledged: for which octets may stand so.
+        unacknowledged: as long as octets may be so.
     """
 
     idle: int
@@ -269,10 +265,10 @@ PATIENT = KeepAlive(idle=60, interval=15, probes=4, unacknowledged=120)
 """Notices within two minutes."""
 
 STOPPED = KeepAlive(idle=60, interval=15, probes=4, unacknowledged=180)
-"""The reader is stopped, and told so behind all that they have not read."""
+"""For who stopped their terminal, to be told so behind what they have not read."""
 
 PROBING = KeepAlive(idle=1, interval=2, probes=3, unacknowledged=120)
-"""Somebody else wants the name. A client that acknowledges keeps it, even if it reads nothing."""
+"""Somebody wants the name. A client that acknowledges keeps it, even if it reads nothing."""
 
 
 def _keep_alive(handle: socket.socket, how: KeepAlive) -> None:
@@ -289,7 +285,6 @@ def _keep_alive(handle: socket.socket, how: KeepAlive) -> None:
 
 
 NO_TLS = "this port takes TLS only: openssl s_client, ncat --ssl, or chainchat-client --tls"
-"""For a client that begins without."""
 
 
 def _line(code: Code, text: str) -> bytes:
@@ -298,7 +293,7 @@ def _line(code: Code, text: str) -> bytes:
 
 @implementer(IHalfCloseableProtocol, IHandshakeListener)
 class RefusedProtocol(Protocol):
-    """A refused connection: told why, and closed."""
+    """Tells a refused client why, and closes."""
 
     factory: "ClientFactory"
     transport: Any
@@ -361,12 +356,7 @@ class RefusedProtocol(Protocol):
 
 
 class ClientFactory(Factory):
-    """Makes a protocol for every connection.
-
-    Attributes:
-        refused: those that agree on TLS, to be told why.
-        farewells: of those that were told why.
-    """
+    """Makes the protocols; ``refused``: connections that agree on TLS, to be told why."""
 
     noisy = False
 
@@ -405,9 +395,9 @@ class ClientFactory(Factory):
 
 
 class ClientPort(Port):
-    """Accepts connections in a share of the node's time, at least some hundreds a second.
+    """Accepts in a share of the node's time, at least some hundreds a second.
 
-    Twisted's own port accepts all that are there in each turn.
+    Twisted's own port accepts all in each turn.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

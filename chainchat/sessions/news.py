@@ -1,7 +1,7 @@
-"""The newest messages, on their way to every session that has the earlier ones.
+"""The newest messages, on their way to sessions that have the earlier ones.
 
-The messages of a turn make one *issue*. Each live delivery is pushed every issue that concerns it,
-in order and in slices; deliveries that look alike share one rendering.
+A turn's messages make an *issue*. Each live delivery is pushed the issues that concern it, in order
+and in slices; deliveries that look alike share a rendering.
 """
 
 from collections import deque
@@ -16,24 +16,23 @@ from chainchat.node.budget import Slice
 from chainchat.sessions.delivery import DAY, Delivery, as_pushed, render
 
 KEPT_OCTETS = 256 * 1024
-"""Of messages kept for pushing."""
+"""Of messages to push."""
 
 MESSAGE_OVERHEAD = 64
 """Octets besides the text."""
 
 
 PUSHES_AT_ONCE = 8
-"""Of ready renderings, between two looks at the clock."""
+"""Ready ones, between two looks at the clock."""
 
 
 class Issue(Struct):
     """The messages of one turn.
 
     Attributes:
-        private: by recipient.
         unlike: senders of broadcasts and recipients of private messages.
         rendered: octets, day, newest id, by what deliveries look like.
-        lines: the broadcasts, by mode, for modes that say them in the same words to everybody.
+        lines: the broadcasts, for modes that are ``same_to_all``.
     """
 
     number: int
@@ -49,7 +48,7 @@ class Issue(Struct):
         return {one.time // DAY for one in (*self.broadcasts[:1], *self.broadcasts[-1:])}
 
     def lines_for(self, delivery: Delivery) -> list[str] | None:
-        """Ready lines, without the recipient's own; None if that needs a rendering of its own."""
+        """Ready lines, without the recipient's own; None if it needs its own rendering."""
         mode, account = delivery.recipient.mode, delivery.recipient.account
         if not mode.same_to_all or account in self.private or self._days - {delivery.day}:
             return None
@@ -63,7 +62,7 @@ class Issue(Struct):
         return [line for line, one in said if one.sender_account != account]
 
     def messages_for(self, account: int) -> list[Said]:
-        """The messages to push to the account, in the order of the log."""
+        """Those to push to an account, in the order of the log."""
         if account not in self.unlike:
             return self.broadcasts
         own = [said for said in self.broadcasts if said.sender_account != account]
@@ -72,10 +71,7 @@ class Issue(Struct):
 
 
 class News:
-    """The issues that some session still lacks.
-
-    ``pushes``: how often new messages were pushed to a session, those of a turn at once.
-    """
+    """The issues that some session lacks; ``pushes`` counts the pushes to sessions."""
 
     def __init__(self, wake: Callable[[], None]) -> None:
         self._wake = wake
@@ -87,14 +83,13 @@ class News:
         self._kept = 0
         self._number = 0
         self._lacks: dict[Delivery, int] = {}
-        """The first issue that it lacks."""
+        """The first issue each lacks."""
         self._queue: deque[Delivery] = deque()
-        """In the order of service."""
 
     # --- who is live
 
     def now_live(self, delivery: Delivery) -> None:
-        """It has everything up to the newest applied entry."""
+        """It has all up to the newest applied entry."""
         delivery.live = True
         self._live[delivery.recipient.account] = delivery
 
@@ -107,27 +102,27 @@ class News:
 
     @property
     def live(self) -> int:
-        """How many have all earlier messages."""
+        """Deliveries that have all earlier messages."""
         return len(self._live)
 
     def lacks(self, delivery: Delivery) -> bool:
-        """True while something is to be pushed to it."""
+        """True while something waits for it."""
         return delivery in self._lacks
 
     # --- turns
 
     def add(self, said: Iterable[Said]) -> None:
-        """Add messages, in the order of the log; without a live delivery nobody lacks them."""
+        """In the order of the log; without a live delivery nobody lacks them."""
         if self._live:
             self._said += said
 
     @property
     def waiting(self) -> bool:
-        """True if something is to be pushed."""
+        """Something is to be pushed."""
         return bool(self._said or self._queue)
 
     def push(self, share: Slice) -> None:
-        """Push to as many deliveries as there is time for."""
+        """As far as there is time."""
         if self._said:
             self._issue()
         pushed = 0
@@ -148,7 +143,6 @@ class News:
             self._kept = 0
 
     def _issue(self) -> None:
-        """Make an issue, and queue the deliveries that it concerns."""
         said, self._said = self._said, []
         self._number += 1
         broadcasts = [one for one in said if not one.recipient]
@@ -183,7 +177,7 @@ class News:
                 delivery.recipient.fell_behind()
 
     def _push(self, delivery: Delivery, first: int) -> bool:
-        """Push the issues from ``first`` on; False if the rendering was ready, as mostly."""
+        """Push the issues from ``first``; False if the rendering was ready, as mostly."""
         newest, recipient = self._issues[-1], delivery.recipient
         account = recipient.account
         if first == newest.number:

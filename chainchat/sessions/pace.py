@@ -1,10 +1,10 @@
 """The pace of one client: how much it may send at once, and per second in the long run.
 
-Prices are in *units*: a line is one, so is a telnet command; octets and reads of the socket cost a
+Prices are in *units*: a line or a telnet command costs one; octets and reads of the socket cost a
 fraction. A program's SENDs are free: the answers limit them.
 
-A client's number is the time at which all that it sent is paid for (the *generic cell rate
-algorithm*, a token bucket without tokens).
+Of each client, only the time when all is paid for is kept (the *generic cell rate algorithm*, a
+token bucket without tokens).
 """
 
 from typing import Final
@@ -12,16 +12,16 @@ from typing import Final
 from msgspec import Struct
 
 OCTETS_IN_UNIT = 16_384
-"""A person's octets that cost as much as one line."""
+"""A person's octets that cost one unit."""
 
 PROGRAM_OCTETS_IN_UNIT = 65_536
-"""The same for a program, most of whose octets are SENDs."""
+"""A program's: most are SENDs."""
 
 TEXTLESS_IN_UNIT = 64
-"""Octets of TLS without text that cost as much: two records that change the keys."""
+"""Octets of TLS without text: two records that change the keys."""
 
 READ_UNITS = 0.2
-"""The price of a read of the socket."""
+"""For a read of the socket."""
 
 
 class Rate(Struct, frozen=True):
@@ -31,15 +31,15 @@ class Rate(Struct, frozen=True):
     at_once: float
 
     def pay(self, paid_until: float, now: float, units: float) -> float:
-        """When all will be paid for, these included; seconds."""
+        """When all will be paid for, these units included; seconds."""
         return max(paid_until, now) + units / self.per_second
 
     def wait(self, paid_until: float, now: float, units: float = 1) -> float:
-        """Seconds until so many units may be used."""
+        """Seconds until ``units`` may be used."""
         return max(0.0, paid_until - now - (self.at_once - units) / self.per_second)
 
     def left(self, paid_until: float, now: float) -> float:
-        """Units to use now; below 0 after a debt."""
+        """Units to use now; below 0 in debt."""
         return self.at_once - max(0.0, paid_until - now) * self.per_second
 
     @property

@@ -1,6 +1,6 @@
 """The passwords of one client: typed by a person, proved by a program, set, and reset.
 
-None is shown, kept or logged: ``scram.salted`` makes a verifier of a typed one.
+None is kept or logged: ``scram.salted`` makes a verifier of a typed one.
 """
 
 import base64
@@ -21,19 +21,19 @@ from chainchat.sessions.invitations import new_invitation
 from chainchat.sessions.procedures import Ask, Enter, Hash, Procedure, Step, Submit, Wait
 
 NONCE_OCTETS = 18
-"""Random, in the server's part of a nonce."""
+"""Random ones, in the server's part."""
 
 UNCHANGED = "nothing is changed"
 
 BACK = "an empty line goes back"
 SHOWN = "some clients, like nc, show it"
-"""busybox's telnet hides what is typed for one request only."""
+"""busybox's telnet hides only one answer."""
 
 Steps = Generator[Step, Any, None]
 
 
 class Passwords:
-    """The passwords that one client types, proves and sets."""
+    """What one client types, proves and sets."""
 
     __slots__ = (
         "_audit",
@@ -60,19 +60,19 @@ class Passwords:
         self._state = state
         self._failures = 0
         self._checked = (0, 0)
-        """An account, and the entry that set the password shown."""
+        """An account, and the entry that set the password proved."""
         self._exchange: tuple[str, int, scram.Exchange] | None = None
-        """The name, account (0: none) and exchange of a proof that was begun."""
+        """A proof that was begun: name, account (0: none), exchange."""
 
     def checked(self, account: Account | None) -> int:
-        """The entry that set the password that the client knows, or 0."""
+        """The entry that set the password proved, or 0."""
         number, set_by = self._checked
         return set_by if account is not None and account.number == number else 0
 
     # --- people
 
     def log_in(self, login: requests.Login) -> Procedure:
-        """Ask a person who has typed the name.
+        """Ask a person for their password.
 
         Raises:
             RefusedError: 507, a password must not be typed here.
@@ -125,7 +125,6 @@ class Passwords:
         return [mode.done("", "your password is set")]
 
     def _ask_for_new(self, what: str) -> Generator[Step, Any, Verifier | None]:
-        """A new password that was typed twice; None for an empty line."""
         line = yield Ask(f"{what} ({SHORTEST} to {LONGEST} characters; {SHOWN})")
         if not line:
             return None
@@ -138,7 +137,7 @@ class Passwords:
         return verifier
 
     def _check_typed(self, name: str, line: bytes) -> Steps:
-        """Check a typed password; as slow for an unknown name."""
+        """As slow for an unknown name."""
         yield from self._begin_attempt(name)
         number, verifier = self._verifier_for(name, b"")
         try:
@@ -161,7 +160,7 @@ class Passwords:
         self._succeed(name, number, verifier)
 
     def _verifier_for(self, name: str, secret: bytes) -> tuple[int, Verifier]:
-        """Number and verifier of an account; 0 and a decoy if it has none (``secret``: for it)."""
+        """Number and verifier of an account; if it has none, 0 and a decoy made with ``secret``."""
         account = self._state().account_named(name)
         if account is None or account.verifier is None:
             return 0, scram.decoy(secret, name)
@@ -174,7 +173,7 @@ class Passwords:
     # --- programs
 
     def begin_proof(self, tag: str, request: requests.Authenticate) -> Procedure:
-        """AUTH: answer with a challenge, also for an unknown name."""
+        """AUTH: answer with a challenge, even for an unknown name."""
         try:
             first = scram.ClientFirst.read(request.first)
         except scram.BrokenExchangeError as error:
@@ -206,7 +205,7 @@ class Passwords:
         return [self._client.mode.told(tag, f":{signature}")]
 
     def set_verifier(self, tag: str, request: requests.SetVerifier) -> Procedure:
-        """SECRET: set the password of the account that is logged in, or that was proved."""
+        """SECRET: set the own account's password."""
         account = self._own_account()
         if account.verifier is not None and not self.checked(account):
             raise RefusedError(Code.PASSWORD_NEEDED, "AUTH and PROVE have to come first")
@@ -237,7 +236,7 @@ class Passwords:
         *,
         reset: bool,
     ) -> Procedure:
-        """``session``: the operator's, even if it has ended since."""
+        """``session``: the operator's, even if it has ended."""
         verifier: Verifier = yield Hash(hashing)
         invite = commands.Invite(session, name, verifier, reset, refuse_alike=True)
         result = yield Submit(invite)
@@ -263,7 +262,6 @@ class Passwords:
             raise RefusedError(Code.PASSWORD_NEEDED, text)
 
     def _own_account(self) -> Account:
-        """The account logged in, or whose password was shown."""
         client, state = self._client, self._state()
         own = state.account_of(client.id) if client.id else state.accounts.get(self._checked[0])
         if own is None:
@@ -291,7 +289,7 @@ class Passwords:
         self._failures = 0
 
     def _fail(self, name: str) -> Steps:
-        """Let a wrong password wait; close after a few."""
+        """Delay the answer; close after MOST_FAILURES."""
         self._failures += 1
         self._guard.throttle.failed()
         address = self._connection.address
@@ -301,7 +299,7 @@ class Passwords:
             self._client.close()
 
     def _login_of(self, name: str) -> str:
-        """An attempt, for the audit. An unknown name may be a password, typed a line too early."""
+        """For the audit: an unknown name may be a password, typed a line too early."""
         known = self._state().account_named(name) is not None
         return f"login of {name}" if known else "login of an unknown name"
 

@@ -1,7 +1,7 @@
-"""Requests that take several steps: a person is asked, a password is hashed, a command applied.
+"""Requests in several steps: a person is asked, a password is hashed, a command applied.
 
-A procedure is a generator: it yields each step, gets back what came of it, and returns the lines of
-its reply, or raises a RefusedError.
+A procedure is a generator: it yields each step, gets what came of it, and returns the lines of its
+reply, or raises a RefusedError.
 """
 
 import hmac
@@ -26,13 +26,13 @@ KEY_OCTETS = 32
 
 
 class Ask(Struct, frozen=True):
-    """Ask the person; gives the line they typed, as octets."""
+    """Gives the line that the person typed, as octets."""
 
     question: str
 
 
 class Hash(Struct, frozen=True):
-    """Do slow work in another thread; gives what it returned. See ``Hashing``."""
+    """Slow work for ``Hashing``; gives what it returned."""
 
     work: Callable[[], Any]
     first: bool = False
@@ -40,13 +40,13 @@ class Hash(Struct, frozen=True):
 
 
 class Submit(Struct, frozen=True):
-    """Submit a command; gives its result."""
+    """Gives the command's result."""
 
     command: AnyCommand
 
 
 class Wait(Struct, frozen=True):
-    """Wait; gives None."""
+    """Gives None."""
 
     seconds: float
 
@@ -55,7 +55,7 @@ Step = Ask | Hash | Submit | Wait
 
 
 class Enter(Struct, frozen=True):
-    """In place of a reply: log in now, with the password that entry ``checked`` has set."""
+    """Log in instead, with the password that entry ``checked`` set."""
 
     login: Login
     checked: int
@@ -67,7 +67,7 @@ Procedure = Generator[Step, Any, Ending]
 
 
 class Submitting(Protocol):
-    """The client's ``Handler``, for those who carry out its requests."""
+    """See ``Handler``."""
 
     replies: Replies
 
@@ -78,21 +78,21 @@ class Submitting(Protocol):
         *,
         holds_later: bool = False,
     ) -> None:
-        """Submit a command; ``answer`` turns its results into lines."""
+        """See ``Handler``."""
 
     def refused(self, tag: str, refused: Refused) -> str:
-        """The line for a refusal by the chain."""
+        """See ``Handler``."""
 
     def submit_for(
         self, reply: Reply, command: AnyCommand, done: Callable[[Sequence[Result]], None]
     ) -> None:
-        """Submit a command whose results are for ``reply``."""
+        """See ``Handler``."""
 
 
 class Procedures:
     """Runs those of one client, one at a time: later requests wait for the reply.
 
-    ``running``: from the beginning of a procedure to its last submitted command.
+    ``running``: from a procedure's beginning to its last command.
     """
 
     __slots__ = (
@@ -118,7 +118,7 @@ class Procedures:
         clock: Clock,
         enter: Callable[[Reply, str, Login, int], None],
     ) -> None:
-        """``enter`` logs in, and completes the reply."""
+        """``enter``: see ``Entrance``."""
         self._client = client
         self._enter = enter
         self._handler = handler
@@ -127,20 +127,20 @@ class Procedures:
         self._answered: Callable[[bytes], None] | None = None
         self._timer: Timer | None = None
         self._asked = False
-        """True if the procedure that runs has asked for something."""
+        """The procedure has asked for something."""
         self._gave_up = False
         self._key = secrets.token_bytes(KEY_OCTETS)
         self._typed: set[bytes] = set()
-        """May be passwords: hashed, with ``_key``."""
+        """Perhaps passwords, hashed with ``_key``."""
         self.running = False
 
     @property
     def asking(self) -> bool:
-        """True if the next line is an answer, and no request."""
+        """The next line is an answer, and no request."""
         return self._answered is not None
 
     def begin(self, tag: str, procedure: Procedure) -> None:
-        """Run a procedure when all earlier requests have their replies."""
+        """Begin behind the earlier replies."""
         self.running = True
         self._asked = self._gave_up = False
 
@@ -167,7 +167,7 @@ class Procedures:
         answered(text)
 
     def was_typed(self, line: Line) -> bool:
-        """True if it, or what is left of it, has answered a question before."""
+        """True if it, or what is left of it, answered a question before."""
         if not self._typed or line is TOO_LONG:
             return False
         return self._hashed(typed(line)) in self._typed

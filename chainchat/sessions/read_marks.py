@@ -1,7 +1,7 @@
 """Read marks: how much of its messages each account has seen.
 
-A program moves its mark itself (ACK). A person's follows what their machine has acknowledged, when
-the person does something, or the machine shows signs of life some seconds later.
+A program moves its mark (ACK). A person's follows what their machine acknowledged, when they do
+something or the machine shows signs of life some seconds later.
 """
 
 from bisect import bisect_right
@@ -17,55 +17,55 @@ from chainchat.node.node import Node
 from chainchat.sessions.interfaces import Attendee
 
 MARKS_PAUSE = 1.0
-"""Seconds for which marks are gathered into one entry."""
+"""Seconds of marks gathered in one entry."""
 
 MARKS_IN_ENTRY = 100
 """Each of 20 octets at most."""
 
 LOOK_PAUSE = 1.0
-"""Seconds between two looks at what people's machines have acknowledged."""
+"""Seconds between two looks at people's machines."""
 
 SETTLED_SECONDS = 3.0
-"""What a machine acknowledged so long before its last sign of life has been shown there."""
+"""A machine alive so long after it acknowledged something has shown it."""
 
 STOPPED_SECONDS = 100.0
-"""A machine that answers, and takes nothing for so long, has a person who stopped it (Ctrl-S).
+"""A machine that answers, but takes nothing for so long, was stopped by its person (Ctrl-S).
 
 The kernel cuts such a connection after two minutes, without a word.
 """
 
 ANSWERED_SECONDS = 10.0
-"""A machine heard so long after the last that it took has answered probes, whose pauses double."""
+"""A machine heard so long after it last took something has answered probes, whose pauses double."""
 
 REMEMBERED_PUSHES = 64
-"""Ends of pushes remembered until they are seen; of more, every other one is forgotten."""
+"""Unseen pushes, at most: then every other is forgotten."""
 
 
 _NEVER = (0, float("-inf"))
 
 
 class Reading:
-    """How much a person has seen of what was pushed; ``seen`` is the read mark, an id."""
+    """How much a person has seen; ``seen`` is the read mark, an id."""
 
     __slots__ = ("_looked", "_pushes", "_taken", "_written_before", "seen")  # one for each person
 
     def __init__(self, seen: int) -> None:
         self.seen = seen
         self._pushes: tuple[tuple[int, int], ...] = ()
-        """Not known to be seen: octets written at the end of each, its newest id."""
+        """Perhaps unseen: octets written at the end of each, its newest id."""
         self._written_before = 0
         self._looked = _NEVER
-        """Octets acknowledged at the last look, and when."""
+        """Octets acknowledged, and when that was looked at."""
         self._taken: tuple[int, float] | None = None
-        """Octets acknowledged, and when they were last found to be more."""
+        """Octets acknowledged, and when they last became more."""
 
     @property
     def may_have_seen_more(self) -> bool:
-        """True if a push is not known to be seen."""
+        """A push may be unseen."""
         return bool(self._pushes)
 
     def pushed(self, newest: int, written: int) -> None:
-        """Note a push of messages up to ``newest``; ``written``: octets so far."""
+        """Note a push up to ``newest``; ``written``: octets so far."""
         if not self._pushes:
             self.begins_to_wait()
         if len(self._pushes) >= REMEMBERED_PUSHES:
@@ -76,8 +76,7 @@ class Reading:
         """The person acted, so has seen what their machine has; True if the read mark moved.
 
         Args:
-            acknowledged: octets, by the machine. None if unknown: then the octets written before
-                the previous action count.
+            acknowledged: octets; None: unknown, those written before the previous action count.
             written: octets so far.
         """
         octets = self._written_before if acknowledged is None else acknowledged
@@ -87,11 +86,11 @@ class Reading:
     def shows_signs_of_life(self, acknowledged: int | None, alive: float, now: float) -> bool:
         """What the machine had some seconds ago was seen; True if the read mark moved.
 
-        The machine must have been alive since: one that has just died may have shown nothing.
+        But it must have been alive since: one that just died may have shown nothing.
 
         Args:
-            acknowledged: octets, by the machine, if known.
-            alive: when it last acknowledged or sent anything, by the clock of ``now``.
+            acknowledged: octets, if known.
+            alive: when the machine last acknowledged or sent anything, by the clock of ``now``.
             now: seconds.
         """
         if acknowledged is None:
@@ -104,14 +103,11 @@ class Reading:
         return moved
 
     def begins_to_wait(self) -> None:
-        """Something is unsent, or unseen, from now on."""
+        """Something is unsent, or unseen."""
         self._taken = None
 
     def is_stopped(self, acknowledged: int, alive: float, now: float) -> bool:
-        """True if the machine is there, and has taken nothing of what waits for too long.
-
-        For the arguments see ``shows_signs_of_life``.
-        """
+        """True if the machine lives, but took nothing for STOPPED_SECONDS; arguments as above."""
         if self._taken is None or self._taken[0] != acknowledged:
             self._taken = acknowledged, now
         since = self._taken[1]
@@ -127,10 +123,10 @@ class Reading:
 
 
 class ReadMarks:
-    """The read marks of one node's accounts, on their way into the log.
+    """One node's read marks, on their way into the log.
 
     Attributes:
-        acknowledged: what to call when a program's mark has moved, by account.
+        acknowledged: what to call when a mark has moved, by account.
         due: people to look at in this turn.
     """
 
@@ -147,7 +143,7 @@ class ReadMarks:
         self._looking: Timer | None = None
 
     def stop(self) -> None:
-        """Move no more marks, and look at nobody."""
+        """Stop all timers."""
         for timer in (self._sending, self._looking):
             if timer is not None and timer.active():
                 timer.cancel()
@@ -155,11 +151,11 @@ class ReadMarks:
     # --- moving marks
 
     def move(self, account: int, newest: int) -> None:
-        """Move a read mark up to ``newest``, within a second."""
+        """Move a mark to ``newest``, within a second."""
         self._gather(account, newest, MARKS_PAUSE)
 
     def acknowledge(self, account: int, newest: int, done: Callable[[], None]) -> None:
-        """The same; then call ``done``."""
+        """The same at once; then call ``done``."""
         self.acknowledged.setdefault(account, []).append(done)
         self._gather(account, newest, 0.0)
 
@@ -171,7 +167,7 @@ class ReadMarks:
             self._sending.reset(0.0)
 
     def send(self) -> None:
-        """Submit the gathered marks."""
+        """Submit what was gathered."""
         if self._sending is not None and self._sending.active():
             self._sending.cancel()
         self._sending = None
@@ -185,7 +181,7 @@ class ReadMarks:
     # --- looking at people's machines
 
     def watch(self, session: Attendee) -> None:
-        """Look now and then how much a person has seen."""
+        """Look at a person after a pause."""
         self._watched[session] = None
         if self._looking is None:
             self._looking = self._clock.callLater(LOOK_PAUSE, self._pause_ends)
@@ -201,7 +197,7 @@ class ReadMarks:
         self._node.wake()
 
     def look(self, share: Slice) -> None:
-        """Look at some of the people who are due."""
+        """Look at some who are due."""
         while self.due:
             session = self.due.popleft()
             if session.look():

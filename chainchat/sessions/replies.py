@@ -12,11 +12,10 @@ class Reply(Struct, eq=False):
     """The place of one reply in the order.
 
     Attributes:
-        lines: known and not said yet.
-        complete: no more lines will come.
+        lines: known, not said yet.
         start: called when all earlier replies are complete.
-        holds_later: later requests wait for this reply.
-        make: makes a reply of the node's own when its turn comes.
+        holds_later: later requests wait for it.
+        make: makes the lines of the node's own reply in its turn.
         command: until the chain confirms it.
     """
 
@@ -29,7 +28,7 @@ class Reply(Struct, eq=False):
 
 
 _NOTHING: list[Reply] = []
-"""Shared by all connections that are owed nothing; never added to."""
+"""Shared by all clients that are owed nothing; never added to."""
 
 
 class Replies:
@@ -46,12 +45,12 @@ class Replies:
 
     @property
     def holding_later(self) -> bool:
-        """True if the next request has to wait."""
+        """The next request has to wait."""
         return bool(self._owed) and self._owed[-1].holds_later
 
     @property
     def unconfirmed(self) -> list[AnyCommand]:
-        """Submitted commands, in order."""
+        """In order."""
         return [reply.command for reply in self._owed if reply.command is not None]
 
     def reserve(
@@ -61,7 +60,7 @@ class Replies:
         holds_later: bool = False,
         command: AnyCommand | None = None,
     ) -> Reply:
-        """Take the next place; ``start`` is called when it becomes the first."""
+        """Take the next place."""
         assert not self.holding_later
         reply = Reply(start=start, holds_later=holds_later, command=command)
         self._owe(reply)
@@ -69,30 +68,30 @@ class Replies:
         return reply
 
     def add(self, reply: Reply, *lines: str) -> None:
-        """Add lines to a reply."""
+        """More lines will come."""
         reply.lines += lines
         if reply is self._owed[0]:
             self._say_first()
 
     def complete(self, reply: Reply, *lines: str) -> None:
-        """Add the last lines of a reply."""
+        """No more lines will come."""
         reply.complete = True
         reply.command = None
         self.add(reply, *lines)
 
     def answer(self, *lines: str) -> None:
-        """Add a whole reply, behind the earlier ones."""
+        """A whole reply, behind the earlier ones."""
         self.complete(self.reserve(), *lines)
 
     def answer_locally(self, make: Callable[[], Sequence[str]], *, at_once: bool) -> None:
-        """Add a reply of the node's own: in its turn, or before all others."""
+        """A reply of the node's own, in turn or first."""
         assert at_once or not self.holding_later
         reply = Reply(make=make)
         self._owe(reply, first=at_once)
         self._say_first()
 
     def overtake(self) -> None:
-        """Move the node's own replies before all others."""
+        """The node's own replies go first."""
         made_here = [reply for reply in self._owed if reply.make is not None]
         others = [reply for reply in self._owed if reply.make is None]
         self._owed = made_here + others

@@ -1,7 +1,7 @@
 """Carries out one client's requests, and answers them in order.
 
-Changes go through the chain, pipelined. The tail answers reads: a read waits for the answers to all
-earlier requests, and later requests wait for it, so a client reads what it has written.
+Changes go through the chain, pipelined. The tail answers reads: a read waits for all earlier
+answers, and later requests wait for it, so a client reads what it has written.
 """
 
 from bisect import bisect_right
@@ -29,10 +29,10 @@ from chainchat.sessions.replies import Replies, Reply
 from chainchat.sessions.sessions import Sessions
 
 SAYING_OVERHEAD = 72
-"""Octets of an encoded message besides its text, at most: a name of 32, numbers, a checksum."""
+"""Octets besides a message's text, at most: a name of 32, numbers, a checksum."""
 
 SAYINGS_OCTETS = MAX_COMMAND - 256
-"""Octets of the messages in one command."""
+"""Of the messages in one command."""
 
 ALLOWED_BEFORE_LOGIN = (
     requests.Hello,
@@ -48,16 +48,16 @@ ALLOWED_BEFORE_LOGIN = (
 )
 
 ANSWERED_HERE = (requests.Chain, requests.Help, requests.Ping)
-"""Requests that the node answers by itself, whatever the chain does."""
+"""By the node, whatever the chain does."""
 
 
 class Handler:
     """Carries out the requests of one client.
 
     Attributes:
-        replies: still owed. A login, a read or a deletion holds back later requests.
-        entrance: for those about accounts.
-        on_their_way: messages, logins and deletions without an answer.
+        replies: still owed; logins, reads and some others hold back later requests.
+        entrance: for requests about accounts.
+        on_their_way: messages and other changes without an answer.
     """
 
     __slots__ = (  # there can be thousands
@@ -89,7 +89,7 @@ class Handler:
         self._refused_send: int | None = None
 
     def carry_out(self, tag: str, request: requests.Request) -> None:
-        """Begin a request. Its reply waits for the earlier ones, unless ``is_answered_at_once``.
+        """Begin a request; unless ``is_answered_at_once``, its reply waits for the earlier ones.
 
         Raises:
             RefusedError: the node itself refuses it.
@@ -134,7 +134,7 @@ class Handler:
         self.replies.answer(self._client.mode.refused(tag, code, text))
 
     def unconfirmed(self) -> list[str]:
-        """Unconfirmed requests in order, like ``said: hello`` or ``done: /delete bob``."""
+        """In order, like ``said: hello`` or ``done: /delete bob``."""
         return [what for command in self.replies.unconfirmed for what in described(command)]
 
     def refused(self, tag: str, refused: Refused) -> str:
@@ -152,7 +152,7 @@ class Handler:
         *,
         holds_later: bool = False,
     ) -> None:
-        """Submit a command; ``answer`` turns its results into lines."""
+        """``answer`` turns the results into lines."""
         reply = self.replies.reserve(holds_later=holds_later, command=command)
         self.submit_for(
             reply, command, lambda results: self.replies.complete(reply, *answer(results))
@@ -161,7 +161,7 @@ class Handler:
     def submit_for(
         self, reply: Reply, command: AnyCommand, done: Callable[[Sequence[Result]], None]
     ) -> None:
-        """Submit a command; ``done`` completes the reply, now or later."""
+        """``done`` completes the reply, now or later."""
         reply.command = command
         self.on_their_way += commands.span(command)
 
@@ -176,10 +176,10 @@ class Handler:
     # --- what needs nobody else
 
     def is_answered_at_once(self, request: requests.Request) -> bool:
-        """True if a request does not wait for the earlier ones.
+        """True if it waits for no earlier reply.
 
-        In a mode that pipelines, tags say which reply is which. In another mode the request waits,
-        except while the chain cannot confirm.
+        Where clients pipeline, tags say which reply is which. Others wait, except while the chain
+        cannot confirm.
         """
         stuck = self._node.readiness.reason != ""
         return isinstance(request, ANSWERED_HERE) and (self._client.mode.pipelines or stuck)
@@ -215,7 +215,7 @@ class Handler:
     def send(self, sends: Sequence[tuple[str, requests.Say]]) -> None:
         """Submit messages that came together, with their tags, in as few commands as possible.
 
-        A message that the node itself refuses is answered in its turn.
+        One that the node itself refuses is answered in its turn.
         """
         self._sessions.limits.said(self._client.account, len(sends))
         low = self._node.readiness.low
@@ -246,7 +246,7 @@ class Handler:
     def _submit_command(
         self, sends: Sequence[tuple[str, requests.Say]], contents: Sequence[bytes]
     ) -> None:
-        """Submit messages as one command; ``contents``: of each, for its checksum."""
+        """``contents``: of each message, for its checksum."""
         addressees = {name: self._addressee(name) for name in {say.to for _, say in sends}}
         sayings = [
             commands.Saying(
@@ -279,7 +279,7 @@ class Handler:
         return self.refused(tag, result)
 
     def _check_number(self, number: int) -> None:
-        """After a 4xx, refuse a program's later numbers before that one."""
+        """After a refused number, refuse later ones until it comes again."""
         if self._refused_send is not None and number > self._refused_send:
             raise RefusedError(
                 Code.EARLIER_REFUSED, f"not sent: SEND {self._refused_send} has to come first"
@@ -287,14 +287,14 @@ class Handler:
         self._refused_send = None
 
     def _refuse_for_room(self, number: int, low: tuple[str, ...]) -> None:
-        """Disks are nearly full; a refused SEND consumes no number."""
+        """A refused SEND consumes no number."""
         self._refused_send = number or None
         raise RefusedError(Code.DISK_NEARLY_FULL, nearly_full(low))
 
     # --- reading
 
     def _ask(self, tag: str, query: Query) -> None:
-        """Ask page after page, no faster than the client reads the answer."""
+        """Ask page after page, no faster than the client reads."""
         mode = self._client.mode
         shows_days = mode.day(0) is not None  # programs get whole times
         count, day = 0, -1

@@ -1,13 +1,13 @@
 """Rounds: whose turn it is among the sessions that have something to do.
 
-In its turn, a session does one bounded piece of work, then goes to the end of its queue.
+In its turn, a session does a bounded piece of work, then goes to the end of its queue.
 
-Every turn of the node serves the clients that say or ask something, then programs that say much at
-once. Two queues get a share of the node's time (``budget.PATIENT_SHARE``): newcomers; then whoever
-reads on from the log or reads a long answer, and people who say much at once.
+Every turn of the node serves clients that say or ask something, then programs that say much at
+once. Two queues get a share of the node's time (``budget.PATIENT_SHARE``): newcomers; then readers
+of the log or of long answers, and people who say much at once.
 
-A client that exceeds its ``pace`` rests, outside all queues; so does one whose account may say no
-more for now. They are woken one by one, so a hundred are no faster than a few.
+A client that exceeds its ``pace``, or its account's limit, rests outside all queues. They are woken
+one by one, so a hundred are no faster than a few.
 """
 
 import heapq
@@ -20,11 +20,11 @@ from chainchat.node.share import SHORTEST_REST, Share
 from chainchat.sessions.interfaces import Attendee
 
 WAKE_SECONDS = 0.01
-"""Seconds between waking two clients that rested, at least."""
+"""Between waking two clients that rested, at least."""
 
 
 FORGOTTEN_RESTS = 100
-"""Ended rests of departed sessions in the heap before it is swept."""
+"""Rests of departed sessions in the heap before it is swept."""
 
 
 class Rounds:
@@ -42,35 +42,35 @@ class Rounds:
         self._resting: dict[Attendee, int] = {}
         """The number of each one's rest."""
         self._ends: list[tuple[float, int, Attendee]] = []
-        """A heap: when a rest ends, its number, and whose it is or was."""
+        """A heap: when a rest ends, its number, whose it is or was."""
         self._rests = 0
         self._woken_last = 0.0
         self._rest_timer: Timer | None = None
 
     def speaks(self, session: Attendee, *, first: bool = False) -> None:
-        """The session has lines to hear; ``first``: before all others."""
+        """It has lines to hear; ``first``: before all others."""
         self._speaking[session] = None
         if first:
             self._speaking.move_to_end(session, last=False)
         self._wake()
 
     def says_much(self, session: Attendee, *, first: bool = False) -> None:
-        """The session has more lines than a turn can hear."""
+        """It has more lines than a turn can hear."""
         _put(self._saying_much, session, first=first)
         self._wake()
 
     def arrives(self, session: Attendee) -> None:
-        """The session is not logged in."""
+        """It is not logged in."""
         self._arriving[session] = None
         self._patience.wake_when_due()
 
     def waits(self, session: Attendee, *, first: bool = False) -> None:
-        """The session's work can wait."""
+        """Its work can wait."""
         _put(self._patient, session, first=first)
         self._patience.wake_when_due()
 
     def rests(self, session: Attendee, seconds: float) -> None:
-        """The session has sent too much."""
+        """It has sent too much."""
         self._rests += 1
         self._resting[session] = self._rests
         heapq.heappush(self._ends, (self._clock.seconds() + seconds, self._rests, session))
@@ -78,11 +78,11 @@ class Rounds:
 
     @property
     def resting(self) -> int:
-        """How many sessions rest."""
+        """Sessions that rest."""
         return len(self._resting)
 
     def forget(self, session: Attendee) -> None:
-        """The session is over."""
+        """It is over."""
         for queue in (self._speaking, self._saying_much, self._arriving, self._patient):
             queue.pop(session, None)
         self._resting.pop(session, None)
@@ -100,16 +100,16 @@ class Rounds:
 
     @property
     def somebody_speaks(self) -> bool:
-        """True if there are lines to hear."""
+        """There are lines to hear."""
         return bool(self._speaking or self._saying_much)
 
     @property
     def somebody_waits(self) -> bool:
-        """True if work can wait."""
+        """There is work that can wait."""
         return bool(self._arriving or self._patient)
 
     def serve_speaking(self, share: Slice) -> None:
-        """Serve one round, as far as there is time."""
+        """One round, as far as there is time."""
         for queue in (self._speaking, self._saying_much):
             if queue:
                 self._serve(queue, share, lambda session: session.hear())
@@ -117,7 +117,7 @@ class Rounds:
             self._wake()
 
     def serve_patient(self, share: Slice) -> None:
-        """Serve those who can wait, within their share of time."""
+        """One round, within their share of time."""
         if self._patience.is_due:
             for queue in (self._arriving, self._patient):
                 self._serve(queue, share, lambda session: session.go_on())

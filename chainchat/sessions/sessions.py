@@ -1,7 +1,7 @@
 """All sessions of a node.
 
-A message is rendered once per kind of session, each socket is written once per turn, and a turn
-visits only the sessions that it concerns.
+A message is rendered once per kind of session, a socket written once per turn, and a turn visits
+only the sessions that it concerns.
 """
 
 from collections import Counter, OrderedDict, deque
@@ -29,12 +29,10 @@ class Sessions:
     """The sessions of one node; its ``Audience``.
 
     In ``hear``, sessions carry out lines, or read on from the log. Then the node applies entries,
-    and ``happened`` notes what to say. ``flush`` writes: replies first, then the turn's messages,
-    then notices.
+    and ``happened`` notes what to say. ``flush`` writes replies, then messages, then notices.
 
     Attributes:
-        connections: every one, logged in or not, the oldest first.
-        contests: refused logins that wait to hear about the holder of their name.
+        connections: logged in or not, the oldest first.
     """
 
     def __init__(self, node: Node, clock: Clock, limits: Limits | None = None) -> None:
@@ -48,9 +46,9 @@ class Sessions:
         self._unflushed: OrderedDict[Attendee, None] = OrderedDict()
         self._took_nothing: OrderedDict[int, None] = OrderedDict()
         self._uninformed: deque[Attendee] = deque()
-        """They do not know the node's readiness yet."""
+        """Of the node's readiness."""
         self._without_room: dict[Attendee, None] = {}
-        """They wait until fewer requests are on their way."""
+        """Until fewer requests are on their way."""
         self._announcements = Announcements(clock, node.wake)
         self.contests = Contests(clock)
         self.marks = ReadMarks(node, clock)
@@ -60,23 +58,23 @@ class Sessions:
 
     @property
     def count(self) -> int:
-        """How many sessions there are."""
+        """Sessions here."""
         return len(self._sessions)
 
     def kinds(self) -> Counter[tuple[str, str]]:
-        """How many there are, by mode and transport."""
+        """Sessions, by mode and transport."""
         return Counter(
             ("human" if one.mode.asks else "machine", "tls" if one.encrypted else "plain")
             for one in self._sessions.values()
         )
 
     def new_session(self, *, announced: bool = True) -> str:
-        """An id that is unique for ever; ``announced``: others are told."""
+        """An id, unique for ever; ``announced``: others are told."""
         self._counter += 1
         return f"{self.node.me.origin}.{self._counter}{'' if announced else UNANNOUNCED}"
 
     def took_nothing(self, account: int) -> None:
-        """A connection ended while it took nothing."""
+        """Its connection ended while it took nothing."""
         self._took_nothing[account] = None
         if len(self._took_nothing) > MOST_REMEMBERED:
             self._took_nothing.popitem(last=False)
@@ -112,7 +110,7 @@ class Sessions:
         command: commands.AnyCommand,
         replied: Replied | None = None,
     ) -> None:
-        """Submit a command of an account, behind its read mark."""
+        """Submit an account's command, behind its read mark."""
         if account in self.marks.acknowledged:
             self.marks.send()
         self.node.submit(command, replied)

@@ -1,8 +1,7 @@
 """Slows down who guesses passwords: per account, and per address.
 
-A lock-out would be a weapon: whoever has logged in to an account counts for themselves at that
-account, from the address where they were. Each attempt counts as soon as it begins, so many at once
-gain nothing.
+A lock-out would be a weapon: so whoever has logged in to an account has a bucket of their own for
+it, at that address. An attempt counts when it begins, so many at once gain nothing.
 """
 
 from collections.abc import Callable
@@ -17,13 +16,13 @@ OF_ACCOUNT = Rate(per_second=0.1, at_once=10)
 OF_ADDRESS = Rate(per_second=20 / 60, at_once=20)
 
 MOST_REMEMBERED = 10_000
-"""Accounts, and addresses, of one generation (``buckets``); and who was where."""
+"""Keys of a generation (``buckets``), and successes."""
 
 MEMORY = 16
-"""So many of the last attempts, about, say how many are wrong at present."""
+"""About so many of the last attempts say how many are wrong now."""
 
 MOST_REST = 7.0
-"""How many times as long as a check its rest is while all are wrong."""
+"""The rest after a check while all are wrong, in units of the check's time."""
 
 
 class Throttle:
@@ -31,13 +30,13 @@ class Throttle:
 
     def __init__(self, clock: Callable[[], float], most: int = MOST_REMEMBERED) -> None:
         self._of_account: Buckets[str] = Buckets(clock, most)
-        """By name; by name and address of those who are known there."""
+        """By name, or by name and address once known there."""
         self._of_address: Buckets[str] = Buckets(clock, most)
         self._most = most
         self._known: dict[str, None] = {}
-        """Names and addresses of successes, the newest last."""
+        """Name and address of successes, the newest last."""
         self._wrong = 0.0
-        """The part of the last attempts that were wrong."""
+        """Their part of the last attempts."""
 
     def knows(self, name: str, host: str) -> bool:
         """True if somebody has logged in as ``name`` from ``host``."""
@@ -45,7 +44,7 @@ class Throttle:
 
     @property
     def rest(self) -> float:
-        """How long to rest after a check, in units of its time: longer while many are wrong."""
+        """After a check, in units of its time: more while many are wrong."""
         return 1.0 + (MOST_REST - 1.0) * self._wrong
 
     def begin(self, name: str, host: str) -> None:
@@ -65,18 +64,17 @@ class Throttle:
         self._of_address.take(site_of(host), OF_ADDRESS)
 
     def _whose(self, name: str, host: str) -> str:
-        """The key of the bucket for an attempt."""
         return _pair(name, host) if self.knows(name, host) else name.lower()
 
     def succeeded(self, name: str, host: str) -> None:
-        """Take back all attempts of the same bucket; know who was where."""
+        """Take back all the bucket's attempts; remember the address."""
         self._wrong -= self._wrong / MEMORY
         self._of_account.forget(self._whose(name, host))
         self._of_address.take(site_of(host), OF_ADDRESS, -1)
         self.met(name, host)
 
     def met(self, name: str, host: str) -> None:
-        """Know that whoever is ``name`` was at ``host``."""
+        """Remember that ``name`` was at ``host``."""
         pair = _pair(name, host)
         self._known.pop(pair, None)
         self._known[pair] = None
@@ -88,7 +86,7 @@ class Throttle:
         self._wrong += (1 - self._wrong) / MEMORY
 
     def undone(self, name: str, host: str) -> None:
-        """The attempt could not be looked at: take it back."""
+        """The attempt was not checked: take it back."""
         self._of_account.take(self._whose(name, host), OF_ACCOUNT, -1)
         self._of_address.take(site_of(host), OF_ADDRESS, -1)
 

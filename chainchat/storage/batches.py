@@ -1,4 +1,4 @@
-"""The rows of the log in SQLite: encoded batches of entries, the newest decoded in memory."""
+"""The log's rows in SQLite: encoded batches of entries, the newest decoded in memory."""
 
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
@@ -10,10 +10,10 @@ from chainchat.storage.checksums import checked
 from chainchat.storage.interface import StorageError
 
 CACHED_BATCHES = 16
-"""Decoded batches; a reader of history mostly stays within one."""
+"""A reader of history mostly stays within one."""
 
 ROW_OCTETS = 64_000
-"""Octets of entries in a row, by ``size``: a reader decodes whole rows."""
+"""Octets of entries, by ``size``: a reader decodes whole rows."""
 
 AsWritten = Callable[[bytes, str], bytes]
 
@@ -22,7 +22,6 @@ class Batches:
     """What the rows of the log hold."""
 
     def __init__(self, database: sqlite3.Connection, as_written: AsWritten, name: str) -> None:
-        """``as_written``: see ``SQLiteStorage``."""
         self._database = database
         self._name = name
         self._as_written = as_written
@@ -33,14 +32,14 @@ class Batches:
         self._decoded.clear()
 
     def with_entry(self, seq: int) -> tuple[Entry, ...]:
-        """The batch that has this entry; empty if none has."""
+        """Empty if none has this entry."""
         query = "SELECT min(last) FROM log WHERE last >= ?"
         last = self._database.execute(query, (seq,)).fetchone()[0]
         batch = self.ending_with(last) if last else ()
         return batch if batch and batch[0].first <= seq else ()
 
     def ending_with(self, last: int) -> tuple[Entry, ...]:
-        """The batch that ends with entry ``last``, contiguous.
+        """The one that ends with entry ``last``.
 
         Raises:
             StorageError: the row does not hold what was written.

@@ -1,7 +1,7 @@
 """Checkpoints in SQLite: records of the state, each at one of two places.
 
-The process may die within a checkpoint. So a record replaces the version before that in the newest
-finished checkpoint, and a row of a later checkpoint does not count.
+The process may die within a checkpoint. So a record never replaces its version in the newest
+finished checkpoint, and a row of a later one does not count.
 """
 
 import sqlite3
@@ -11,7 +11,7 @@ from itertools import groupby, islice
 from chainchat.storage.checksums import checked
 
 GONE_AT_ONCE = 64
-"""Removed records deleted with one part of a checkpoint."""
+"""Removed records deleted with one part."""
 
 Record = tuple[int, bytes]
 AsWritten = Callable[[bytes, str], bytes]
@@ -29,9 +29,9 @@ class Checkpoints:
         self._database = database
         self._as_written = as_written
         self._odd: set[int] = set()
-        """Their newest version is at the second place."""
+        """Keys whose newest version is at the second place."""
         self._gone: set[int] = set()
-        """The finished checkpoint lacks them; their rows can go."""
+        """Those that the finished checkpoint lacks; their rows can go."""
         self._going: set[int] = set()
         """The same for the one that was begun."""
         row = database.execute("SELECT begun, seq FROM checkpoint").fetchone()
@@ -40,7 +40,7 @@ class Checkpoints:
         self.finished: int = finished
 
     def head(self) -> tuple[bytes, bytes] | None:
-        """The finished one's, and the digest of its entry."""
+        """Of the finished one, and its entry's digest."""
         query = "SELECT head, digest FROM checkpoint WHERE seq > 0"
         row = self._database.execute(query).fetchone()
         if row is None:
@@ -48,7 +48,7 @@ class Checkpoints:
         return self._as_written(row[0], "the octets of the checkpoint"), row[1]
 
     def records(self) -> Iterator[Record]:
-        """The finished one's, by key; to be read before the next write."""
+        """The finished one's, by key; read them before the next write."""
         self._odd.clear()
         self._gone.clear()
         for key, place, data in self._newest():
@@ -60,11 +60,10 @@ class Checkpoints:
                 self._gone.add(key)
 
     def records_after(self, after: int) -> Iterator[Record]:
-        """Those above that key; another checkpoint may have begun since."""
+        """Those above a key, even if another checkpoint has begun."""
         return ((key, data) for key, _, data in self._newest(after + 1) if data)
 
     def _newest(self, first: int = 0) -> Iterator[tuple[int, int, bytes]]:
-        """Key, place and data of the finished one's records."""
         query = "SELECT place, seq, data FROM records WHERE place >= ? ORDER BY place"
         rows = self._database.execute(query, (2 * first,))
         for key, versions in groupby(rows, lambda row: row[0] // 2):
@@ -75,14 +74,14 @@ class Checkpoints:
                 yield key, place, written
 
     def abandon(self) -> None:
-        """Delete what was not finished."""
+        """Delete the unfinished one."""
         self._database.execute("DELETE FROM records WHERE seq > ?", (self.finished,))
         self._database.execute("UPDATE checkpoint SET begun = seq")
         self.begun = self.finished
         self._going.clear()
 
     def write(self, records: Iterable[Record]) -> None:
-        """Write records of the begun one, each once."""
+        """For the begun one, each once."""
         rows = []
         for key, data in records:
             self._gone.discard(key)
@@ -104,7 +103,7 @@ class Checkpoints:
             self._odd.discard(key)
 
     def finish(self, head: bytes, digest: bytes) -> None:
-        """Let the begun one take effect; ``digest``: its entry's in the log."""
+        """Let it take effect; ``digest``: its entry's in the log."""
         update = "UPDATE checkpoint SET seq = begun, digest = ?, head = ?"
         self._database.execute(update, (digest, checked(head)))
         self.finished = self.begun

@@ -1,4 +1,4 @@
-"""The checksum before everything that is stored: SQLite does not notice a changed bit."""
+"""A checksum before everything stored: SQLite does not notice a changed bit."""
 
 from zlib import crc32
 

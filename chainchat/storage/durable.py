@@ -1,8 +1,10 @@
 """Makes sure that data is on the disk, even after a failed sync.
 
-The system says once that a sync failed. From then on its cache returns what was written as if it
-were on the disk, and the next sync succeeds. So a life begins by writing again, octet by octet, all
-that the life before may have written without a sync, and syncs it (*written again*).
+The system says once that a sync failed; then its cache returns what was written as if it were on
+the disk, and the next sync succeeds. So a life begins by writing again, octet by octet, all that
+the life before may have written without a sync, and syncs it (*written again*).
+
+Each function raises OSError if the disk does not do it.
 """
 
 import errno
@@ -13,19 +15,16 @@ from pathlib import Path
 from chainchat.storage.private import FOLDER_MODE, open_private
 
 AT_ONCE = 1 << 20
-"""Octets written again in one call."""
+"""Octets."""
 
 ROOM = 256 << 10
-"""Octets that a start needs: the first pages of each file, and some commits."""
+"""Octets a start needs: the first pages of each file, and some commits."""
 
 
 def write_again(path: Path, octets: int | None = None, *, at_once: int = AT_ONCE) -> None:
     """Write a file, or its first ``octets``, to the disk as it reads now, if it exists.
 
-    Dying in between does no harm: each octet overwrites itself.
-
-    Raises:
-        OSError: it cannot be written or synced.
+    Dying halfway does no harm: each octet overwrites itself.
     """
     try:
         file = os.open(path, os.O_RDWR | os.O_CLOEXEC)
@@ -45,27 +44,19 @@ def write_again(path: Path, octets: int | None = None, *, at_once: int = AT_ONCE
 
 
 def sync(file: int) -> None:
-    """Sync an open file or folder.
-
-    Raises:
-        OSError: the sync failed.
-    """
+    """Sync an open file or folder."""
     if not _flushed(file):
         os.fsync(file)
 
 
 def sync_data(file: int) -> None:
-    """Sync a file's content and length, but no times.
-
-    Raises:
-        OSError: the sync failed.
-    """
+    """Sync a file's content and length, not its times."""
     if not _flushed(file):
         (os.fdatasync if hasattr(os, "fdatasync") else os.fsync)(file)
 
 
 def _flushed(file: int) -> bool:
-    """Sync through the disk's own cache, where ``fsync`` does not: on macOS; False elsewhere."""
+    """Sync through the disk's own cache on macOS, where ``fsync`` does not; False elsewhere."""
     command: int | None = getattr(fcntl, "F_FULLFSYNC", None)
     if command is None:
         return False
@@ -79,11 +70,7 @@ def _flushed(file: int) -> bool:
 
 
 def make_folder(folder: Path) -> None:
-    """Create a folder and its parents, on disk under their names.
-
-    Raises:
-        OSError: it cannot be done.
-    """
+    """Create a folder and its parents, durably."""
     if folder.is_dir():
         return
     _make_parents(folder.parent)
@@ -100,11 +87,7 @@ def _make_parents(folder: Path) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Sync a folder: the names of its files.
-
-    Raises:
-        OSError: it cannot be done.
-    """
+    """Sync the names of its files."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         sync(descriptor)
@@ -113,11 +96,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def try_room(folder: Path) -> None:
-    """Check by writing that a start has room: free space alone does not tell of quotas.
-
-    Raises:
-        OSError: there is none.
-    """
+    """Check by writing that a start has room: free space does not tell of quotas."""
     path = folder / "room"
     try:
         with open(path, "wb", opener=open_private) as file:

@@ -10,7 +10,7 @@ from itertools import islice
 from typing import NamedTuple
 
 SKIPPED = 1_000
-"""Of one sender, at once, so that who said most of all reads as fast."""
+"""Of one sender at once: whoever said most of all reads as fast."""
 
 
 class Indexed(NamedTuple):
@@ -22,12 +22,11 @@ class Indexed(NamedTuple):
 
 
 class Run:
-    """One reader's messages: ascending ids, and the senders' account numbers."""
+    """One reader's messages: ascending ids, senders' accounts."""
 
     __slots__ = ("ids", "senders")
 
     def __init__(self, data: bytes = b"") -> None:
-        """Begin empty, or as encoded."""
         half = len(data) // 2
         self.ids = array("q", data[:half])
         self.senders = array("q", data[half:])
@@ -36,7 +35,7 @@ class Run:
         return self.ids.tobytes() + self.senders.tobytes()
 
     def parts(self, length: int) -> "Iterator[Run]":
-        """This run in parts of at most so many messages."""
+        """At most ``length`` messages each."""
         for start in range(0, len(self.ids), length):
             part = Run()
             part.ids = self.ids[start : start + length]
@@ -92,7 +91,7 @@ class Index:
         self.runs: dict[int, Run] = {}
 
     def add(self, indexed: Iterable[Indexed]) -> None:
-        """Add messages, in the order of their ids; known ones change nothing."""
+        """See ``Storage.index``."""
         for reader, ids, sender in indexed:
             run = self.runs.get(reader)
             if run is None:

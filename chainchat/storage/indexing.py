@@ -12,7 +12,7 @@ from chainchat.storage.interface import EVERY_READER
 RUN_MESSAGES = 1_000
 
 READERS_AT_ONCE = 64
-"""Written with one part of a checkpoint."""
+"""In one part of a checkpoint."""
 
 
 class MessageIndex:
@@ -28,14 +28,14 @@ class MessageIndex:
         self._newest = Index()
         """Since the newest checkpoint, finished or not."""
         self._unwritten = Index()
-        """Of the unfinished checkpoint, and not on disk yet."""
+        """Of the unfinished checkpoint, not on disk yet."""
 
     def add(self, indexed: Iterable[Indexed]) -> None:
         """See ``Storage.index``."""
         self._newest.add(indexed)
 
     def cut(self, after: int) -> None:
-        """Forget the messages above ``after``, which no checkpoint has."""
+        """Forget those above ``after``, which no checkpoint has."""
         self._newest.cut(after)
 
     # --- questions
@@ -73,7 +73,7 @@ class MessageIndex:
 
     @property
     def is_unwritten(self) -> bool:
-        """True while the unfinished checkpoint is not all on disk."""
+        """The unfinished checkpoint lacks some on disk."""
         return bool(self._unwritten.runs)
 
     def begin_checkpoint(self) -> None:

@@ -1,4 +1,4 @@
-"""The data of a node: the log, the message index, checkpoints and membership's record.
+"""A node's data: log, message index, checkpoints, membership's record.
 
 ``sqlite.SQLiteStorage`` and ``memory.MemoryStorage`` pass the same contract test.
 """
@@ -27,7 +27,7 @@ EVERY_READER = 0
 
 
 class StorageError(Exception):
-    """The disk failed, or does not hold what was written: one line for the operator. Stop."""
+    """The disk failed, or does not hold what was written; a line for the operator. Stop."""
 
 
 class LockedError(StorageError):
@@ -35,14 +35,14 @@ class LockedError(StorageError):
 
 
 class Checkpoint(NamedTuple):
-    """The application's state as of entry ``seq``: a head, and any number of records."""
+    """The application's state as of entry ``seq``; its records are read apart."""
 
     seq: int
     head: bytes
 
 
 Record = tuple[int, bytes]
-"""A key below 2^62, and data; empty data: the record is removed."""
+"""A key below 2^62, and data; empty: the record is removed."""
 
 
 class Storage(Log, Protocol):
@@ -53,24 +53,21 @@ class Storage(Log, Protocol):
         """The highest number given to ``append`` or ``write_committed``, or 0."""
 
     def append(self, entries: Sequence[Entry], committed: int = 0) -> None:
-        """Write the next entries, and what is committed, but do not sync yet."""
+        """Write the next entries, and what is committed; do not sync yet."""
 
     def sync(self) -> None:
-        """Return when all that was written is on the disk."""
+        """Return when all is on the disk."""
 
     def write_committed(self, seq: int) -> None:
-        """Note that the log is committed at least so far; on disk when this returns.
-
-        The log is never cut below.
-        """
+        """Note that the log is committed so far, and never cut below; on disk when this returns."""
 
     def cut(self, after: int) -> Path | None:
-        """Move the entries above ``after`` from the log to a side file, for the operator.
+        """Move the entries above ``after`` to a side file for the operator, out of log and index.
 
-        Their messages leave the index. The side file is on disk before they leave the log.
+        The side file is on disk before they leave the log.
 
         Returns:
-            The side file, once the shorter log is on disk; None if there was nothing to move.
+            The side file, once the shorter log is on disk; None if there was nothing.
 
         Raises:
             StorageError: some are committed, or applied in the newest checkpoint.
@@ -79,30 +76,27 @@ class Storage(Log, Protocol):
     # --- the beginning of the log
 
     def remove(self, up_to: int) -> bool:
-        """Remove a slice of the oldest entries up to ``up_to``, never the newest.
+        """Remove a slice of the entries up to ``up_to``, never the newest; True if more may follow.
 
         What is stored together goes together: some entries up to ``up_to`` may stay.
-
-        Returns:
-            True if there may be more to remove.
 
         Raises:
             StorageError: the newest checkpoint, or what is known to be committed, ends before.
         """
 
     def tidy(self) -> bool:
-        """Do a slice of what removals leave behind: the index, free space; True if more is left."""
+        """Clear a slice of what removals leave: index, free space; True if more is left."""
 
     def octets(self) -> int:
         """Octets of all that is stored."""
 
     def end_of_oldest(self, octets: int) -> int:
-        """The sequence number up to which entries would go to free ``octets``, or many of them."""
+        """The number up to which entries must go to free ``octets``, or many of them."""
 
     # --- a checkpoint that is copied from another node
 
     def stage(self, offered: Offered) -> None:
-        """Begin to copy a checkpoint beside these data, in place of another copy."""
+        """Begin to copy a checkpoint beside these data, in place of any other copy."""
 
     def abandon_staged(self) -> None:
         """Throw the copy away."""
@@ -111,28 +105,27 @@ class Storage(Log, Protocol):
         """Take in the next rows; ``complete``: the last."""
 
     def stage_entries(self, entries: Sequence[Entry]) -> None:
-        """Take in the next entries of the log that goes with it."""
+        """Take in the next entries of its log."""
 
     def staged_records(self) -> Iterator[Record]:
-        """The records that were copied, by key."""
+        """By key."""
 
     def install(self) -> None:
-        """Let the copy replace these data, at once; on disk when this returns.
+        """Let the copy replace all but membership's record, at once; on disk when this returns.
 
-        Membership's record stays. From here on this is a storage as if just opened.
+        From here on this is a storage as if just opened.
         """
 
     def read_record(self) -> bytes | None:
-        """Membership's record, if any."""
+        """Membership's."""
 
     def write_record(self, record: bytes) -> None:
         """Replace membership's record; on disk when this returns."""
 
     def index(self, indexed: Iterable[Indexed]) -> None:
-        """Add messages, in the order of their ids; queries see them at once.
+        """Add messages, in the order of their ids; known ones change nothing. Queries see them.
 
-        They reach the disk with the next checkpoint, since every start indexes the entries after a
-        checkpoint again. Known messages change nothing.
+        They reach the disk with the next checkpoint: a start indexes the entries after it again.
         """
 
     def ids_after(self, reader: int, after: int, limit: int, *, unless_sender: int) -> list[int]:
@@ -142,35 +135,35 @@ class Storage(Log, Protocol):
         """The same backwards, newest first."""
 
     def entries(self, seqs: Iterable[int]) -> Iterator[Entry]:
-        """The entries with these numbers, which the log holds; read one by one."""
+        """One by one; the log has to hold them."""
 
     def newest_checkpoint(self) -> Checkpoint | None:
-        """The newest finished one.
+        """The newest finished.
 
         Raises:
             StorageError: the log has another entry at its ``seq``.
         """
 
     def records(self) -> Iterator[Record]:
-        """The newest checkpoint's, by key; to be read before another begins."""
+        """The newest checkpoint's, by key; read them before another begins."""
 
     def abandon_checkpoint(self) -> None:
-        """At a start: forget an unfinished one, and its part of the index."""
+        """At a start: forget an unfinished one, with its index."""
 
     def begin_checkpoint(self, seq: int) -> None:
         """Begin one as of entry ``seq``, with the index as of now."""
 
     def write_records(self, records: Sequence[Record]) -> bool:
-        """Write some of those changed since the last checkpoint, and a part of the index.
+        """Write some of those changed since the last, and a part of the index.
 
-        True if more of the index remains: call again, if need be without records.
+        True if more of the index remains: call again, even without records.
         """
 
     def finish_checkpoint(self, head: bytes) -> None:
         """Let it take effect, once all its parts are written."""
 
     def care(self) -> str:
-        """After a turn or a tick: do the upkeep; returns a line for the operator, mostly empty."""
+        """After a turn or a tick: upkeep; returns a line for the operator, mostly empty."""
 
     def close(self) -> None:
         """Let go of the data."""

@@ -11,7 +11,7 @@ from chainchat.storage.private import open_private
 
 
 class DataLock:
-    """Holds a data folder for this process. The kernel releases it however the process ends."""
+    """Held until ``release``; the kernel releases it however the process ends."""
 
     def __init__(self, data: Path) -> None:
         """Take the lock.
@@ -40,10 +40,10 @@ class DataLock:
             raise StorageError(f"{data}: {error.strerror}") from error
 
     def check(self) -> None:
-        """Check that the folder is still the one that was locked.
+        """Check that the locked folder is still in its place.
 
         Raises:
-            StorageError: it was removed, replaced or unmounted, or its lock was removed.
+            StorageError: it, or its lock, was removed, replaced or unmounted.
         """
         with suppress(OSError):
             if os.path.samestat(os.stat(self._path), os.fstat(self._file)):

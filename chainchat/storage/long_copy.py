@@ -1,6 +1,6 @@
 """Copies a long write-ahead log in a thread, no faster than the disk takes it.
 
-SQLite would sync all pages at once, and the log's syncs would wait for half a second.
+SQLite would sync all pages at once: the log's syncs would wait for half a second.
 """
 
 import ctypes
@@ -17,20 +17,20 @@ from typing import NamedTuple
 from chainchat.storage.durable import sync, sync_data
 
 ROUNDS = 100
-"""How often it copies again what was written during the copying."""
+"""At most: each copies what was written during the last."""
 
 PIECE_OCTETS = 1 << 20
-"""Octets given to the disk at a time."""
+"""Given to the disk at a time."""
 
 LONGEST_PAUSE_SECONDS = 0.02
-"""A pause is as long as the piece before took, up to this."""
+"""A pause is as long as the last piece took, up to this."""
 
 WHOLE = 0b111
 """For ``sync_file_range``: wait for writes under way, write the rest, wait for that."""
 
 
 class CopiedPages(NamedTuple):
-    """Pages of the log that the database has, and older ones that a reader still needs."""
+    """Pages of the log that the database has, and pages that it lacks."""
 
     pages: int
     uncopied: int
@@ -59,10 +59,10 @@ class LongCopy:
         """Begin.
 
         Args:
-            file: ``database``, opened for writing; open as long as this process has a connection to
-                the database, since closing any descriptor of a file releases all locks of the
-                process on it, SQLite's too.
-            log: the file of its write-ahead log, opened for writing.
+            file: ``database``, opened for writing; stays open as long as this process has a
+                connection to it: closing any descriptor of a file releases all the process's locks
+                on it, SQLite's too.
+            log: its write-ahead log, opened for writing.
             before: pages of the log that the database has.
             little: pages that may be left.
         """
@@ -84,7 +84,7 @@ class LongCopy:
         return self._thread.is_alive()
 
     def outcome(self) -> CopiedPages:
-        """The outcome, once the thread has ended; ask once.
+        """Once the thread has ended; ask once.
 
         Raises:
             sqlite3.Error: copying failed.
@@ -96,7 +96,7 @@ class LongCopy:
         return self._outcome
 
     def stop(self) -> bool:
-        """Stop the thread soon; True if it met no error, not even by being stopped."""
+        """Stop the thread soon; False if it met an error, as by being stopped."""
         self._stopping.set()
         if self.alive:
             self._copier.interrupt()
@@ -132,7 +132,7 @@ class LongCopy:
     def _keep(self) -> None:
         """*kept until synced*: nobody writes the log over until ``_kept`` is closed.
 
-        After an error, that is when the node knows of it, and writes no more.
+        After an error, that is when the node knows of it and writes no more.
         """
         keeper = sqlite3.connect(self._database, isolation_level=None, check_same_thread=False)
         self._kept.enter_context(closing(keeper))
@@ -149,7 +149,7 @@ class LongCopy:
 
 
 def _found() -> Callable[[int, int, int, int], int] | None:
-    """Linux' ``sync_file_range``; None on other systems."""
+    """Of Linux; None elsewhere."""
     try:
         function = ctypes.CDLL(None, use_errno=True).sync_file_range
     except (AttributeError, OSError):
@@ -163,10 +163,10 @@ _write_out = _found()
 
 
 def _synced_piece(file: int, offset: int) -> bool:
-    """Give a piece to the disk; False if the system cannot do that.
+    """Give a piece to the disk; False if the system cannot.
 
     Raises:
-        OSError: the disk did not take it. The system says so once: the next sync would succeed.
+        OSError: the disk failed. The system says so once: the next sync would succeed.
     """
     if _write_out is None:
         return False

@@ -15,7 +15,7 @@ REMOVED_AT_ONCE = 64
 
 
 class MemoryStorage:
-    """Keeps everything in lists, and in ``cuts`` what was cut off."""
+    """See ``Storage``; ``cuts`` has what was cut off."""
 
     def __init__(self) -> None:
         self.cuts: list[Entry] = []
@@ -25,10 +25,9 @@ class MemoryStorage:
         self._checkpoint: Checkpoint | None = None
         self._records: dict[int, bytes] = {}
         self._begun = 0
-        """The newest checkpoint's entry, finished or not."""
         self._begun_records: dict[int, bytes] = {}
         self._checkpointed: EntryId | None = None
-        """The entry of the newest finished checkpoint."""
+        """The newest finished one's entry."""
         self._committed = 0
         self._beginning = EntryId()
         self._staged: Staged | None = None

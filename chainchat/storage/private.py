@@ -1,4 +1,7 @@
-"""Keeps a node's data for its user, whoever starts it and whatever the umask."""
+"""Keeps a node's data for its user, whoever starts it and whatever the umask.
+
+What cannot be done raises OSError.
+"""
 
 import os
 import pwd
@@ -9,18 +12,13 @@ from pathlib import Path
 FOLDER_MODE, FILE_MODE = 0o700, 0o600
 
 OTHERS = 0o077
-"""What others may do, in a mode."""
 
 OURS = ("lock", "room", "control", "chainchat.sqlite*", "cut-*.jsonl")
 """Chainchat's files in a data folder, as patterns."""
 
 
 def open_private(path: str | Path, flags: int) -> int:
-    """Open a file; if it is new, only its owner can read it. For ``open(…, opener=)``.
-
-    Raises:
-        OSError: it cannot be done.
-    """
+    """An opener for ``open``: a new file is its owner's alone."""
     new = not os.path.lexists(path)
     file = os.open(path, flags | os.O_CLOEXEC, FILE_MODE)
     if new:  # the umask may have narrowed it too far
@@ -30,20 +28,12 @@ def open_private(path: str | Path, flags: int) -> int:
 
 
 def touch_private(path: Path) -> None:
-    """Create it if there is none.
-
-    Raises:
-        OSError: it cannot be done.
-    """
+    """Create it if there is none."""
     os.close(open_private(path, os.O_RDWR | os.O_CREAT))
 
 
 def narrowed(folder: Path) -> list[str]:
-    """Keep others from a data folder and its files; returns those they could reach.
-
-    Raises:
-        OSError: a mode cannot be changed.
-    """
+    """Keep others from a data folder and its files; returns those they could reach."""
     files = {path for pattern in OURS for path in folder.glob(pattern)}
     paths = (folder, *sorted(files)) if folder.exists() else ()
     found = [path for path in paths if _is_open_to_others(path)]
@@ -58,7 +48,7 @@ def _is_open_to_others(path: Path) -> bool:
 
 
 def user_name(uid: int) -> str:
-    """The name of a user, or the number of one who has none."""
+    """The name, or the number of a user without one."""
     try:
         return pwd.getpwuid(uid).pw_name
     except KeyError:

@@ -7,16 +7,16 @@ from chainchat.storage.interface import StorageError
 
 APPLICATION_ID = 0x63686174
 SCHEMA_VERSION = 8
-"""A new one where an older chainchat would misread the log or checkpoints."""
+"""Increased where an older chainchat would misread the log or checkpoints."""
 READ_TOO = (6, 7)
 """This one only adds to them."""
 
 
 def prepare(database: sqlite3.Connection, name: str) -> bool:
-    """Make ready a database, new or not; True if it lacks tables of this version.
+    """Make a database ready; True if it lacks tables of this version.
 
     Raises:
-        StorageError: a foreign file, or one that this release does not read; it is unchanged.
+        StorageError: a foreign file, or one this release does not read; it is unchanged.
     """
     if is_new(database):
         database.execute("PRAGMA auto_vacuum = INCREMENTAL")  # before the first table
@@ -27,7 +27,7 @@ def prepare(database: sqlite3.Connection, name: str) -> bool:
 
 
 def create(database: sqlite3.Connection) -> None:
-    """Within the caller's transaction."""
+    """In the caller's transaction."""
     tables.create(database, tables.COPIED | tables.OWN | tables.ADDED)
     database.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     database.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")

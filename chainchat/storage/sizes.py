@@ -1,7 +1,4 @@
-"""How much of a disk a node's data take.
-
-Other files are mostly what was cut off the log.
-"""
+"""The size of a node's data; other files are mostly what was cut off the log."""
 
 import os
 from collections import Counter

@@ -1,10 +1,8 @@
 """Storage in one SQLite file with a write-ahead log, locked against a second process.
 
-A commit writes, and ``sync`` syncs (see ``wal``): entries are forwarded in between. All else is
-synced at once.
+A commit writes, and ``sync`` syncs: entries are forwarded in between. All else is synced at once.
 
-A row of the log is a batch: the entries of one ``append``, or a part of them if they are large. The
-message index since the newest checkpoint is in memory, the rest in runs on disk.
+A row of the log is a batch: the entries of one ``append``, or some if they are large.
 """
 
 import sqlite3
@@ -36,23 +34,19 @@ from chainchat.storage.staging import Staging
 from chainchat.storage.trimming import Trimming
 
 DATABASE = "chainchat.sqlite"
-"""The file in a node's data folder."""
 
 OLDEST_ROWS = 4_000
-"""Rows of the log whose sizes are looked at to find what is to go: some milliseconds."""
+"""Rows of the log measured to find what is to go: some milliseconds."""
 
 ROW_OVERHEAD = 40
-"""Octets of a row of a checkpoint on its way, besides its data."""
+"""Octets of a checkpoint's row on its way, besides its data."""
 
 Parameters = ParamSpec("Parameters")
 Returned = TypeVar("Returned")
 
 
 def _loudly(method: Callable[Parameters, Returned]) -> Callable[Parameters, Returned]:
-    """Turn errors of SQLite and the system into a StorageError.
-
-    After the first error nothing more is written (``_check_well``).
-    """
+    """Turn errors of SQLite and the system into a StorageError; keep the first for _check_well."""
 
     @wraps(method)
     def wrapped(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Returned:
@@ -69,11 +63,7 @@ def _loudly(method: Callable[Parameters, Returned]) -> Callable[Parameters, Retu
 
 
 class SQLiteStorage:
-    """See ``Storage`` for what each method promises.
-
-    Attributes:
-        failure: the first error of the disk; empty while there was none.
-    """
+    """See ``Storage``; ``failure``: the disk's first error, or empty."""
 
     def __init__(self, data: Path, *, pages: int = wal.PAGES, much: int = wal.MUCH) -> None:
         """Open the folder ``data``, or create it; for the rest see ``WriteAheadLog``.
@@ -134,13 +124,13 @@ class SQLiteStorage:
         )
 
     def _check_well(self) -> None:
-        """Raise StorageError after a failure: write nothing on top of what may be lost."""
+        """After a failure, nothing is written on top of what may be lost."""
         if self.failure:
             raise StorageError(self.failure)
 
     @contextmanager
     def _written_later(self) -> Iterator[None]:
-        """A transaction: written when the block ends, undone if it raises. The next sync counts."""
+        """A transaction: written when the block ends, undone if it raises; not synced."""
         self._check_well()
         self._database.execute("BEGIN IMMEDIATE")
         try:
@@ -153,7 +143,7 @@ class SQLiteStorage:
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
-        """The same, and on disk when the block ends."""
+        """The same, but synced."""
         with self._written_later():
             yield
         self._wal.sync()
@@ -468,7 +458,7 @@ class SQLiteStorage:
             self._checkpoints.finish(head, self._digest_of(self._checkpoints.begun))
 
     def _digest_of(self, seq: int) -> bytes:
-        """The digest of the entry at ``seq``; empty if the log does not reach it."""
+        """Empty if the log has no entry at ``seq``."""
         entry = self.id_of(seq)
         return b"" if entry is None else entry.digest
 
@@ -477,7 +467,7 @@ class SQLiteStorage:
         return self._wal.care()
 
     def check_in_place(self) -> None:
-        """Check that whoever starts this node again will find what it writes now.
+        """Check that the next start will find what is written now.
 
         Raises:
             StorageError: the data folder is another one, or gone.

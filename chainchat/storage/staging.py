@@ -1,7 +1,6 @@
-"""A checkpoint that is copied from another node, beside the node's own data in SQLite.
+"""A checkpoint copied from another node, beside the node's own data in SQLite.
 
-``install`` exchanges the copied tables for the node's, by their names and in one transaction. The
-old ones are emptied later (``trimming``).
+``install`` exchanges the tables by their names in one transaction; ``trimming`` empties the old.
 """
 
 import sqlite3
@@ -21,10 +20,7 @@ LogRow = tuple[int, int, bytes]
 
 
 class Staging:
-    """The copied tables; the caller makes the transactions.
-
-    ``staged``: how far the copy has come, if there is one.
-    """
+    """The copied tables, and how far the copy has come; the caller makes the transactions."""
 
     def __init__(
         self, database: sqlite3.Connection, as_written: Callable[[bytes, str], bytes]
@@ -34,7 +30,7 @@ class Staging:
         self.reload()
 
     def reload(self) -> None:
-        """Read how far the copying has come."""
+        """Read from the database how far the copy has come."""
         row = self._database.execute("SELECT note FROM staged").fetchone()
         self.staged: Staged | None = None
         if row is not None:
@@ -42,13 +38,13 @@ class Staging:
             self.staged = msgpack.decode(note, type=Staged)
 
     def begin(self, offered: Offered) -> None:
-        """What was copied of another is thrown away."""
+        """Throw any other copy away."""
         self.abandon()
         tables.create(self._database, tables.COPIED, tables.STAGED)
         self._note(Staged(offered, end=offered.beginning))
 
     def abandon(self) -> None:
-        """Throw away what was copied."""
+        """Throw the copy away."""
         if self.staged is not None:
             self._set_aside(tables.STAGED)
             self._database.execute("DELETE FROM staged")
@@ -76,9 +72,9 @@ class Staging:
         self._note(replace(self.staged, place=place, complete=complete))
 
     def _runs(self, rows: Sequence[Row]) -> Iterator[tuple[int, int, bytes]]:
-        """Rows of the index, none of which has a message that is here already.
+        """Rows of the index, without messages that are here already.
 
-        Other rows may be of another node, which has divided a reader's messages elsewhere.
+        Rows of another node may divide a reader's messages elsewhere.
         """
         assert self.staged is not None
         table, reader, last = self.staged.place
@@ -91,22 +87,19 @@ class Staging:
                 table, reader, last = row.place
 
     def add_log(self, rows: Sequence[LogRow], end: EntryId) -> None:
-        """Take in rows of the log, the last of which ends with ``end``."""
+        """Take in rows of the log; ``end`` is the last entry."""
         assert self.staged is not None
         self._database.executemany("INSERT INTO staged_log VALUES (?, ?, ?)", rows)
         self._note(replace(self.staged, end=end))
 
     def records(self) -> Iterator[tuple[int, bytes]]:
-        """As copied, by key."""
+        """By key."""
         rows = self._database.execute("SELECT place, data FROM staged_records ORDER BY place")
         for place, data in rows:
             yield place // 2, self._as_written(data, "the octets of a copied checkpoint")
 
     def install(self) -> EntryId:
-        """Replace the node's tables; returns the new beginning.
-
-        The caller notes it in the same transaction.
-        """
+        """Replace the node's tables; returns the beginning, to be noted in the same transaction."""
         staged = self.staged
         assert staged is not None
         offered = staged.offered

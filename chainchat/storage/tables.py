@@ -9,9 +9,9 @@ COPIED = {
         reader INTEGER, last INTEGER, run BLOB NOT NULL, PRIMARY KEY (reader, last)
     ) WITHOUT ROWID""",
 }
-"""What a learner copies: the log, a checkpoint's records, and the index.
+"""What a learner copies.
 
-``place``: twice the key of a record, or one more. No data: the record was removed.
+``place``: twice a record's key, or one more. No data: the record was removed.
 """
 
 OWN = {
@@ -22,7 +22,7 @@ OWN = {
         begun INTEGER NOT NULL, seq INTEGER NOT NULL, digest BLOB NOT NULL, head BLOB NOT NULL
     )""",
 }
-"""``digest`` is that of the entry ``seq``: a checkpoint belongs to one log."""
+"""``digest``: of the entry ``seq``; a checkpoint belongs to one log."""
 
 ADDED = {
     "beginning": """(
@@ -37,10 +37,10 @@ ADDED = {
 """
 
 STAGED = "staged_"
-"""Begins the names of tables that a learner fills."""
+"""Prefix of the tables that a learner fills."""
 
 GONE = "gone_"
-"""The same of tables that nobody needs."""
+"""Prefix of tables that nobody needs."""
 
 
 def create(database: sqlite3.Connection, tables: dict[str, str], prefix: str = "") -> None:
@@ -50,6 +50,6 @@ def create(database: sqlite3.Connection, tables: dict[str, str], prefix: str = "
 
 
 def rename(database: sqlite3.Connection, old: str, new: str) -> None:
-    """Give all that can be copied another prefix."""
+    """Give the tables of COPIED another prefix."""
     for name in COPIED:
         database.execute(f"ALTER TABLE {old}{name} RENAME TO {new}{name}")

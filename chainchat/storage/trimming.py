@@ -1,7 +1,7 @@
 """Removes the beginning of the log from SQLite, and gives its space back to the system, in slices.
 
-Each slice is a transaction of some milliseconds. SQLite fills free pages again first; what is free
-beyond that leaves the file, if the database was made with ``auto_vacuum = INCREMENTAL``.
+Each slice is a transaction of some milliseconds. Some free pages stay, to be filled again; the rest
+leave the file, if the database was made with ``auto_vacuum = INCREMENTAL``.
 """
 
 import sqlite3
@@ -11,24 +11,22 @@ from chainchat.chain.entries import Entry, EntryId
 from chainchat.storage.tables import GONE
 
 ROWS_AT_ONCE = 16
-"""Of the log, in a slice: a megabyte at most."""
+"""Of the log: a megabyte at most."""
 
 RUNS_AT_ONCE = 200
-"""Of the index, looked at in a slice."""
+"""Of the index, looked at."""
 
 PAGES_AT_ONCE = 64
-"""Pages that leave the file with a slice; each may be moved, so written to the write-ahead log."""
+"""That leave the file; each may be moved, so written to the write-ahead log."""
 
 KEPT_PAGES = 1_000
-"""Free ones that stay in the file for what comes next; in a large file a sixteenth."""
+"""Free ones that stay in the file; in a large file a sixteenth."""
 
 
 class Trimming:
-    """The beginning of the log, and what is on its way out. The caller makes the transactions.
+    """The beginning of the log, and what is on its way out; the caller makes the transactions.
 
-    Attributes:
-        beginning: the entry before the log's first.
-        due: ``step`` has something to do.
+    ``due``: ``step`` has something to do.
     """
 
     def __init__(
@@ -38,12 +36,12 @@ class Trimming:
         self._database = database
         self._batch = batch
         self._swept: tuple[int, int] | None = None
-        """How far a sweep through the index has come, if one goes on: reader and last id."""
+        """How far a sweep through the index has come: reader, last id."""
         self._gone: list[str] = []
         self.reload()
 
     def reload(self) -> None:
-        """Read the beginning, and which tables nobody needs."""
+        """Read these from the database."""
         row = self._database.execute("SELECT epoch, seq, digest FROM beginning").fetchone()
         self.beginning = EntryId() if row is None else EntryId(*row)
         names = "SELECT name FROM sqlite_master WHERE type = 'table' AND name GLOB ?"
@@ -51,10 +49,7 @@ class Trimming:
         self.due = True
 
     def remove(self, up_to: int) -> bool:
-        """Remove the oldest rows that end by ``up_to``; True if there may be more.
-
-        The newest row stays.
-        """
+        """Remove a slice of the rows that end by ``up_to``, but the newest; True if more may be."""
         oldest = "SELECT last FROM log WHERE last <= ? AND last < (SELECT max(last) FROM log) "
         rows = self._database.execute(f"{oldest} ORDER BY last LIMIT ?", (up_to, ROWS_AT_ONCE))
         lasts = [last for (last,) in rows]
@@ -68,13 +63,13 @@ class Trimming:
         return len(lasts) == ROWS_AT_ONCE
 
     def begin_after(self, entry: EntryId) -> None:
-        """The log begins after ``entry``."""
+        """Note the log's beginning."""
         place = (entry.epoch, entry.seq, entry.digest)
         self._database.execute("REPLACE INTO beginning VALUES (1, ?, ?, ?)", place)
         self.beginning = entry
 
     def step(self) -> None:
-        """Remove a slice of what else is gone: rows of the index, of tables, free pages."""
+        """Remove a slice of what nobody needs: tables, the index's old runs, free pages."""
         if self._gone:
             self._empty(self._gone[-1])
         elif self._swept is not None:
@@ -83,7 +78,6 @@ class Trimming:
             self.due = self._shrink()
 
     def _empty(self, table: str) -> None:
-        """Remove rows; drop the table when none is left."""
         key = "reader, last" if table.endswith("messages") else "rowid"
         removed = self._database.execute(
             f"DELETE FROM {table} WHERE ({key}) IN (SELECT {key} FROM {table} LIMIT ?)",  # noqa: S608
@@ -94,7 +88,6 @@ class Trimming:
             self._gone.remove(table)
 
     def _sweep(self, reader: int, last: int) -> None:
-        """Remove runs that end before the log begins."""
         query = (
             "SELECT reader, last FROM messages WHERE (reader, last) > (?, ?) "
             "ORDER BY reader, last LIMIT ?"
@@ -105,7 +98,7 @@ class Trimming:
         self._swept = runs[-1] if len(runs) == RUNS_AT_ONCE else None
 
     def _shrink(self) -> bool:
-        """Give free pages back to the system; True if there are more."""
+        """True if there are more."""
         if self._number("PRAGMA auto_vacuum") != 2:  # INCREMENTAL
             return False
         free = self._number("PRAGMA freelist_count")
@@ -129,7 +122,7 @@ class Trimming:
         return used * self._number("PRAGMA page_size")
 
     def end_of_oldest(self, octets: int, rows: int) -> int:
-        """The last sequence number of the oldest rows that hold ``octets``, or of ``rows`` rows."""
+        """The sequence number that ends the oldest ``octets``, or the oldest ``rows``."""
         end = self.beginning.seq
         query = "SELECT last, length(entries) FROM log ORDER BY last LIMIT ?"
         for last, length in self._database.execute(query, (rows,)):

@@ -1,10 +1,9 @@
 """SQLite's write-ahead log: when it is synced, and how it is copied into the database.
 
-A commit only writes; ``sync`` syncs what was committed. After a loss of power, SQLite reads the log
-up to the first page that is torn or lost.
+After a loss of power, SQLite reads the log up to the first page that is torn or lost.
 
-SQLite itself copies the whole log inside a commit, which can take a second or more. So here the log
-is copied between two turns, or by a thread (``long_copy``) that delays no write.
+SQLite itself copies the whole log inside a commit, which can take a second or more. So the log is
+copied between two turns, or by a thread (``long_copy``) that delays no write.
 """
 
 import os
@@ -22,44 +21,44 @@ from chainchat.storage.long_copy import CopiedPages, LongCopy, copy
 
 PAGE = 4_096
 FRAME = PAGE + 24
-"""Octets of a page of the database, and of one in the write-ahead log."""
+"""Octets of a page of the database, and of one in the log."""
 
 PAGES = 500
 """Pages worth copying: some 4 ms, in which nobody is answered.
 
-A log of this size is written over, and synced in half the time of one that grows.
+Writing over a log of this size syncs in half the time of letting it grow.
 """
 
 MUCH = 1_000
-"""Pages that are too much for one turn."""
+"""Pages too many for one turn."""
 
 RETRY_SECONDS = 0.5
-"""How long a reader that was in the way is left alone."""
+"""For which a reader in the way is left alone."""
 
 KEPT_OCTETS = 4 << 20
-"""A longer file shrinks each time SQLite starts again at its beginning."""
+"""A longer file shrinks whenever SQLite begins it anew."""
 
 SHRUNK_OCTETS = 8 << 20
 """By so much: freeing 300 MB takes 0.1 s, inside a commit."""
 
 NAMED_OCTETS = 64_000_000
-"""A log of this length is reported, and again at each doubling."""
+"""Such a length is reported, and each doubling."""
 
 _STATE = struct.Struct("=16xI76xI")
-"""The beginning of the ``-shm`` file: pages in the log, and how many of them are copied.
+"""The beginning of the ``-shm`` file: pages in the log, and how many are copied.
 
-See "WAL-Index Format" in SQLite's description of its WAL-mode file format.
+See "WAL-Index Format" in SQLite's "WAL-mode File Format".
 """
 
 READ_LOCKS = range(123, 128)
-"""The octets of the ``-shm`` file whose locks keep the log from being copied or restarted.
+"""Octets of the ``-shm`` file whose locks keep the log from being copied or restarted.
 
-See "WAL Locks" in SQLite's description of its WAL-mode file format.
+See "WAL Locks" in the same place.
 """
 
 
 def log_of(database: Path) -> Path:
-    """The file of a database's write-ahead log."""
+    """The file."""
     return Path(f"{database}-wal")
 
 
@@ -71,18 +70,17 @@ def leave_copying(connection: sqlite3.Connection) -> None:
 class Keeper:
     """Keeps SQLite from copying and removing the log when the last connection closes.
 
-    After a failed sync, the next sync of the database would succeed without the lost pages, and the
-    log, which has them, would be gone. So the last connection may not write.
+    After a failed sync, the next would succeed without the lost pages, and the log, which has them,
+    would be gone. So the last connection may not write: open this one before the others close.
     """
 
     def __init__(self, database: Path) -> None:
-        """Open before the other connections close."""
         self._connection = sqlite3.connect(f"file:{quote(str(database))}?mode=ro", uri=True)
         with suppress(sqlite3.Error):  # a disk that cannot be read
             self._connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
 
     def close(self) -> None:
-        """Close after the other connections."""
+        """The others have closed."""
         self._connection.close()
 
 
@@ -99,14 +97,9 @@ class WriteAheadLog:
         much: int = MUCH,
         named: int = NAMED_OCTETS,
     ) -> None:
-        """Care for the write-ahead log of ``database``.
+        """``writer``: the connection that writes; ``clock``: monotonic seconds.
 
-        Args:
-            writer: the connection that writes; it leaves the copying to this object.
-            clock: monotonic seconds.
-            pages: see PAGES.
-            much: see MUCH.
-            named: see NAMED_OCTETS.
+        For the others see PAGES, MUCH and NAMED_OCTETS.
         """
         leave_copying(writer)
         self._database = database
@@ -132,7 +125,7 @@ class WriteAheadLog:
         self._long_copy: LongCopy | None = None
 
     def state(self) -> CopiedPages:
-        """How many pages of the log are copied, and how many are not."""
+        """How much of the log is copied now."""
         pages, copied = self._counts()
         return CopiedPages(copied, pages - copied)
 
@@ -140,7 +133,7 @@ class WriteAheadLog:
         return _STATE.unpack(os.pread(self._shared_file, _STATE.size, 0))
 
     def sync(self) -> None:
-        """Return when all that was committed is on the disk.
+        """Return when all commits are on the disk.
 
         Raises:
             OSError: the sync failed.
@@ -148,7 +141,7 @@ class WriteAheadLog:
         sync_data(self._log_file)
 
     def care(self) -> str:
-        """Copy what is due, or start a thread that does; returns a line for the operator.
+        """Copy what is due, perhaps in a thread; returns a line for the operator, mostly empty.
 
         Raises:
             sqlite3.Error: copying failed, here or in the thread.
@@ -172,11 +165,11 @@ class WriteAheadLog:
         return report
 
     def stop(self) -> bool:
-        """Stop the thread, if any; True if it met no error, not even by being stopped."""
+        """Stop the thread, if any; False if it met an error, as by being stopped."""
         return self._long_copy is None or self._long_copy.stop()
 
     def close(self) -> None:
-        """Close the database, after the writer has; the thread leaves its copy unfinished."""
+        """The writer has closed; the thread leaves its copy unfinished."""
         self.stop()
         self._copier.close()
         os.close(self._database_file)
@@ -185,14 +178,14 @@ class WriteAheadLog:
         os.close(self._copied_log_file)
 
     def _take(self, outcome: CopiedPages, now: float) -> None:
-        """Act on the outcome of a copying: leave alone whoever reads what is not copied."""
+        """Leave alone whoever reads what is not copied."""
         if outcome.uncopied:
             self._left_alone_until = now + RETRY_SECONDS
         if not self.state().uncopied:
             self._begins_anew()
 
     def _begins_anew(self) -> None:
-        """All is copied: SQLite writes the log over, and the next commit shortens a long file."""
+        """SQLite will write the log over: the next commit shortens a long file."""
         length = self._file.stat().st_size
         if length > KEPT_OCTETS:
             limit = max(length - SHRUNK_OCTETS, KEPT_OCTETS)
@@ -204,7 +197,6 @@ class WriteAheadLog:
         return self._reported()
 
     def _reported(self) -> str:
-        """Name who keeps a long log from being copied; mostly empty."""
         uncopied = self.state().uncopied * FRAME
         if uncopied < self._named // 2:
             self._report_at = self._named
@@ -220,7 +212,7 @@ class WriteAheadLog:
 
 
 def readers(shared: Path) -> Iterator[str]:
-    """Other processes that read a database, by its ``-shm`` file, as far as Linux tells."""
+    """Other processes that read the database of a ``-shm`` file, as far as Linux tells."""
     seen = {os.getpid()}
     with suppress(OSError):
         inode = shared.stat().st_ino
