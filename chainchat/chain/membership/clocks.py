@@ -2,8 +2,8 @@
 
 A hypervisor can stop a machine with all its clocks; afterwards hours-old evidence looks fresh
 there. But the difference of two running clocks does not jump: whoever finds a jump holds nothing
-for proved. Until then, harm can be done; ``refusal-is-death = no`` is for those who cannot accept
-that.
+for proved. Until a jump is found, harm can be done; ``refusal-is-death = no`` is for those who
+cannot accept that.
 """
 
 from collections.abc import Iterable
@@ -84,14 +84,14 @@ class Clocks:
         return known.allows(low, high, now)
 
     def forget_all_but(self, lives: set[Life]) -> None:
-        """Other lives matter no more."""
+        """Forget all other lives."""
         self._others = {life: one for life, one in self._others.items() if life in lives}
         self._walls = {life: one for life, one in self._walls.items() if life in lives}
 
     # --- what time it is
 
     def _told(self, lives: Iterable[Life], now: float, wall: int) -> list[int]:
-        """All these clocks, now, in order."""
+        """What all these clocks say now, in order."""
         told = [wall]
         for life in lives:
             if life in self._walls:

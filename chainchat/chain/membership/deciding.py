@@ -18,7 +18,7 @@ class Deciding(Pinging):
     """Decides, and goes on in what was decided."""
 
     def _electors(self, vote: Vote) -> set[str]:
-        """*all vote*: the proposer needs these."""
+        """*all vote*: whose votes are needed besides the proposer's."""
         base = self.configuration.positions or self.founding
         return {
             member.position

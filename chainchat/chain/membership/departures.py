@@ -13,13 +13,13 @@ FREE = 2
 """After so many, a position joins at once."""
 
 FIRST_PAUSE = 4.0
-"""Seconds after the next one; doubles with each."""
+"""Seconds after the next departure; doubles with each further one."""
 
 LONGEST_PAUSE = 60.0
 """Seconds, unless ``chain.ini`` says otherwise."""
 
 REMEMBERED = 32
-"""Far more than the longest pause needs."""
+"""Of each position: far more than the longest pause needs."""
 
 
 class Departures:
@@ -31,7 +31,7 @@ class Departures:
         self._left: dict[str, deque[float]] = {}
 
     def left(self, position: str, now: float) -> None:
-        """The chain goes on without it."""
+        """Count a departure: the chain goes on without ``position``."""
         self._left.setdefault(position, deque(maxlen=REMEMBERED)).append(now)
 
     def count(self, position: str, now: float) -> int:

@@ -132,7 +132,7 @@ class Evidence:
     # --- forgetting
 
     def forget_all_but(self, lives: set[Life]) -> None:
-        """Other lives matter no more."""
+        """Forget all other lives."""
         self._known = {life: known for life, known in self._known.items() if life in lives}
 
     def lose_confirmations(self) -> None:

@@ -28,7 +28,7 @@ class Histories(State):
         return Known(configuration.epoch, configuration.identity, self.own.committed)
 
     def _compare_held(self, sender: str, its: Known) -> Iterator[Output]:
-        """*one history*."""
+        """*one history*: find out if a newly linked node is of another chain."""
         if self.configuration.is_another(its.epoch, its.identity):
             yield from self.complain(
                 f"ALARM: epoch {its.epoch} has two configurations: {sender} has another"
@@ -89,7 +89,7 @@ class Histories(State):
         )
 
     def apart(self, position: str, theirs: EntryId) -> Iterator[Tell]:
-        """Another's log parts from this one."""
+        """Say that another's log parts from this one."""
         yield from self.complain(self._alarm_about(position, theirs))
 
     # --- disks that were set back

@@ -68,7 +68,7 @@ class Joining(Deciding):
         yield Seal(self._sealing.learner)
 
     def _unseal(self, sealing: Sealing, now: float) -> Iterator[Output]:
-        """The learner took too long."""
+        """Go on without a learner that took too long."""
         self._patience.grows(sealing.learner.position)
         self._sealing = None
         self._declined = sealing.vote

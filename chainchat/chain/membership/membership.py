@@ -164,7 +164,7 @@ class Membership(Proposing):
         yield from self._act(now)
 
     def _learn(self, configuration: Configuration, now: float) -> Iterator[Output]:
-        """*newest*."""
+        """*newest*: go on to a configuration that was decided."""
         mine = self.configuration
         if configuration.epoch == mine.epoch and configuration != mine:
             yield from self.complain(

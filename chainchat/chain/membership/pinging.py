@@ -128,7 +128,7 @@ class Pinging(Histories):
         return f"this machine's clock is {abs(ahead):.1f} s {how} those of the others"
 
     def time(self, now: float) -> int:
-        """For this head's entry, UTC milliseconds."""
+        """The time for an entry of this head, UTC milliseconds."""
         return self.clocks.time(self._other_lives, now, self._wall())
 
     @property

@@ -32,7 +32,7 @@ class Presence:
         self._links.pop(position, None)
 
     def forget(self, position: str) -> None:
-        """Nobody knows it any more."""
+        """Forget a position that nobody knows."""
         self._pongs.pop(position, None)
         self._pinged.pop(position, None)
         self._met.discard(position)

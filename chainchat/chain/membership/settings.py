@@ -13,7 +13,7 @@ class ChainSettings(Struct, frozen=True):
 
     Attributes:
         founding: positions, in order.
-        suspect_after: seconds.
+        suspect_after: seconds of silence before a node is suspected.
         known: all positions of ``chain.ini``, spares too.
         places: their addresses there: an operator's word that a node has moved.
         longest_pause: seconds, see ``Departures``.

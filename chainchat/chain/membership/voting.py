@@ -1,4 +1,4 @@
-"""The voter.
+"""The voter: judges by its own evidence, and votes once.
 
 - *one vote*: a node holds at most one vote for the next epoch, over restarts too.
 - *locked*: a node that holds a vote takes no part in the chain until it learns the outcome.

@@ -32,7 +32,7 @@ class Whereabouts:
         return before
 
     def forget(self, position: str) -> None:
-        """Nobody knows it any more."""
+        """Forget a position that nobody knows."""
         self._reached.pop(position, None)
 
     def is_at_home(self, member: Member) -> bool:
