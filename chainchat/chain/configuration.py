@@ -29,7 +29,7 @@ Life = tuple[str, int]
 
 
 class Role(Enum):
-    """A member's work (paper, section 2)."""
+    """The work of a member (paper, section 2)."""
 
     HEAD = "head"
     MIDDLE = "middle"
@@ -60,7 +60,7 @@ class Member(Struct, frozen=True):
 
     @property
     def address(self) -> Address:
-        """For other nodes."""
+        """Host and port for other nodes."""
         return self.host, self.chain_port
 
     @property
@@ -101,7 +101,7 @@ class Configuration(Struct, frozen=True):
 
     @property
     def head(self) -> str:
-        """Where entries are numbered."""
+        """The position that numbers entries."""
         return self.members[0].position
 
     @property
@@ -131,7 +131,7 @@ class Configuration(Struct, frozen=True):
         return any(member.id == node_id for member in self.members)
 
     def role(self, position: str) -> Role | None:
-        """None if no member is there."""
+        """None if ``position`` is not a member."""
         if position not in self.positions:
             return None
         match position == self.head, position == self.tail:
@@ -160,7 +160,7 @@ class Configuration(Struct, frozen=True):
         return None
 
     def followed_by(self, members: tuple[Member, ...], why: str) -> Self:
-        """The next epoch's."""
+        """The next epoch's, with these members."""
         return type(self)(self.epoch + 1, members, why)
 
     def is_another(self, epoch: int, identity: int) -> bool:

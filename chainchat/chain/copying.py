@@ -235,7 +235,7 @@ class Learner:
         yield self._ask(now)
 
     def rows(self, sender: str, message: Rows, now: float) -> Iterator[Output]:
-        """Copy rows of the checkpoint."""
+        """Take in rows of the checkpoint."""
         staged = self._log.staged
         if not self._is_answer(sender, message) or not self._replacing or staged is None:
             return

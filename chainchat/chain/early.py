@@ -23,7 +23,7 @@ OVERHEAD = 500
 
 
 class EarlyMessages:
-    """In the order of arrival."""
+    """Early messages, in the order of their arrival."""
 
     def __init__(self) -> None:
         self._kept: list[tuple[str, ChainMessage]] = []
@@ -43,12 +43,12 @@ class EarlyMessages:
         self._kept.append((sender, message))
 
     def forget(self, sender: str) -> None:
-        """The sender's next connection starts over."""
+        """Drop them: the sender's next connection starts over."""
         if self._octets.pop(sender, None) is not None:
             self._kept = [(who, message) for who, message in self._kept if who != sender]
 
     def all(self) -> Sequence[tuple[str, ChainMessage]]:
-        """Hand out all."""
+        """Hand out all, and forget them."""
         kept, self._kept, self._octets = self._kept, [], {}
         return kept
 

@@ -85,7 +85,7 @@ class Entry(Struct, frozen=True, array_like=True, gc=False):
 
 
 class Submission(Struct, frozen=True, array_like=True, gc=False):
-    """A request on its way."""
+    """A request on its way to the head."""
 
     number: Number
     command: bytes

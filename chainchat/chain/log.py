@@ -87,7 +87,7 @@ def place_of(seq: int, entries: Sequence[Entry]) -> int:
 
 
 def size(entry: Entry) -> int:
-    """At least its encoded octets."""
+    """At least the encoded length in octets."""
     return len(entry.command) + ENTRY_OVERHEAD
 
 

@@ -69,7 +69,7 @@ class Read(Struct, frozen=True):
 
 
 class Answer(Struct, frozen=True):
-    """The tail's to a Read."""
+    """The tail's answer to a Read."""
 
     epoch: Number
     number: Number
@@ -387,7 +387,7 @@ def _flaw_of_entries(previous: EntryId, entries: tuple[Entry, ...], epoch: int) 
 
 
 def encode(message: Message) -> tuple[str, bytes]:
-    """Kind and body."""
+    """Kind and body of a message."""
     return type(message).__name__, _encoder.encode(message)
 
 

@@ -27,7 +27,7 @@ class OwnRequests:
 
     @property
     def settled(self) -> int:
-        """The newest applied one's number."""
+        """The number of the newest applied request."""
         return self._kept[0].number - 1 if self._kept else self._numbered
 
     def submit(self, command: bytes, span: int) -> int:

@@ -9,7 +9,7 @@ FRESH = 0.75
 """A confirmation counts so long; leaves 14 % for clocks that drift apart."""
 
 JOIN_PATIENCE = 1.0
-"""For a join."""
+"""How long a join may take."""
 
 FIRST_SEAL, LONGEST_SEAL = 1 / PINGS_PER_SUSPICION, 1 / 2
 """A tail takes no entries, to let a learner in: at first, at most."""

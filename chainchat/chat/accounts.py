@@ -101,11 +101,11 @@ class AccountRecords:
         self._changed: set[int] = set()
         self._snapshot_at = 0
         self._unwritten: set[int] = set()
-        """Of the snapshot, not written yet."""
+        """Records of the snapshot that are not written yet."""
         self._before: dict[int, Account] = {}
         """Accounts in these that have changed, as they were."""
         self._removed: dict[int, list[Account]] = {}
-        """Accounts removed from these, by record."""
+        """Accounts in these that were removed since, by record."""
 
     def add(self, account: Account) -> None:
         """Add an account."""
@@ -117,7 +117,7 @@ class AccountRecords:
         self._changed.add(account.record)
 
     def changing(self, account: Account) -> None:
-        """Call this before an account changes."""
+        """Note that an account is about to change."""
         record = account.record
         self._changed.add(record)
         if record in self._unwritten and account.number not in self._before:
@@ -159,7 +159,7 @@ class AccountRecords:
         return then
 
     def all(self) -> Iterator[Record]:
-        """Every record as it is now."""
+        """Yield every record as it is now."""
         for record, accounts in self._records.items():
             yield key_of(record, ACCOUNTS_SLOT), _encoded(accounts)
 

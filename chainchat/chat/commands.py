@@ -228,7 +228,7 @@ _decoder = msgpack.Decoder(AnyCommand)
 
 
 def encode(command: AnyCommand) -> bytes:
-    """As octets."""
+    """A command as octets."""
     return _encoder.encode(command)
 
 
@@ -243,12 +243,12 @@ def decode(data: bytes) -> AnyCommand:
 
 
 def span(command: AnyCommand) -> int:
-    """Sequence numbers that its entry takes."""
+    """Sequence numbers that the command's entry takes."""
     return len(command.sayings) if isinstance(command, Say) else 1
 
 
 def origin_of(session: str) -> str:
-    """Its origin."""
+    """The origin of ``session``."""
     return session.rpartition(".")[0]
 
 

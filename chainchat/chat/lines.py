@@ -51,7 +51,7 @@ class TelnetFilter:
         return b"" if offered else IAC + _WILL + _ECHO
 
     def reveal(self) -> bytes:
-        """Octets that end it, if needed."""
+        """Octets that end this, if it is so."""
         conceals, self._offered, self.conceals = self.conceals, False, False
         return IAC + _WONT + _ECHO if conceals else b""
 
@@ -128,7 +128,7 @@ class LineSplitter:
         return bool(self.complete)
 
     def add(self, data: bytes, *, typed: bool = False) -> None:
-        """Take octets; ``typed``: a person's."""
+        """Take the next octets; ``typed``: a person's."""
         if typed and not self._is_hello(data):
             data = self._typed(data)
         else:

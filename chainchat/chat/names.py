@@ -40,7 +40,7 @@ class SortedNames:
             del part[self._part :]
 
     def remove(self, name: str) -> None:
-        """Remove a name that is there."""
+        """Remove a name that is in the list."""
         place, index = next(at for at in self._places(name) if self._parts[at[0]][at[1]] == name)
         del self._parts[place][index]
         if not self._parts[place] and self._firsts:

@@ -1,4 +1,4 @@
-"""What applying an entry gives."""
+"""Outcomes: what applying an entry gives."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -10,7 +10,7 @@ ONE_TIME_LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"
 """Copied by hand: none looks like another."""
 
 ONE_TIME_LENGTH = 15
-"""74 bits: nobody guesses them."""
+"""74 bits, more than anybody guesses."""
 
 ONE_TIME_GROUP = 5
 

@@ -239,7 +239,7 @@ class Programs:
             self._forget(program)
 
     def forget_account(self, account: int) -> None:
-        """Forget an account's programs."""
+        """Forget all programs of an account."""
         programs = self._of_account.get(account, _OfAccount())
         for program in [*programs.recent.values(), *programs.known.values()]:
             self._forget(program)
@@ -307,7 +307,7 @@ class Programs:
             yield key, b""
 
     def all(self) -> Iterator[Record]:
-        """Every record as it is now."""
+        """Yield every record as it is now."""
         for program in self._all.values():
             yield from program.records(program.first)
 

@@ -105,7 +105,7 @@ class Budget(Protocol):
     """The time for a page."""
 
     def left(self) -> bool:
-        """True while there is time."""
+        """True while there is time for more work."""
 
     def spent(self) -> float:
         """Seconds of work so far."""
@@ -132,13 +132,13 @@ def encode(value: Query | Page) -> bytes:
 
 
 def decode_query(data: bytes) -> Query:
-    """From octets."""
+    """A query from octets."""
     query: Query = _query_decoder.decode(data)
     return query
 
 
 def decode_page(data: bytes) -> Page:
-    """From octets."""
+    """A page from octets."""
     return _page_decoder.decode(data)
 
 

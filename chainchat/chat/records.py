@@ -39,7 +39,7 @@ class Digest:
         self._sum += now - before
 
     def with_head(self, head: bytes) -> bytes:
-        """Of the records and their head."""
+        """The digest of the records and their head."""
         whole = (self._sum + _hash(head)) % (1 << 8 * DIGEST_OCTETS)
         return whole.to_bytes(DIGEST_OCTETS)
 

@@ -11,7 +11,7 @@ EVERYBODY = "*"
 """A broadcast's recipient, as in machine mode."""
 
 MAX_LAST = 500
-"""Most messages that ``/last`` shows."""
+"""Messages that ``/last`` shows, at most."""
 
 NAME = re.compile(r"[A-Za-z0-9_.-]{1,32}")
 CLIENT_ID = re.compile(r"[A-Za-z0-9_-]{1,32}")
@@ -131,7 +131,7 @@ class List(Struct, frozen=True):
 
 
 class Who(Struct, frozen=True):
-    """Names of those who are on."""
+    """Names of the accounts that are on."""
 
 
 class Last(Struct, frozen=True):
@@ -152,7 +152,7 @@ class Chain(Struct, frozen=True):
 
 
 class Help(Struct, frozen=True):
-    """Show help, perhaps on one verb."""
+    """Show help, on one verb if given."""
 
     verb: str = ""
 
@@ -164,7 +164,7 @@ class Notices(Struct, frozen=True):
 
 
 class Ping(Struct, frozen=True):
-    """Is the connection alive?"""
+    """Ask whether the connection is alive."""
 
 
 class Logout(Struct, frozen=True):

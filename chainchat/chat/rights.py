@@ -61,7 +61,7 @@ def check_change(account: Account | None, command: commands.SetSecret) -> None:
 
 
 def check_deletion(deleter: Account, account: Account, command: commands.Delete) -> None:
-    """Check a deletion.
+    """Check that ``deleter`` may delete ``account``.
 
     Raises:
         RefusedAtApplyError: 515.
@@ -71,7 +71,7 @@ def check_deletion(deleter: Account, account: Account, command: commands.Delete)
 
 
 def check_operator(operator: Account) -> None:
-    """Check the role.
+    """Check that this is an operator.
 
     Raises:
         RefusedAtApplyError: 515.

@@ -106,7 +106,7 @@ def admits(verifier: Verifier, salted_password: bytes) -> bool:
 
 
 def client_proof(salted_password: bytes, said: bytes) -> bytes:
-    """ClientProof; ``said``: RFC 5802's AuthMessage."""
+    """The client's proof; ``said``: RFC 5802's AuthMessage."""
     client_key = _hmac(salted_password, b"Client Key")
     return _masked(client_key, _hmac(_hash(client_key), said))
 

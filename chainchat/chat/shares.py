@@ -39,7 +39,7 @@ class Shares:
             heappush(self._heaps.setdefault(step, []), (used, account))
 
     def remove(self, account: int) -> None:
-        """The account takes nothing any more."""
+        """Note that an account takes nothing any more."""
         self._leave(self._steps.pop(account))
         del self._used[account]
 

@@ -91,12 +91,12 @@ class ChatState:
         return None if number is None else self.accounts[number]
 
     def account_like(self, name: str) -> Account | None:
-        """An account whose name looks alike."""
+        """An account whose name looks like this one."""
         key = next(self._alike.of(name), None)
         return None if key is None else self.accounts[self._names[key]]
 
     def account_of(self, session: str) -> Account | None:
-        """The holder of ``session``."""
+        """The account that ``session`` holds."""
         number = self._sessions.get(session)
         return None if number is None else self.accounts[number]
 

@@ -22,7 +22,7 @@ log = Logger()
 
 
 class Audit:
-    """One node's audit."""
+    """Writes the lines of one node."""
 
     def __init__(self, position: str, clock: Callable[[], float]) -> None:
         self._position = position

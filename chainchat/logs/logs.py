@@ -51,7 +51,7 @@ class Logs:
 
     @level.setter
     def level(self, level: str) -> None:
-        """Raises ValueError for an unknown level."""
+        """Raises ValueError for a level that does not exist."""
         self._threshold.setLogLevelForNamespace("", LogLevel.levelWithName(level))
         self._level = level
 

@@ -19,7 +19,7 @@ SHOW_SECONDS = 3.0
 """For a reader to show what its machine has taken; at the end, telnet drops the rest."""
 
 DRAIN_OCTETS = 256 * 1024
-"""Input that is dropped until then."""
+"""Octets of input that are dropped until then."""
 
 
 class Farewell:
@@ -67,7 +67,7 @@ class Farewell:
         self._transport.loseConnection()
 
     def over(self) -> None:
-        """The connection is closed."""
+        """Note that the connection is closed."""
         if self._deadline is not None and self._deadline.active():
             self._deadline.cancel()
 
@@ -91,5 +91,5 @@ class Farewells:
         self._open[protocol] = close
 
     def over(self, protocol: object) -> None:
-        """Count it no more."""
+        """Count a farewell no more."""
         self._open.pop(protocol, None)

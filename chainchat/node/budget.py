@@ -14,7 +14,7 @@ from msgspec import Struct
 from chainchat.node.tally import Tally
 
 HEAR_SECONDS = 0.002
-"""For logged-in clients' lines."""
+"""For what logged-in clients say and ask."""
 
 PATIENT_SECONDS = 0.001
 """For newcomers, pages of answers, and readers of the log."""
@@ -24,7 +24,7 @@ PATIENT_SHARE = 0.25
 ACCEPT_SHARE = 0.05
 
 HANDSHAKE_SHARE = 0.25
-"""At each port with TLS."""
+"""At each port, for agreeing on TLS."""
 
 APPLY_SECONDS = 0.003
 
@@ -41,7 +41,7 @@ TELL_SECONDS = 0.008
 """For writing to clients."""
 
 LONG_TURN_SECONDS = 0.05
-"""Longer turns, syncs aside, are logged."""
+"""A longer turn, the disk's sync aside, is logged."""
 
 
 LONG_SYNC_SECONDS = 0.5

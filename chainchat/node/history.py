@@ -16,7 +16,7 @@ NO_MORE = 1 << 62
 """No id is above."""
 
 MAX_READ = 1_000
-"""Messages at once."""
+"""Messages read at once."""
 
 KNOWN_GAPS = 256
 

@@ -29,7 +29,7 @@ class Clock(Protocol):
     def callLater(  # noqa: N802 - Twisted's name
         self, delay: float, function: Callable[..., object], *args: object
     ) -> Timer:
-        """``delay``: seconds."""
+        """Call after ``delay`` seconds."""
 
 
 class Network(Protocol):

@@ -53,7 +53,7 @@ class Questions:
         return due
 
     def evaluate(self, query: bytes) -> bytes:
-        """Answer as the tail."""
+        """As the tail: the answer."""
         return self._state_machine.evaluate(query, self._new_slice(PAGE_SECONDS))
 
     def settle(self, effect: Answered | GivenUp) -> None:

@@ -187,7 +187,7 @@ class Sources(Struct, frozen=True):
 
 
 def report(sources: Sources) -> Report:
-    """As of now."""
+    """The report as of now."""
     node = sources.node()
     seen, now = node.status, sources.wall()
     readiness, marks = seen.readiness, seen.marks

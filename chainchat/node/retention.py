@@ -159,7 +159,7 @@ class Retention:
 
     @property
     def busy(self) -> bool:
-        """Entries are to be removed."""
+        """True while entries are to be removed."""
         return self._removed_up_to < self._machine.needless
 
     def make_room(self) -> bool:

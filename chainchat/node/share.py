@@ -22,7 +22,7 @@ class Share:
 
     @property
     def is_due(self) -> bool:
-        """It need not rest."""
+        """True if it need not rest."""
         return self._clock.seconds() >= self._from
 
     def took(self, work: Slice) -> None:

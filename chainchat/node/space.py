@@ -43,10 +43,10 @@ class Filling:
 
     def __init__(self) -> None:
         self._samples: deque[tuple[float, int]] = deque(maxlen=SAMPLES)
-        """Monotonic seconds, free octets."""
+        """Monotonic seconds, and free octets."""
 
     def note(self, free: int, now: float) -> None:
-        """``free`` octets ``now``."""
+        """Note what is free ``now``."""
         if not self._samples or now - self._samples[-1][0] >= SAMPLE_SECONDS:
             self._samples.append((now, free))
 
@@ -122,5 +122,5 @@ def in_hours(seconds: float) -> str:
 
 
 def megabytes(octets: float) -> str:
-    """For people."""
+    """Octets for people."""
     return f"{octets / 1e6:.0f} MB" if octets >= 10e6 else f"{octets / 1e6:.1f} MB"

@@ -85,7 +85,7 @@ class StateMachine:
 
     @property
     def checkpoint_is_due(self) -> bool:
-        """One should begin now."""
+        """True if a checkpoint should begin now."""
         return self.state.applied >= self._due_at and self._snapshot is None
 
     @property
@@ -105,7 +105,7 @@ class StateMachine:
 
     @property
     def checkpointing(self) -> bool:
-        """One is being written."""
+        """True while one is being written."""
         return self._snapshot is not None
 
     def write_checkpoint(self, left: Callable[[], bool]) -> StateAsOf | None:

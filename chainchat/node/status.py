@@ -13,7 +13,7 @@ from chainchat.chat.modes.mode import ChainView
 from chainchat.node.write_pause import CompletedChange
 
 REPLAYED_AT_LEAST = 20_000
-"""A shorter replay is not told."""
+"""A replay of fewer sequence numbers is not told."""
 
 DRAINED = "this node is drained, and takes no clients"
 
@@ -37,7 +37,7 @@ class Readiness(Struct, frozen=True):
 
 
 class Marks(Struct, frozen=True):
-    """See ``chain.log``."""
+    """Besides ``committed``; see ``chain.log``."""
 
     last: int = 0
     synced: int = 0
@@ -97,7 +97,7 @@ class NodeStatus(Struct, frozen=True):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """For people, a line each."""
+        """What else people should know, a line each."""
         flight, behind = self.in_flight, self.clock_behind
         notes = (
             f"in flight here: {flight} entries" if flight > 0 else "",

@@ -111,7 +111,7 @@ class Watch:
             self._tell(change, event="disk", alarm=self._space.note != "")
 
     def tell_progress(self) -> None:
-        """Of a learner, once in PROGRESS_SECONDS."""
+        """Once in a while, tell a learner's progress."""
         now, learner = self._clock.seconds(), self._engine.learner
         copying = learner.source is not None and learner.end.seq and not learner.caught_up
         if copying and now - self._progress_told > PROGRESS_SECONDS:

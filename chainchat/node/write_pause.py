@@ -80,7 +80,7 @@ class WritePause:
 
     @property
     def may_end(self) -> bool:
-        """``ends`` would change something."""
+        """True if ``ends`` would change anything."""
         return self._since is not None or self._change is not None
 
     @property

@@ -48,7 +48,7 @@ class Admission:
         self._dialling = dialling
         self._has_space_for = has_space_for
         self._strangers: dict[Link, None] = {}
-        """Oldest first."""
+        """Not linked yet, oldest first."""
         self._trials = Trials(owner.clock)
 
     def stop(self) -> None:

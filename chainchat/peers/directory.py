@@ -22,7 +22,7 @@ class Directory:
     def __init__(
         self, me: str, nodes: Mapping[str, NodeSettings], member: Callable[[str], Member | None]
     ) -> None:
-        """``member``: the newest configuration's."""
+        """``member`` gives the newest configuration's."""
         self.configured = {p: (n.host, n.chain_port) for p, n in nodes.items() if p != me}
         self.dialled = dict(self.configured)
         self.announced: dict[str, Member] = {}
@@ -30,12 +30,12 @@ class Directory:
         self._member = member
 
     def meet(self, member: Member) -> None:
-        """Note what it says of itself."""
+        """Note what a node says of itself."""
         self.announced[member.position] = member
         self.dialled.setdefault(member.position, member.address)
 
     def forget(self, position: str) -> None:
-        """Nobody knows this position."""
+        """Forget a position that nobody knows."""
         self.dialled.pop(position, None)
         self.announced.pop(position, None)
 

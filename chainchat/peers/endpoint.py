@@ -10,7 +10,7 @@ from chainchat.peers.interfaces import Reactor
 def endpoint_of(
     reactor: Reactor, host: str, port: int, timeout: float
 ) -> TCP4ClientEndpoint | TCP6ClientEndpoint:
-    """``timeout`` in seconds."""
+    """For an address; ``timeout`` in seconds."""
     kind = TCP6ClientEndpoint if ":" in host else TCP4ClientEndpoint
     return kind(reactor, host, port, timeout)
 

@@ -97,7 +97,7 @@ class Introduction(Struct, frozen=True):
 
     @property
     def is_older(self) -> bool:
-        """It knows no ``Forward.synced``."""
+        """True if it knows no ``Forward.synced``."""
         return self.version < SYNCED_VERSION
 
     def _speaks_with(self, other: "Introduction") -> bool:

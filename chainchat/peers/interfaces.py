@@ -18,11 +18,11 @@ class Reactor(Clock, Protocol):
         timeout: float = 30,
         bindAddress: tuple[str, int] | None = None,  # noqa: N803 - Twisted's name
     ) -> object:
-        """``factory`` makes the protocol."""
+        """Connect; ``factory`` makes the protocol."""
 
 
 class Receiver(Protocol):
-    """The node, for its links."""
+    """The node, as its links see it."""
 
     @property
     def held(self) -> Known:
@@ -45,7 +45,7 @@ class Receiver(Protocol):
         """Nobody listens there any more."""
 
     def member(self, position: str) -> Member | None:
-        """The newest configuration's."""
+        """The newest configuration's member there."""
 
     def receive(self, sender: str, message: Message) -> None:
         """Take in a message."""
@@ -54,4 +54,4 @@ class Receiver(Protocol):
         """Too much is unsent, or no more."""
 
     def copy_full(self, position: str, *, full: bool) -> None:
-        """The same on the copy lane."""
+        """Note the same of the copy lane."""

@@ -34,7 +34,7 @@ _LANES: dict[type[Message], str] = {
 
 
 def lane_of(message: Message) -> str:
-    """A message's own lane."""
+    """The lane of a message."""
     return _LANES.get(type(message), CHAIN)
 
 

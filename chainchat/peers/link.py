@@ -214,7 +214,7 @@ class Link(Protocol, amp.CommandLocator):
     def hello(
         self, identity: bytes, lane: bytes, key: bytes | None = None
     ) -> Deferred[dict[str, bytes]]:
-        """Answer the side that dialled."""
+        """Answer the Hello of the side that dialled."""
         self.lane = LANES.get(lane, CHAIN)
         self.key = secrets.token_bytes(KEY_OCTETS) if self.lane == CHAIN else key or b""
         try:

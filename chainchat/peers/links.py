@@ -249,7 +249,7 @@ class Links:
         self._watch(position)
 
     def _looked_at(self, link: Link) -> None:
-        """*source*: tell who answered."""
+        """*source*: tell the node who answered."""
         if self._receiver is None or link.dialled is None or link.place is None:
             return
         member, (host, port) = link.member, link.place

@@ -6,7 +6,7 @@ from chainchat.node.interfaces import Clock, Timer
 
 
 class Retries:
-    """By position, with pauses that double."""
+    """Repeats attempts, by position, with pauses that double."""
 
     def __init__(
         self, clock: Clock, attempt: Callable[[str], bool], *, first: float, last: float
@@ -37,7 +37,7 @@ class Retries:
             timer.cancel()
 
     def stop(self) -> None:
-        """End all."""
+        """Try no more."""
         for position in list(self._timers):
             self.end(position)
 

@@ -15,7 +15,7 @@ class Table:
         self.every: set[Link] = set()
 
     def chain(self, position: str) -> Link | None:
-        """A position's chain lane."""
+        """The chain lane with a position."""
         return self.linked.get((position, CHAIN))
 
     def member(self, position: str) -> Member | None:
@@ -52,7 +52,7 @@ class Table:
             link.close()
 
     def close_all(self) -> None:
-        """Close and remove all."""
+        """Close and remove every connection."""
         ended, self.every = self.every, set()
         self.linked = {}
         for link in ended:

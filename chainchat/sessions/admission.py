@@ -112,7 +112,7 @@ class Admission:
         connected.take(owner, rate)
 
     def leave(self, owner: str | None) -> None:
-        """A connection ended."""
+        """A connection ended; ``owner``: from ``admit``."""
         self.admitted -= 1
         if owner is not None:
             self._of[owner] -= 1

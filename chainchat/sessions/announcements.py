@@ -42,7 +42,7 @@ class Announcements:
 
     @property
     def waiting(self) -> bool:
-        """There is something to announce now."""
+        """True if there is something to announce now."""
         return bool(self._hearers) or (bool(self._comings) and self._pause is None)
 
     def tell(self, present: Iterable[Attendee], share: Slice) -> None:
@@ -60,7 +60,7 @@ class Announcements:
             self._wake()
 
     def _begin(self, present: Iterable[Attendee]) -> None:
-        """Without those who came and went."""
+        """Begin the next, without those who came and went."""
         comings, self._comings = self._comings, {}
         self._came = [name for name, times in comings.items() if times > 0]
         self._went = [name for name, times in comings.items() if times < 0]

@@ -36,7 +36,7 @@ class Buckets(Generic[Key]):
         return int(rate.at_once if paid_until is None else rate.left(paid_until, self._clock()))
 
     def wait(self, key: Key, rate: Rate, tokens: float = 1) -> float:
-        """Seconds until ``tokens`` are there."""
+        """Seconds until so many tokens are there."""
         return rate.wait(self._paid_until(key) or 0.0, self._clock(), tokens)
 
     def take(self, key: Key, rate: Rate, tokens: float = 1) -> None:

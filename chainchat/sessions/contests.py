@@ -15,11 +15,11 @@ PROBE_SECONDS = 9.0
 HELD_SECONDS = 0.5
 
 Heard = Callable[[int | None], None]
-"""Takes seconds of silence, if known."""
+"""Takes the seconds of a connection's silence, if known."""
 
 
 class Contests:
-    """Refused logins that wait to hear."""
+    """Refused logins that wait up to HELD_SECONDS to hear."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock

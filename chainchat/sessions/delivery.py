@@ -12,7 +12,7 @@ from chainchat.node.history import History
 from chainchat.sessions.interfaces import Attendee
 
 CATCH_UP_MESSAGES = 100
-"""In a page."""
+"""In a page from the log."""
 
 DAY = 86_400_000
 """Milliseconds."""
@@ -46,7 +46,7 @@ class Delivery:
         self._cursor = after
 
     def push(self, data: bytes, newest: int) -> None:
-        """Rendered messages, up to id ``newest``."""
+        """Write rendered messages, up to id ``newest``."""
         self.recipient.push(data, newest)
         self._cursor = self.previous = newest
 

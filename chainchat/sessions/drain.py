@@ -58,7 +58,7 @@ class Drain:
         self._tell(emptied=False)
 
     def stop(self) -> None:
-        """The node ends."""
+        """Stop all timers: the node ends."""
         self._tell(emptied=False)
 
     def _later(

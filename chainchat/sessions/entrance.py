@@ -66,7 +66,7 @@ class Entrance:
         self._deadline: Timer | None = None
 
     def begin(self) -> None:
-        """The time for the login runs."""
+        """Let the time for the login run."""
         self._deadline = self._clock.callLater(LOGIN_SECONDS, self._took_too_long)
 
     def _took_too_long(self) -> None:
@@ -120,7 +120,7 @@ class Entrance:
 
     @property
     def passwords(self) -> Passwords:
-        """Made at first use."""
+        """What this client has typed and proved."""
         if self._passwords is None:
             info, node = self._server_info, self._node
             self._passwords = Passwords(self._client, self._connection, info, lambda: node.state)

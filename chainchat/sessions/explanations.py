@@ -11,7 +11,7 @@ from chainchat.chat.requests import EVERYBODY
 from chainchat.sessions.read_marks import STOPPED_SECONDS
 
 LISTED = 20
-"""Unanswered requests; the rest are counted."""
+"""So many unanswered requests are listed, the rest counted."""
 
 SILENT_SECONDS = 5
 """A shorter silence is not called one."""
@@ -95,7 +95,7 @@ TOOK_NOTHING = (
     "your last connection here ended because nothing was taken from it any more: if you stopped "
     "your terminal (Ctrl-S), Ctrl-Q goes on"
 )
-"""To them when they come back."""
+"""To the same when they come back."""
 
 
 def name_held(name: str, silent: int | None) -> str:
@@ -139,7 +139,7 @@ def described(command: AnyCommand) -> list[str]:
 
 
 def unanswered(unconfirmed: list[str], unheard: Iterable[str]) -> list[tuple[str, str]]:
-    """(code, text) of the notices."""
+    """(code, text) of the notices about unanswered requests."""
     notices = [("waiting", f"not confirmed, it may or may not have been {a}") for a in unconfirmed]
     notices += [("undone", f"not done: {line}") for line in unheard]
     more = len(notices) - LISTED

@@ -22,7 +22,7 @@ SECRET_OCTETS = 32
 """For the salts of unknown names."""
 
 FAILURE_SECONDS = 1.0
-"""Before a wrong password's answer."""
+"""A wrong password's answer waits so long."""
 
 MOST_FAILURES = 3
 """Wrong passwords that close a connection."""

@@ -73,7 +73,7 @@ class ThreadedHashing:
         self._busy = False
         self._rests_until = 0.0
         self._alarm: Any = None
-        """For the end of a rest."""
+        """The end of a rest that something waits for."""
 
     def start(
         self,

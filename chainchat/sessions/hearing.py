@@ -21,7 +21,7 @@ WAITING_OCTETS = 16 * 1024
 """Octets of lines that wait for their turn."""
 
 NEWCOMER_OCTETS = 2 * 1024
-"""Before the login."""
+"""The same before the login."""
 
 HEARD_AT_ONCE = 16
 """Lines of one client in a turn."""
@@ -167,7 +167,7 @@ class Hearing:
         self.hold()
 
     def stop(self) -> None:
-        """Hear nothing more."""
+        """Read and hear no more."""
         self.taking = False
         self._input = NOTHING
 

@@ -19,7 +19,7 @@ class InputQueue:
         self._octets = 0
         """Of the lines cut, each with one for its ending."""
         self._taken = 0
-        """``_lines`` that had their turn."""
+        """So many ``_lines`` had their turn."""
         self._looked_at = 0
         """Those, and some that must not overtake."""
 
@@ -67,7 +67,7 @@ class InputQueue:
 
     @property
     def has_more_to_look_at(self) -> bool:
-        """Other lines may overtake."""
+        """True if other lines may overtake."""
         return self._looked_at < len(self._lines) or bool(self._splitter.complete)
 
     def take_overtaking(self, may_overtake: Callable[[Line], bool], most: int) -> list[Line]:

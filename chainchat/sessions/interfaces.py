@@ -42,7 +42,7 @@ class Attendee(Protocol):
 
     @property
     def encrypted(self) -> bool:
-        """Nobody on the way can read."""
+        """True if nobody on the way can read."""
 
     # --- its turns (``rounds``)
 
@@ -97,10 +97,10 @@ class Attendee(Protocol):
 
     @property
     def busy(self) -> bool:
-        """Something read has no answer yet."""
+        """True if something read has no answer yet."""
 
     def take_no_more(self) -> None:
-        """Answer only what was read."""
+        """The node stops: answer only what was read."""
 
     def sent_elsewhere(self, why: str) -> None:
         """List unanswered requests, say why and where to go on, and close."""
@@ -121,7 +121,7 @@ class Client(Attendee, Protocol):
 
     @property
     def address(self) -> str:
-        """Of the client's machine."""
+        """The address of the client's machine."""
 
     @property
     def seen(self) -> int:
@@ -146,7 +146,7 @@ class Client(Attendee, Protocol):
         """Hold an account; deliver what follows the id ``after``, unless ``quiet``."""
 
     def close(self) -> None:
-        """Write everything first."""
+        """Write everything, then close the connection."""
 
     def close_with(self, code: Code, text: str) -> None:
         """Say why first."""
@@ -165,7 +165,7 @@ class Connection(Protocol):
         """Send as fast as the client takes it; returns its end, as ``acknowledged`` counts."""
 
     def close(self) -> None:
-        """Send everything first."""
+        """Close when everything is sent."""
 
     def wait_for_reader(self) -> None:
         """What is unsent at ``close`` waits a minute or so for the reader."""
@@ -186,7 +186,7 @@ class Connection(Protocol):
         """Notice a dead machine within seconds, or within minutes again."""
 
     def abort(self) -> None:
-        """Drop it."""
+        """Drop the connection."""
 
     def conceal(self) -> bytes:
         """Octets that ask the client to hide what is typed, until ``reveal``."""
@@ -196,7 +196,7 @@ class Connection(Protocol):
 
     @property
     def conceals(self) -> bool:
-        """What is typed is hidden."""
+        """True while what is typed is not shown."""
 
     def acknowledged(self) -> int | None:
         """Octets that the machine has acknowledged in all, TLS included, if known."""

@@ -94,7 +94,7 @@ class Limits:
         return None
 
     def not_new(self, address: str) -> None:
-        """A counted account was not made."""
+        """A counted account has not been made."""
         owner, rate = self.owner(address), self.current.new_accounts
         if owner is not None and rate is not None:
             self._made.take(owner, rate, -1)
@@ -110,7 +110,7 @@ class Limits:
         return NO_LIMIT if left <= 0 and self._exempt(account) else left
 
     def said(self, account: int, messages: int) -> None:
-        """Count messages that it said."""
+        """Note that it has said so many messages."""
         rate = self.current.saying
         if rate is not None:
             self._said.take(account, rate, messages)

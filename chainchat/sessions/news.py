@@ -16,7 +16,7 @@ from chainchat.node.budget import Slice
 from chainchat.sessions.delivery import DAY, Delivery, as_pushed, render
 
 KEPT_OCTETS = 256 * 1024
-"""Of messages to push."""
+"""Of messages kept for pushing."""
 
 MESSAGE_OVERHEAD = 64
 """Octets besides the text."""
@@ -83,7 +83,7 @@ class News:
         self._kept = 0
         self._number = 0
         self._lacks: dict[Delivery, int] = {}
-        """The first issue each lacks."""
+        """The first issue that it lacks."""
         self._queue: deque[Delivery] = deque()
 
     # --- who is live
@@ -106,7 +106,7 @@ class News:
         return len(self._live)
 
     def lacks(self, delivery: Delivery) -> bool:
-        """True while something waits for it."""
+        """True while something is to be pushed to it."""
         return delivery in self._lacks
 
     # --- turns
@@ -118,7 +118,7 @@ class News:
 
     @property
     def waiting(self) -> bool:
-        """Something is to be pushed."""
+        """True if something is to be pushed."""
         return bool(self._said or self._queue)
 
     def push(self, share: Slice) -> None:

@@ -21,7 +21,7 @@ TEXTLESS_IN_UNIT = 64
 """Octets of TLS without text: two records that change the keys."""
 
 READ_UNITS = 0.2
-"""For a read of the socket."""
+"""The price of a read of the socket."""
 
 
 class Rate(Struct, frozen=True):
@@ -35,7 +35,7 @@ class Rate(Struct, frozen=True):
         return max(paid_until, now) + units / self.per_second
 
     def wait(self, paid_until: float, now: float, units: float = 1) -> float:
-        """Seconds until ``units`` may be used."""
+        """Seconds until so many units may be used."""
         return max(0.0, paid_until - now - (self.at_once - units) / self.per_second)
 
     def left(self, paid_until: float, now: float) -> float:

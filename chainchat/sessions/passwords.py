@@ -21,7 +21,7 @@ from chainchat.sessions.invitations import new_invitation
 from chainchat.sessions.procedures import Ask, Enter, Hash, Procedure, Step, Submit, Wait
 
 NONCE_OCTETS = 18
-"""Random ones, in the server's part."""
+"""Random, in the server's part of a nonce."""
 
 UNCHANGED = "nothing is changed"
 
@@ -289,7 +289,7 @@ class Passwords:
         self._failures = 0
 
     def _fail(self, name: str) -> Steps:
-        """Delay the answer; close after MOST_FAILURES."""
+        """Let a wrong password wait; close after a few."""
         self._failures += 1
         self._guard.throttle.failed()
         address = self._connection.address

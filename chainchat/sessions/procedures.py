@@ -40,13 +40,13 @@ class Hash(Struct, frozen=True):
 
 
 class Submit(Struct, frozen=True):
-    """Gives the command's result."""
+    """Submit a command; gives its result."""
 
     command: AnyCommand
 
 
 class Wait(Struct, frozen=True):
-    """Gives None."""
+    """Wait; gives None."""
 
     seconds: float
 
@@ -131,7 +131,7 @@ class Procedures:
         self._gave_up = False
         self._key = secrets.token_bytes(KEY_OCTETS)
         self._typed: set[bytes] = set()
-        """Perhaps passwords, hashed with ``_key``."""
+        """May be passwords: hashed, with ``_key``."""
         self.running = False
 
     @property

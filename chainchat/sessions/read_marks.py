@@ -103,7 +103,7 @@ class Reading:
         return moved
 
     def begins_to_wait(self) -> None:
-        """Something is unsent, or unseen."""
+        """Something is unsent, or unseen, from now on."""
         self._taken = None
 
     def is_stopped(self, acknowledged: int, alive: float, now: float) -> bool:
@@ -197,7 +197,7 @@ class ReadMarks:
         self._node.wake()
 
     def look(self, share: Slice) -> None:
-        """Look at some who are due."""
+        """Look at some of the people who are due."""
         while self.due:
             session = self.due.popleft()
             if session.look():

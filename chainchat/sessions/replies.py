@@ -45,12 +45,12 @@ class Replies:
 
     @property
     def holding_later(self) -> bool:
-        """The next request has to wait."""
+        """True if the next request has to wait."""
         return bool(self._owed) and self._owed[-1].holds_later
 
     @property
     def unconfirmed(self) -> list[AnyCommand]:
-        """In order."""
+        """Submitted commands, in order."""
         return [reply.command for reply in self._owed if reply.command is not None]
 
     def reserve(
@@ -68,13 +68,13 @@ class Replies:
         return reply
 
     def add(self, reply: Reply, *lines: str) -> None:
-        """More lines will come."""
+        """Add lines to a reply."""
         reply.lines += lines
         if reply is self._owed[0]:
             self._say_first()
 
     def complete(self, reply: Reply, *lines: str) -> None:
-        """No more lines will come."""
+        """Add the last lines of a reply."""
         reply.complete = True
         reply.command = None
         self.add(reply, *lines)
@@ -91,7 +91,7 @@ class Replies:
         self._say_first()
 
     def overtake(self) -> None:
-        """The node's own replies go first."""
+        """Move the node's own replies before all others."""
         made_here = [reply for reply in self._owed if reply.make is not None]
         others = [reply for reply in self._owed if reply.make is None]
         self._owed = made_here + others

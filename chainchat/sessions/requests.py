@@ -32,7 +32,7 @@ SAYING_OVERHEAD = 72
 """Octets besides a message's text, at most: a name of 32, numbers, a checksum."""
 
 SAYINGS_OCTETS = MAX_COMMAND - 256
-"""Of the messages in one command."""
+"""Octets of the messages in one command."""
 
 ALLOWED_BEFORE_LOGIN = (
     requests.Hello,
@@ -152,7 +152,7 @@ class Handler:
         *,
         holds_later: bool = False,
     ) -> None:
-        """``answer`` turns the results into lines."""
+        """Submit a command; ``answer`` turns its results into lines."""
         reply = self.replies.reserve(holds_later=holds_later, command=command)
         self.submit_for(
             reply, command, lambda results: self.replies.complete(reply, *answer(results))

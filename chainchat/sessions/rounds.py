@@ -60,17 +60,17 @@ class Rounds:
         self._wake()
 
     def arrives(self, session: Attendee) -> None:
-        """It is not logged in."""
+        """The session is not logged in."""
         self._arriving[session] = None
         self._patience.wake_when_due()
 
     def waits(self, session: Attendee, *, first: bool = False) -> None:
-        """Its work can wait."""
+        """The session's work can wait."""
         _put(self._patient, session, first=first)
         self._patience.wake_when_due()
 
     def rests(self, session: Attendee, seconds: float) -> None:
-        """It has sent too much."""
+        """The session has sent too much."""
         self._rests += 1
         self._resting[session] = self._rests
         heapq.heappush(self._ends, (self._clock.seconds() + seconds, self._rests, session))
@@ -78,11 +78,11 @@ class Rounds:
 
     @property
     def resting(self) -> int:
-        """Sessions that rest."""
+        """How many sessions rest."""
         return len(self._resting)
 
     def forget(self, session: Attendee) -> None:
-        """It is over."""
+        """The session is over."""
         for queue in (self._speaking, self._saying_much, self._arriving, self._patient):
             queue.pop(session, None)
         self._resting.pop(session, None)
@@ -100,7 +100,7 @@ class Rounds:
 
     @property
     def somebody_speaks(self) -> bool:
-        """There are lines to hear."""
+        """True if there are lines to hear."""
         return bool(self._speaking or self._saying_much)
 
     @property

@@ -58,11 +58,11 @@ class Sessions:
 
     @property
     def count(self) -> int:
-        """Sessions here."""
+        """How many sessions there are."""
         return len(self._sessions)
 
     def kinds(self) -> Counter[tuple[str, str]]:
-        """Sessions, by mode and transport."""
+        """How many there are, by mode and transport."""
         return Counter(
             ("human" if one.mode.asks else "machine", "tls" if one.encrypted else "plain")
             for one in self._sessions.values()

@@ -36,7 +36,7 @@ class Throttle:
         self._known: dict[str, None] = {}
         """Name and address of successes, the newest last."""
         self._wrong = 0.0
-        """Their part of the last attempts."""
+        """The part of the last attempts that were wrong."""
 
     def knows(self, name: str, host: str) -> bool:
         """True if somebody has logged in as ``name`` from ``host``."""
@@ -74,7 +74,7 @@ class Throttle:
         self.met(name, host)
 
     def met(self, name: str, host: str) -> None:
-        """Remember that ``name`` was at ``host``."""
+        """Know that whoever is ``name`` was at ``host``."""
         pair = _pair(name, host)
         self._known.pop(pair, None)
         self._known[pair] = None

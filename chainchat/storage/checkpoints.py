@@ -11,7 +11,7 @@ from itertools import groupby, islice
 from chainchat.storage.checksums import checked
 
 GONE_AT_ONCE = 64
-"""Removed records deleted with one part."""
+"""Removed records deleted with one part of a checkpoint."""
 
 Record = tuple[int, bytes]
 AsWritten = Callable[[bytes, str], bytes]
@@ -74,14 +74,14 @@ class Checkpoints:
                 yield key, place, written
 
     def abandon(self) -> None:
-        """Delete the unfinished one."""
+        """Delete what was not finished."""
         self._database.execute("DELETE FROM records WHERE seq > ?", (self.finished,))
         self._database.execute("UPDATE checkpoint SET begun = seq")
         self.begun = self.finished
         self._going.clear()
 
     def write(self, records: Iterable[Record]) -> None:
-        """For the begun one, each once."""
+        """Write records of the begun one, each once."""
         rows = []
         for key, data in records:
             self._gone.discard(key)

@@ -12,7 +12,7 @@ from chainchat.storage.interface import EVERY_READER
 RUN_MESSAGES = 1_000
 
 READERS_AT_ONCE = 64
-"""In one part of a checkpoint."""
+"""Written with one part of a checkpoint."""
 
 
 class MessageIndex:

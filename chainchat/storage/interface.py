@@ -117,7 +117,7 @@ class Storage(Log, Protocol):
         """
 
     def read_record(self) -> bytes | None:
-        """Membership's."""
+        """Membership's record, if any."""
 
     def write_record(self, record: bytes) -> None:
         """Replace membership's record; on disk when this returns."""

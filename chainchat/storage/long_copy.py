@@ -149,7 +149,7 @@ class LongCopy:
 
 
 def _found() -> Callable[[int, int, int, int], int] | None:
-    """Of Linux; None elsewhere."""
+    """Linux' ``sync_file_range``; None on other systems."""
     try:
         function = ctypes.CDLL(None, use_errno=True).sync_file_range
     except (AttributeError, OSError):

@@ -27,7 +27,7 @@ class MemoryStorage:
         self._begun = 0
         self._begun_records: dict[int, bytes] = {}
         self._checkpointed: EntryId | None = None
-        """The newest finished one's entry."""
+        """The entry of the newest finished checkpoint."""
         self._committed = 0
         self._beginning = EntryId()
         self._staged: Staged | None = None

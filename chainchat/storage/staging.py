@@ -38,13 +38,13 @@ class Staging:
             self.staged = msgpack.decode(note, type=Staged)
 
     def begin(self, offered: Offered) -> None:
-        """Throw any other copy away."""
+        """What was copied of another is thrown away."""
         self.abandon()
         tables.create(self._database, tables.COPIED, tables.STAGED)
         self._note(Staged(offered, end=offered.beginning))
 
     def abandon(self) -> None:
-        """Throw the copy away."""
+        """Throw away what was copied."""
         if self.staged is not None:
             self._set_aside(tables.STAGED)
             self._database.execute("DELETE FROM staged")
@@ -93,7 +93,7 @@ class Staging:
         self._note(replace(self.staged, end=end))
 
     def records(self) -> Iterator[tuple[int, bytes]]:
-        """By key."""
+        """As copied, by key."""
         rows = self._database.execute("SELECT place, data FROM staged_records ORDER BY place")
         for place, data in rows:
             yield place // 2, self._as_written(data, "the octets of a copied checkpoint")

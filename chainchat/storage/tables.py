@@ -40,7 +40,7 @@ STAGED = "staged_"
 """Prefix of the tables that a learner fills."""
 
 GONE = "gone_"
-"""Prefix of tables that nobody needs."""
+"""The same of tables that nobody needs."""
 
 
 def create(database: sqlite3.Connection, tables: dict[str, str], prefix: str = "") -> None:

@@ -14,7 +14,7 @@ ROWS_AT_ONCE = 16
 """Of the log: a megabyte at most."""
 
 RUNS_AT_ONCE = 200
-"""Of the index, looked at."""
+"""Of the index, looked at in a slice."""
 
 PAGES_AT_ONCE = 64
 """That leave the file; each may be moved, so written to the write-ahead log."""
@@ -41,7 +41,7 @@ class Trimming:
         self.reload()
 
     def reload(self) -> None:
-        """Read these from the database."""
+        """Read the beginning, and which tables nobody needs."""
         row = self._database.execute("SELECT epoch, seq, digest FROM beginning").fetchone()
         self.beginning = EntryId() if row is None else EntryId(*row)
         names = "SELECT name FROM sqlite_master WHERE type = 'table' AND name GLOB ?"
@@ -63,7 +63,7 @@ class Trimming:
         return len(lasts) == ROWS_AT_ONCE
 
     def begin_after(self, entry: EntryId) -> None:
-        """Note the log's beginning."""
+        """The log begins after ``entry``."""
         place = (entry.epoch, entry.seq, entry.digest)
         self._database.execute("REPLACE INTO beginning VALUES (1, ?, ?, ?)", place)
         self.beginning = entry

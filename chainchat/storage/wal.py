@@ -30,7 +30,7 @@ Writing over a log of this size syncs in half the time of letting it grow.
 """
 
 MUCH = 1_000
-"""Pages too many for one turn."""
+"""Pages that are too much for one turn."""
 
 RETRY_SECONDS = 0.5
 """For which a reader in the way is left alone."""
@@ -80,7 +80,7 @@ class Keeper:
             self._connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
 
     def close(self) -> None:
-        """The others have closed."""
+        """Close after the other connections."""
         self._connection.close()
 
 

@@ -84,7 +84,7 @@ class Clocks:
         return known.allows(low, high, now)
 
     def forget_all_but(self, lives: set[Life]) -> None:
-        """Forget all other lives."""
+        """Forget lives that matter no more."""
         self._others = {life: one for life, one in self._others.items() if life in lives}
         self._walls = {life: one for life, one in self._walls.items() if life in lives}
 

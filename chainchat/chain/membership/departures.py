@@ -16,14 +16,14 @@ FIRST_PAUSE = 4.0
 """Seconds after the next departure; doubles with each further one."""
 
 LONGEST_PAUSE = 60.0
-"""Seconds, unless ``chain.ini`` says otherwise."""
+"""Seconds at most, unless ``chain.ini`` says otherwise."""
 
 REMEMBERED = 32
 """Of each position: far more than the longest pause needs."""
 
 
 class Departures:
-    """The departures by position."""
+    """The departures within the window, by position."""
 
     def __init__(self, longest_pause: float = LONGEST_PAUSE, free: int = FREE) -> None:
         self._longest_pause = longest_pause
@@ -35,7 +35,7 @@ class Departures:
         self._left.setdefault(position, deque(maxlen=REMEMBERED)).append(now)
 
     def count(self, position: str, now: float) -> int:
-        """How often it left within WINDOW."""
+        """How often ``position`` left within the window."""
         return sum(now - when < WINDOW for when in self._left.get(position, ()))
 
     def wait(self, position: str, now: float) -> float:

@@ -72,11 +72,11 @@ class Evidence:
         return self._nonce
 
     def heard(self, life: Life, now: float) -> None:
-        """A ping of this life came."""
+        """A ping of this life is processed."""
         self.meet(life, now).heard = now
 
     def confirmed(self, life: Life, nonce: int, now: float) -> None:
-        """The life confirmed that ping."""
+        """The life confirmed the ping with this nonce."""
         sent = self._pings.get(nonce)
         if sent is not None:
             known = self.meet(life, now)
@@ -132,7 +132,7 @@ class Evidence:
     # --- forgetting
 
     def forget_all_but(self, lives: set[Life]) -> None:
-        """Forget all other lives."""
+        """Forget lives that matter no more."""
         self._known = {life: known for life, known in self._known.items() if life in lives}
 
     def lose_confirmations(self) -> None:

@@ -126,7 +126,7 @@ class Membership(Proposing):
     # --- messages
 
     def receive(self, sender: str, message: Received, now: float) -> Iterator[Output]:
-        """Take in a message."""
+        """Take in a message of ``sender``."""
         self._notice_pause(now)
         match message:
             case Ping():

@@ -133,7 +133,7 @@ class Pinging(Histories):
 
     @property
     def _other_lives(self) -> list[Life]:
-        """Cached: each batch needs them."""
+        """Cached, since each batch needs them."""
         configuration = self.configuration
         if self._lives_of is not configuration:
             self._lives_of = configuration

@@ -11,7 +11,7 @@ from chainchat.chain.timing import Timing
 
 
 class Presence:
-    """Around one life of one node."""
+    """The positions around one life of one node."""
 
     def __init__(self, timing: Timing) -> None:
         self._timing = timing
@@ -47,7 +47,7 @@ class Presence:
         self._met.add(position)
 
     def refused(self, position: str) -> None:
-        """Nobody listens there."""
+        """Nobody listens at ``position``."""
         self._met.add(position)
 
     # --- what it comes to
@@ -62,11 +62,11 @@ class Presence:
         return pinged is not None and now - pinged < self._timing.suspect_after
 
     def silences(self, now: float) -> dict[str, float]:
-        """Seconds since each one's newest Ping."""
+        """By position, seconds since its newest Ping."""
         return {position: now - pinged for position, pinged in self._pinged.items()}
 
     def pong(self, position: str) -> Pong | None:
-        """This connection's newest, however old."""
+        """The newest Pong of this connection, however old."""
         return self._pongs.get(position)
 
     def pongs(self, now: float) -> dict[str, Pong]:
@@ -75,7 +75,7 @@ class Presence:
 
     @property
     def callers(self) -> Iterable[str]:
-        """Who ever sent a Ping."""
+        """The positions that ever sent a Ping."""
         return self._pinged.keys()
 
     def has_met(self, positions: Iterable[str]) -> bool:

@@ -1,4 +1,4 @@
-"""The protocol's settings in ``chain.ini``."""
+"""The settings in ``chain.ini`` for the protocol."""
 
 from collections.abc import Mapping
 

@@ -16,7 +16,7 @@ UNREACHED = "was not reached by this node yet"
 
 
 class Whereabouts:
-    """Who answered where."""
+    """Who answered at which address."""
 
     def __init__(self, places: Mapping[str, Address]) -> None:
         self._places = places

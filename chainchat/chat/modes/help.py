@@ -8,10 +8,10 @@ from chainchat.chat.refusals import Code, RefusedError
 from chainchat.chat.requests import MAX_LAST
 
 VERSION = "chainchat/1"
-"""A program's hello names it."""
+"""What a program says hello with."""
 
 PRIVATE = ">>"
-"""Says something to one account."""
+"""Begins what is said to one account."""
 
 
 class Topic(Struct, frozen=True):

@@ -166,4 +166,4 @@ def _clock(minute: int) -> str:
 
 
 HUMAN = Human()
-"""Shared: a mode has no state."""
+"""Shared by all people: a mode has no state."""

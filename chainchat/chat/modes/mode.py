@@ -116,7 +116,7 @@ class Mode(Protocol):
         """A RESUME was done; ``token``: for the next one."""
 
     def question(self, text: str) -> str:
-        """What a client is asked."""
+        """What a client is shown that is asked."""
 
     def told(self, tag: str, words: str) -> str:
         """Another request was done; its answer is ``words``."""
@@ -165,7 +165,7 @@ class Mode(Protocol):
         """A message in a list, for the account ``viewer``."""
 
     def chain(self, tag: str, view: ChainView) -> Sequence[str]:
-        """Answers ``/chain``."""
+        """The answer to ``/chain``."""
 
     def help(self, tag: str, verb: str) -> Sequence[str]:
         """Answers ``/help``.
@@ -175,7 +175,7 @@ class Mode(Protocol):
         """
 
     def message(self, message: ChatMessage, viewer: str) -> str:
-        """A push to the account ``viewer``."""
+        """A push of ``message`` to the account ``viewer``."""
 
     def day(self, time: int) -> str | None:
         """The line before the first message of another UTC day, if any."""
