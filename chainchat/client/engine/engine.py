@@ -2,12 +2,12 @@
 
 The program owns the socket and the clock (``connection`` does so on asyncio). It calls ``start``
 once, then ``connected``, ``received`` and ``lost`` as its socket tells, ``tick`` some ten times a
-second, and ``send``, ``request`` and ``logout`` as it likes. After each call it carries out the
-events of ``take_events``, in order, and writes the octets of ``take_bytes``. After ``Disconnect``
-it never mentions the old connection again. Times are monotonic seconds.
+second, and ``send``, ``request`` and ``logout`` as it likes. After each call it carries out
+``take_events``, in order, and writes ``take_bytes``. After ``Disconnect`` it never mentions the old
+connection again. Times are monotonic seconds.
 
-The engine repeats every SEND, on whichever node answers, until its result is known: each happens
-exactly once and in order. Every message arrives once and in order.
+Every SEND is repeated, on whichever node answers, until its result is known. It happens exactly
+once and in order; so does the arrival of every message.
 """
 
 from collections.abc import Iterable
@@ -35,14 +35,24 @@ from chainchat.client.engine.wire import (
 )
 
 PASSWORD_CODES = frozenset({434, 513})
-"""Refusals of a LOGIN that needs a proof, or another one."""
+"""Refusals of a LOGIN that needs a proof, or another."""
 
 PASSWORD_WRONG = 500
 """Refusals below this are for now."""
 
 
 class Engine:
-    """One client of one account."""
+    """One client of one account.
+
+    Args:
+        client: the client ID, fresh for each engine; ``memory`` may know an earlier one.
+        nodes: where to connect, in this order; they name others.
+        quiet: log in without being told what others say.
+        insist: try again when the name is in use, at the first login too.
+        keys: to log in without the password; None: kept only while this runs.
+        asks: True if somebody answers ``PasswordNeeded``.
+        memory: of an earlier run, which this one continues.
+    """
 
     def __init__(
         self,
@@ -59,17 +69,6 @@ class Engine:
         asks: bool = False,
         memory: Memory | None = None,
     ) -> None:
-        """Make a client; ``start`` sets it going.
-
-        Args:
-            client: the client ID, fresh for each engine; ``memory`` may know an earlier one.
-            nodes: where to connect, in this order; the nodes say where else.
-            quiet: log in without being told what others say.
-            insist: try again when the name is in use, at the first login too.
-            keys: of the account, to log in without the password; None: only while this runs.
-            asks: true if somebody answers ``PasswordNeeded``.
-            memory: of an earlier run, which this one goes on with.
-        """
         self.name = name
         self.online = False
         self.newest = 0  # the highest message id heard of
@@ -105,7 +104,7 @@ class Engine:
         return taken
 
     def seen(self) -> None:
-        """The program has delivered all messages that it took."""
+        """The program has delivered all that it took."""
         self._receiving.handed_over()
 
     def take_bytes(self) -> bytes:
@@ -119,7 +118,7 @@ class Engine:
         return len(self._sending)
 
     def longest(self, to: str = EVERYBODY) -> int:
-        """Octets of the longest text that the server takes."""
+        """Octets of the longest text the server takes."""
         return self._sending.longest(to)
 
     @property
@@ -141,7 +140,7 @@ class Engine:
         self._connect()
 
     def send(self, text: str, to: str = EVERYBODY) -> int:
-        """Say something; returns the number of this SEND in the events about it.
+        """Say something; returns the SEND's number in events.
 
         Raises:
             UnsendableError: no server would take it. A text too long becomes a ``SendRefused``.
@@ -151,7 +150,7 @@ class Engine:
         return number
 
     def request(self, verb: str, *arguments: str | int) -> int:
-        """Ask once logged in; returns the number of this request in the event that answers it.
+        """Ask once logged in; returns the request's number in the answering event.
 
         Raises:
             UnsendableError: an argument holds a control character.
@@ -166,7 +165,7 @@ class Engine:
         return self._passwords.is_protected
 
     def password(self, password: str) -> None:
-        """Answer ``PasswordNeeded``; it is hashed now, and forgotten.
+        """Answer ``PasswordNeeded``.
 
         Raises:
             RefusedError: 522, no account can have it.
@@ -180,7 +179,7 @@ class Engine:
         """Set another password, or remove it if ``new`` is empty; ``old``: if there is one.
 
         Raises:
-            RefusedError: 522, no account can have it.
+            RefusedError: 522, no account can have ``new``.
         """
         if self.online:
             self._ask(self._passwords.change(old, new))
@@ -207,7 +206,7 @@ class Engine:
     # --- what the socket and the clock say -------------------------------------------
 
     def connected(self, now: float) -> None:
-        """The connection that ``ConnectTo`` asked for is open."""
+        """What ``ConnectTo`` asked for is open."""
         assert self._phases.now is Phase.CONNECTING, "no connection was asked for"
         self._now = now
         self._phases.greeting(now)
@@ -337,7 +336,7 @@ class Engine:
                 self._log_in()
 
     def _password_refused(self, refusal: Refusal) -> None:
-        """Try again later what is refused for now; else ask again, or give up."""
+        """Retry later what is refused for now; else ask again, or give up."""
         if self._phases.now is Phase.LOGGING_IN and refusal.code < PASSWORD_WRONG:
             self._login_refused("LOGIN", refusal)
         else:

@@ -12,8 +12,7 @@ from chainchat.client.engine.wire import Refusal, whole_number
 class Login:
     """The account's token, while there is one, and the retries.
 
-    RESUME needs the id of the last message seen, or else the account's read mark from LOGIN's
-    reply.
+    RESUME needs the id of the last message seen, or else the read mark from LOGIN's reply.
     """
 
     def __init__(
@@ -36,7 +35,7 @@ class Login:
         return Asked("login", "LOGIN", 0, (self._name, *quiet))
 
     def done(self, words: dict[str, str]) -> None:
-        """Note a successful login, with the words of the reply."""
+        """Note a login, with the words of the reply."""
         mark = whole_number(words["mark"]) if "mark" in words else None
         self._memory.logged_in(words.get("session", self._memory.token), mark)
         self._insist = self._was_in = True

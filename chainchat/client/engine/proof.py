@@ -1,6 +1,6 @@
-"""The client's side of SCRAM-SHA-256: proves the password of an account, and makes new ones.
+"""The client's side of SCRAM-SHA-256: proves an account's password, and makes new ones.
 
-A password is hashed once, and then forgotten: the hash is kept, which admits to this account alone
+A password is hashed once and forgotten. The hash is kept, which admits to this account alone
 (``Keys``).
 """
 
@@ -32,7 +32,7 @@ class Key(Struct, frozen=True):
 
 
 class Keys:
-    """The key of one account, kept from one run of the client to the next.
+    """The key of one account.
 
     Attributes:
         key: the newest that was accepted, if any.
@@ -44,22 +44,24 @@ class Keys:
         self.most = FEWEST_ITERATIONS
 
     def accepted(self, key: Key) -> None:
-        """Keep a key that the server has accepted."""
+        """Keep a key that was accepted."""
         self.key = key
         self.most = max(self.most, key.iterations)
 
     def forget(self) -> None:
-        """Forget the key: it is not accepted any more."""
+        """Forget a key that is refused."""
         self.key = None
 
 
 class Proof:
-    """One exchange: ``first`` and ``final`` are sent, and ``is_signed`` checks the server."""
+    """One exchange: ``first`` and ``final`` are sent, and ``is_signed`` checks the server.
+
+    Without a password, the kept key has to do.
+    """
 
     def __init__(
         self, name: str, keys: Keys, random: Callable[[int], bytes], password: str = ""
     ) -> None:
-        """Begin; without a password, the kept key has to do."""
         self._keys = keys
         self._password = password
         self._nonce = base64.b64encode(random(NONCE_OCTETS)).decode()
@@ -73,7 +75,7 @@ class Proof:
         return _GS2 + self._bare
 
     def final(self, challenge: str) -> str:
-        """The last message; empty if the kept key does not fit and there is no password.
+        """The last message; empty without a password or a kept key that fits.
 
         Raises:
             ProtocolError: the challenge is none, or asks for a weaker proof than ever before.
@@ -116,7 +118,7 @@ def new_key(password: str, salt: bytes) -> Key:
 
 
 def words_of(key: Key) -> tuple[str, ...]:
-    """The arguments of the SECRET that sets this key's password."""
+    """The arguments of a SECRET."""
     verifier = scram.verifier_of(key.salted, key.salt, key.iterations)
     octets = (verifier.salt, verifier.stored, verifier.server)
     salt, stored, server = (base64.b64encode(each).decode() for each in octets)

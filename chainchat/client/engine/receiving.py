@@ -1,4 +1,4 @@
-"""What the engine hears: pushed messages as events, with the holes between them filled."""
+"""What the engine hears: pushes as events, with the holes between them filled."""
 
 from chainchat.client.engine import events
 from chainchat.client.engine.dialogue import Asked, Dialogue
@@ -18,11 +18,11 @@ class Receiving:
 
     @property
     def last(self) -> int | None:
-        """Id of the newest message let through; None before the first."""
+        """See ``Inbox.last``."""
         return self._inbox.last
 
     def handed_over(self) -> None:
-        """The program has all that has passed."""
+        """See ``Inbox.handed_over``."""
         self._inbox.handed_over()
 
     def reconnected(self) -> None:
@@ -55,7 +55,7 @@ class Receiving:
         dialogue.ask(Asked("gap", "SINCE", 0, (self._inbox.after, PAGE)))
 
     def acknowledge(self, dialogue: Dialogue, now: float, *, at_once: bool = False) -> None:
-        """Move the read mark, if it is time."""
+        """Move the read mark, if due."""
         if (seen := self._inbox.to_acknowledge(now, at_once=at_once)) is not None:
             self._memory.acknowledged(seen)
             dialogue.ask(Asked("ack", "ACK", 0, (seen,)))

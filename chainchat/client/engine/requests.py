@@ -7,7 +7,7 @@ from chainchat.client.engine import events, wire
 from chainchat.client.engine.dialogue import Asked, Dialogue
 
 READS = frozenset({"CHAIN", "LIST", "SINCE", "WHO"})
-"""Requests that may be repeated on a new connection."""
+"""Requests that a new connection may repeat."""
 
 
 class Requests:
@@ -36,7 +36,7 @@ class Requests:
             dialogue.ask(self._held.popleft())
 
     def ask_again(self, interrupted: Iterable[Asked]) -> None:
-        """Keep the unanswered reads for the next connection; refuse the others."""
+        """Keep unanswered reads for the next connection; refuse the others."""
         requests = [asked for asked in interrupted if asked.of_program]
         for asked in requests:
             if asked.verb not in READS:
