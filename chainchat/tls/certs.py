@@ -39,10 +39,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command.
-
-    Returns the exit status: 0 all is as chain.ini wants it; 1 something is not; 2 wrong options.
-    """
+    """Returns the exit status: 0 all is as chain.ini wants it; 1 something is not; 2 wrong options."""
     parser = _make_parser()
     options = parser.parse_args(arguments)
     try:
@@ -65,19 +62,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 class Workshop:
-    """The folder for the CA, and a folder for each position."""
+    """The folder for the CA, and a folder for each position.
+
+    Args:
+        client_names: by which clients know every node.
+    """
 
     def __init__(
         self, settings: config.Settings, folder: Path, client_names: Sequence[str]
     ) -> None:
-        """``client_names``: by which clients know every node."""
         self._settings = settings
         self._folder = folder
         self._client_names = client_names
         self._now = utc_now()
 
     def make(self, renewed: Sequence[str]) -> int:
-        """Make what is missing, and new certificates for ``renewed``; the exit status."""
+        """Make what is missing, and ``renewed``; returns the exit status."""
         os.umask(0o077)
         self._folder.mkdir(mode=OWNERS_FOLDER, parents=True, exist_ok=True)
         authority, key = self._authority()
@@ -91,7 +91,7 @@ class Workshop:
         return 1 if stale else 0
 
     def show(self) -> int:
-        """Show every certificate: for whom it is, and how long."""
+        """Show for whom every certificate is, and how long."""
         for name in ("ca", *self._settings.nodes):
             path = self._certificate(name)
             if not path.exists():
@@ -172,7 +172,7 @@ class Workshop:
 
 
 def _signer(path: Path, key: PrivateKey | None) -> Certificate:
-    """The CA whose key is here, of those in a file."""
+    """Of the CAs in a file, the one whose key is here."""
     found = read_certificates(path)
     if key is None:
         return found[0]
@@ -183,7 +183,7 @@ def _signer(path: Path, key: PrivateKey | None) -> Certificate:
 
 
 def _others(certificates: Sequence[Certificate]) -> tuple[str, ...]:
-    """Names that clients use are kept when a certificate is renewed."""
+    """Clients' names are kept when a certificate is renewed."""
     found = names(certificates[0]) if certificates else ()
     return tuple(n for n in found if not is_address(n) and not n.endswith(".chainchat"))
 

@@ -35,7 +35,7 @@ def tag(kind: str, /, *children: Child, **attributes: str | float | None) -> Ele
 
 
 def written(element: Element) -> str:
-    """The element as HTML."""
+    """As HTML."""
     return ElementTree.tostring(element, "unicode", method="html")
 
 

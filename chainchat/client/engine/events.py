@@ -93,8 +93,8 @@ class Ended(Event, frozen=True, tag="ended"):
     """The engine has ended for good.
 
     Attributes:
-        reason: ``logout``, ``moved`` (the session was resumed elsewhere), ``deleted`` (the account),
-            ``kicked`` (by an operator) or ``refused`` (no node will ever accept the login).
+        reason: ``logout``, ``moved`` (the session was resumed elsewhere), ``deleted`` (the
+            account), ``kicked`` (by an operator) or ``refused`` (no node will ever accept us).
         code: the protocol's error code, or 0.
     """
 

@@ -1,7 +1,7 @@
-"""The memory of a client on the disk: one SQLite file for each account and chain, locked.
+"""A client's memory on the disk: one locked SQLite file per account and chain.
 
-A chain is known by its nodes: beside the file stands a link for each of their addresses. So the
-file is found whichever node is named, and a second client of the same chain finds it locked.
+Beside the file stands a link for the address of each of the chain's nodes. So it is found whichever
+is named, and a second client of the chain finds it locked.
 """
 
 import os
@@ -16,7 +16,7 @@ from chainchat.client.engine.wire import Address
 from chainchat.client.kept.kept_keys import state_folder
 
 KEEP_EVERY = 1.0
-"""Seconds after which is kept what costs only a repetition if it is lost."""
+"""Seconds until what costs only a repetition is kept."""
 
 _TABLES = """
     PRAGMA locking_mode = EXCLUSIVE;
@@ -38,11 +38,11 @@ class KeptMemory(Memory):
     """A memory in a file.
 
     Attributes:
-        trouble: why nothing can be kept; mostly empty. It may be read, told and cleared.
+        trouble: why nothing can be kept; mostly empty. Whoever tells it clears it.
     """
 
     def __init__(self, path: Path) -> None:
-        """Open the file, or make it.
+        """Open or make the file.
 
         Raises:
             InUseError: another process has it open.
@@ -56,7 +56,7 @@ class KeptMemory(Memory):
         self._urgent = False
         self._changed = False
         self._stale = False
-        """The file is behind, because it could not be written."""
+        """The file could not be written."""
         self._kept_at = 0.0
         os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
         self._file = sqlite3.connect(path, timeout=0, isolation_level=None)
@@ -84,7 +84,7 @@ class KeptMemory(Memory):
         self._file.execute("COMMIT")
 
     def close(self) -> None:
-        """Keep everything, and let another client have the file."""
+        """Keep everything, and let go of the file."""
         self._urgent = self._changed
         self.keep(0.0)
         self._file.close()
@@ -130,7 +130,7 @@ class KeptMemory(Memory):
             _link(self._path, addresses)
 
     def ended(self, reason: str) -> None:
-        """The lines of an account that is deleted are nobody's any more."""
+        """The lines of a deleted account are nobody's any more."""
         if reason == "deleted":
             self.open.clear()
             self._execute("DELETE FROM open")
@@ -177,7 +177,6 @@ class KeptMemory(Memory):
         return True
 
     def _write_all(self) -> None:
-        """Write everything again, after the file could not be written."""
         self._stale = False
         self._execute("DELETE FROM open")
         for outgoing in self.open.values():

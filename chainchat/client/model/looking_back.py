@@ -1,4 +1,4 @@
-"""The search in what the servers keep, before what is loaded: backwards, a page at a time.
+"""The search in what the servers keep: backwards from what is loaded, a page at a time.
 
 Memory holds one page, and what was found in it.
 """
@@ -12,20 +12,21 @@ from chainchat.client.engine.events import MessageArrived
 from chainchat.client.model.transcript import matches
 
 PAGE = 500
-"""Messages that are asked for at a time."""
+"""Messages per page."""
 
 WIDEST = 16 * PAGE
-"""Ids looked through at a time where few of them are messages."""
+"""Ids looked through at a time where few are messages."""
 
 AT_ONCE = 20
 """Pages at the beginning."""
 
 PAGE_EVERY = 0.4
-"""Seconds for each page after those: servers let an account read 2,000 lines a second, or fewer
-while it also speaks."""
+"""Seconds per page after those: servers let an account read 2,000 lines a second, or fewer while it
+also speaks.
+"""
 
 CONTEXT = 2
-"""Messages shown before and after the one that is found."""
+"""Messages shown before and after the one found."""
 
 
 class Found(Struct, frozen=True):
@@ -36,12 +37,17 @@ class Found(Struct, frozen=True):
 
 
 class LookingBack:
-    """A search. It is active until it has found something, is stopped, or has seen all.
+    """A search, active until it has found something, is stopped, or has seen all.
 
     Attributes:
         wanted: what is looked for; empty before the first search.
-        reached: the oldest message that was looked at; None before the first.
+        reached: the oldest message looked at, if any.
         ended: True once everything was looked at.
+
+    Args:
+        ask: asks for so many messages after an id; returns the number of the request.
+        clock: monotonic seconds.
+        ignored: names in lower case, of whom nothing is found.
     """
 
     def __init__(
@@ -50,13 +56,6 @@ class LookingBack:
         clock: Callable[[], float],
         ignored: Collection[str],
     ) -> None:
-        """Do nothing yet.
-
-        Args:
-            ask: asks for so many messages after an id; returns the number of the request.
-            clock: monotonic seconds.
-            ignored: names in lower case, of whom nothing is found.
-        """
         self.wanted = ""
         self.active = False
         self.reached: MessageArrived | None = None
@@ -66,8 +65,8 @@ class LookingBack:
         self._ignored = ignored
         self._request = 0
         self._high = self._low = self._after = 0
-        """All before ``_high`` is still to be looked at; in this window, after ``_low``; the next
-        page begins after ``_after``."""
+        """What is before ``_high`` is still to be looked at; in this window, what is after ``_low``;
+        the next page begins after ``_after``."""
         self._width = PAGE
         self._found: Found | None = None
         """The newest in this window so far."""
@@ -86,7 +85,7 @@ class LookingBack:
             self.go_on()
 
     def stop(self) -> None:
-        """A page that is on its way is not looked at."""
+        """A page on its way is not looked at."""
         self.active = False
         self._request = 0
         self._open_window(self._high)

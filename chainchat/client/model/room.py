@@ -1,8 +1,8 @@
 """What a person's screen shows, without a terminal: transcript, pending lines, status, questions.
 
-``terminal`` draws it and brings keys. A sent line is pending until it is confirmed; then it stands
-in the transcript, in the place that its id gives it: the transcript shows only what has happened.
-One's own lines show this machine's time: their confirmations carry none.
+``terminal`` draws it and brings keys. The transcript shows only what has happened: a sent line is
+pending until it is confirmed, and then stands where its id belongs. One's own lines show this
+machine's time: confirmations carry none.
 """
 
 import datetime
@@ -33,7 +33,7 @@ BUSY = 20
 """People on, above which nobody is told who comes and goes by default."""
 
 NEAR_LIMIT = 0.8
-"""Share of the longest text at which octets are counted."""
+"""Of the longest text; from there octets are counted."""
 
 WEEK = 7
 
@@ -49,7 +49,7 @@ class Alert(Enum):
 
 
 Log = Callable[[datetime.datetime, str], None]
-"""Takes shown lines, with their local times."""
+"""Takes lines and their local times."""
 
 
 class Room:
@@ -58,7 +58,14 @@ class Room:
     Attributes:
         view: the part of the transcript that is shown.
         panel: True while the chain is shown.
-        alert: the loudest of what has happened since the terminal looked.
+        alert: the loudest event since the terminal looked.
+
+    Args:
+        engine: has not started yet.
+        settings: may change while this runs.
+        log: takes each line that is shown, in order.
+        clock: monotonic seconds.
+        wall: seconds since 1970.
     """
 
     def __init__(
@@ -72,15 +79,6 @@ class Room:
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
     ) -> None:
-        """Begin with an empty screen.
-
-        Args:
-            engine: has not started yet.
-            settings: may change while this runs.
-            log: takes each line that is shown, in order.
-            clock: monotonic seconds.
-            wall: seconds since 1970.
-        """
         self._engine = engine
         self._glyphs = glyphs
         self.settings = settings
@@ -137,12 +135,12 @@ class Room:
         self._asked_about = text
 
     def edited(self) -> bool:
-        """The input has changed, which says no to a paste; True if one was asked about."""
+        """The input has changed: no to a paste; True if one was asked about."""
         asked, self._asked_about = self._asked_about, ""
         return bool(asked)
 
     def confirmed(self, text: str) -> str:
-        """What Enter says: ``text``, or the paste that was asked about."""
+        """What Enter says: ``text``, or the paste asked about."""
         asked, self._asked_about = self._asked_about, ""
         return asked or text
 
@@ -182,7 +180,7 @@ class Room:
         return self.searching.find(text, self._size, again=again)
 
     def look_back(self) -> None:
-        """Search what is older than what is loaded."""
+        """Search what is older."""
         self.searching.look_back()
 
     @property
@@ -192,12 +190,12 @@ class Room:
         return f"search{failed}: "
 
     def stop_searching(self) -> None:
-        """Mark nothing any more, and ask for no more of it."""
+        """Mark nothing any more, and ask for no more."""
         self._show(self.searching.stop())
         self.view.stop_searching()
 
     def saw(self) -> None:
-        """Count nothing as unread: a key was pressed."""
+        """A key was pressed: nothing is unread."""
         self._unread = self._mentions = 0
 
     # --- heard -----------------------------------------------------------------------
@@ -286,7 +284,7 @@ class Room:
         self.work()
 
     def work(self) -> bool:
-        """Take some of the waiting lines into the transcript; True if more wait."""
+        """Take waiting lines into the transcript; True if more wait."""
         for line in self._unshown.take():
             self.transcript.add_line(line)
             if self._log is not None and not line.startswith(FOR_NO_LOG):
@@ -354,7 +352,7 @@ class Room:
         self.standing.heard(event, self._clock())
 
     def refresh(self) -> None:
-        """Ask for what the status line and the panel show; some times a second."""
+        """Ask for what status line and panel show; some times a second."""
         if self.panel:
             self.conversation.refresh_soon()
         if self.conversation.refresh(self._clock()):
@@ -362,7 +360,7 @@ class Room:
         self.searching.go_on()
 
     def status(self, columns: int, *, typed: str = "") -> Pieces:
-        """The status line; ``typed``: what stands in the input line."""
+        """``typed``: what stands in the input line."""
         stand, dot = self.standing, f" {self._glyphs.dot} "
         counts = Counts(
             pending=len(self.pending),
@@ -387,7 +385,7 @@ class Room:
         return [("class:status.warning" if bad else "class:status", line)]
 
     def panel_rows(self, columns: int) -> list[Pieces]:
-        """The chain, drawn, while it is wanted."""
+        """The chain, drawn, while wanted."""
         if not self.panel:
             return []
         rule = self._looks.rule("", columns, "class:faint")
@@ -409,12 +407,12 @@ class Room:
         return f"{count}{self._engine.name} - chainchat"
 
     def rows(self, columns: int, height: int) -> list[Pieces]:
-        """The transcript's part of the screen."""
+        """Of the transcript."""
         self._size = columns, height
         return self.view.rows(columns, height)
 
     def scroll(self, up: int) -> None:
-        """Scroll by rows."""
+        """By rows."""
         self.view.scroll(up, *self._size)
 
     @property

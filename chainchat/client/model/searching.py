@@ -15,7 +15,10 @@ class Searching:
     """What Ctrl-R and ``/search`` do. Lines to show are returned.
 
     Attributes:
-        failed: True if the last ``find`` found nothing that is loaded.
+        failed: True if the last ``find`` found nothing.
+
+    Args:
+        ignored: names in lower case, of whom nothing is found.
     """
 
     def __init__(
@@ -28,7 +31,6 @@ class Searching:
         clock: Callable[[], float],
         ignored: Collection[str],
     ) -> None:
-        """Look for nothing yet; ``ignored``: names in lower case, of whom nothing is found."""
         self.failed = False
         self._engine = engine
         self._conversation = conversation
@@ -46,7 +48,7 @@ class Searching:
         return not self.failed
 
     def look_back(self) -> list[str]:
-        """Search what is older than what is loaded, for the last text."""
+        """Search what is older for the last text."""
         wanted = self._view.looking_for
         if not wanted or self._back.active:
             return []
@@ -63,11 +65,11 @@ class Searching:
         return [f"* searched back to {self._reached()}; Ctrl-R goes on"]
 
     def go_on(self) -> None:
-        """Ask for what is next, if it is time; call it some times a second."""
+        """Ask for what is next; call it some times a second."""
         self._back.go_on()
 
     def heard(self, event: events.Event) -> list[str] | None:
-        """Take an answer. None: it is for somebody else."""
+        """Take an answer; None if it is not the search's."""
         match event:
             case events.HistoryListed(request=request, messages=messages):
                 if not self._back.asked(request):

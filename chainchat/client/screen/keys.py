@@ -1,4 +1,4 @@
-"""The keys of the terminal client, besides those that edit a line."""
+"""The terminal client's keys, besides those that edit a line."""
 
 from enum import IntEnum
 from typing import Any, Protocol
@@ -16,7 +16,7 @@ WHEEL_ROWS = 3
 
 
 class Button(IntEnum):
-    """Buttons of the mouse, as terminals number them."""
+    """As terminals number them."""
 
     PRESSED = 0
     WHEEL_UP = 64
@@ -24,10 +24,10 @@ class Button(IntEnum):
 
 
 BEGIN_OF_SGR = "\x1b[<"
-"""Of a report in the newer one of two formats (xterm's mode 1006)."""
+"""Of a report in the newer of two formats (xterm's mode 1006)."""
 
 MODIFIERS = 4 | 8 | 16
-"""Shift, Alt and Ctrl in the number of a button."""
+"""Shift, Alt and Ctrl in a button's number."""
 
 HOW_TO_SELECT = (
     "* to select text, hold Shift (iTerm2: Option); /set mouse off leaves the mouse to the terminal"
@@ -97,7 +97,7 @@ class Keyboard:
         return keys
 
     def _cancel(self, _: KeyPressEvent) -> None:
-        """Ctrl-C: away with what is begun, as in a shell; else leave."""
+        """Away with what is begun, as in a shell; else leave."""
         if self._is_searching():
             self._stop_searching()
         elif self._room.edited():
@@ -168,7 +168,7 @@ class Keyboard:
 
 
 def _button(data: str) -> int | None:
-    """The number in a report about the mouse; None if a button was let go."""
+    """The button; None if one was let go."""
     if not data.startswith(BEGIN_OF_SGR):
         return (ord(data[3]) - ord(" ")) & ~MODIFIERS
     number = int(data.removeprefix(BEGIN_OF_SGR).partition(";")[0])
