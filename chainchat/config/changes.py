@@ -29,7 +29,7 @@ class ChangedKey:
 
 
 def changes(old: Settings, new: Settings) -> list[ChangedKey]:
-    """What a file says otherwise than before, in the order of its sections."""
+    """In the order of the file's sections."""
     keys = dict.fromkeys((*old.values, *new.values))
     pairs = [(key, old.values.get(key), new.values.get(key)) for key in keys]
     return [ChangedKey(*key, before, after) for key, before, after in pairs if before != after]

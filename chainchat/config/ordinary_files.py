@@ -36,5 +36,5 @@ def read_ordinary(path: Path) -> bytes:
 
 
 def _without_waiting(path: str, flags: int) -> int:
-    """Open a file; of a pipe, do not wait for whoever writes."""
+    """At a pipe, do not wait for whoever writes."""
     return os.open(path, flags | os.O_NONBLOCK)

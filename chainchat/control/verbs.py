@@ -1,6 +1,6 @@
-"""The control commands: a table of verbs, each with its form, and a coroutine that carries it out.
+"""The control commands: a table of verbs, each with its form and a coroutine.
 
-A verb's value becomes one line, as JSON, or pages of such lines if it is a list.
+A verb's value becomes one line of JSON, or pages of such lines if it is a list.
 """
 
 import difflib
@@ -90,7 +90,7 @@ async def _status(desk: Desk, _: Words) -> Report:
 
 
 class AccountShown(Struct, frozen=True):
-    """An account; ``protected``: it has a password; ``on``: it has a session."""
+    """``protected``: it has a password; ``on``: it has a session."""
 
     name: str
     role: str
@@ -113,7 +113,7 @@ def _pages_of_accounts(desk: Desk) -> Pages:
 
 
 class MayStop(Struct, frozen=True):
-    """``may``: True if the chain would go on without this node; else ``reason``: why not."""
+    """``may``: the chain would go on without this node; ``reason``: why not."""
 
     position: str
     may: bool
@@ -127,7 +127,7 @@ async def _may_stop(desk: Desk, _: Words) -> MayStop:
 
 
 class Exported(Struct, frozen=True, rename={"sender": "from"}):
-    """A chat message; ``to``: ``*`` for one to everybody."""
+    """``to``: an account, or ``*`` for everybody."""
 
     id: int
     time: str
@@ -268,7 +268,7 @@ async def _reload(desk: Desk, _: Words) -> Reloaded:
 
 
 class Drained(Struct, frozen=True):
-    """A node that takes no clients, and how many have not gone."""
+    """``left``: clients that have not gone."""
 
     position: str
     drained: bool
@@ -295,7 +295,7 @@ def _drained(desk: Desk) -> Drained:
 
 
 class Stopping(Struct, frozen=True):
-    """A node whose process ends; the connection ends with it."""
+    """The connection ends with the process."""
 
     position: str
     stopping: bool = True

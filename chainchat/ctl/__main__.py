@@ -41,7 +41,7 @@ def _common() -> argparse.ArgumentParser:
 
 
 def parser() -> argparse.ArgumentParser:
-    """The options, and a parser for each verb."""
+    """A parser for each verb."""
     options = argparse.ArgumentParser(
         prog="chainchatctl",
         description="Asks a node on this machine, and gives it orders, as the owner of its data.",
@@ -106,7 +106,7 @@ def _add_export(export: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Ask, and show the answer; the exit status.
+    """Returns the exit status.
 
     Raises:
         ConfigError: chain.ini cannot be used.
@@ -181,7 +181,7 @@ def _ask(arguments: argparse.Namespace, node: config.NodeSettings) -> int:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run ``chainchatctl``, and exit."""
+    """Exits with the status of ``run``."""
     try:
         status = run(parser().parse_args(arguments))
     except RefusedError as error:

@@ -1,7 +1,7 @@
 """``chainchatctl backup``, ``inspect`` and ``export``: data on this machine's disks.
 
-A backup is made here rather than in the node: it costs the node nothing, and may go wherever
-whoever asks may write.
+A backup is made here rather than in the node: it costs the node nothing, and may go wherever who
+asks may write.
 """
 
 import json
@@ -18,13 +18,13 @@ from chainchat.storage import durable
 
 DATABASE = "chainchat.sqlite"
 AT_ONCE = -1
-"""Pages that a step of a backup copies: all, or a writer would make it begin again."""
+"""Pages in a step of a backup: all, or a writer would make it begin again."""
 
 BUSY_SECONDS = 30.0
 
 
 def backup(node: config.NodeSettings, to: Path) -> int:
-    """Copy the data of a running node to a new file, for its owner alone; its octets.
+    """Copy a running node's data to a new file, for its owner alone; returns its octets.
 
     The file appears under its name when it is whole and on the disk.
 
@@ -75,7 +75,7 @@ def _sync(path: Path) -> None:
 
 
 def inspected(path: Path) -> dict[str, Any]:
-    """What is in a data folder or a backup.
+    """Of a data folder or a backup.
 
     Raises:
         UnreachableError: it cannot be read.

@@ -1,6 +1,6 @@
-"""``bin/rolling-restart``: restarts one node after the other, and never two at once.
+"""``bin/rolling-restart``: restarts one node after the other, never two at once.
 
-For each node: ask if the chain goes on without it, drain it, restart it, wait until it is a member.
+For each: ask if the chain goes on without it, drain it, restart it, wait until it is a member.
 """
 
 import argparse
@@ -37,7 +37,7 @@ class RollingError(Exception):
 
 
 def parser() -> argparse.ArgumentParser:
-    """The options."""
+    """For the command line."""
     options = argparse.ArgumentParser(
         prog="rolling-restart",
         description=DESCRIPTION,
@@ -63,7 +63,7 @@ class Rolling:
         self._settings = settings
 
     def order(self) -> list[str]:
-        """The members from the tail to the head, then the others that run."""
+        """Members from the tail to the head, then the others that run."""
         positions = self._arguments.positions
         unknown = [each for each in positions if each not in self._settings.nodes]
         if unknown:
@@ -118,7 +118,7 @@ class Rolling:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run ``rolling-restart``, and exit."""
+    """Restart all, and exit."""
     try:
         options = parser().parse_args(arguments)
         rolling = Rolling(options, config.load(options.config))

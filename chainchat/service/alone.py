@@ -10,7 +10,7 @@ from chainchat.chain.record import Record, forced_alone
 from chainchat.config import ConfigError
 
 FORCED_AHEAD = 1_000
-"""Epochs left out by a node that is forced to go on alone, at least."""
+"""At least so many epochs are left out by a node that is forced to go on alone."""
 
 FORCED_SPREAD = 2**20
 """More epochs, a random number below this; the epoch can still be read out over the telephone."""

@@ -21,17 +21,17 @@ from chainchat.tls.layers import encrypted
 from chainchat.web.limits import FILES
 
 NEW_ACCOUNTS_SECONDS = 600.0
-"""Seconds for which the accounts that an address makes are counted."""
+"""For which the accounts that an address makes are counted."""
 
 QUEUE = 1_024
-"""Connections that wait in a port to be accepted, at most."""
+"""Connections that wait in a port."""
 
 log = Logger()
 
 
 @implementer(ILoggingContext)
 class NotYet(Factory):
-    """The factory of a port that accepts nothing yet; ``name``: the port's, for the log."""
+    """Accepts nothing yet; ``name``: the port's, for the log."""
 
     noisy = False
 
@@ -44,14 +44,15 @@ class NotYet(Factory):
 
 
 class ClientPorts:
-    """The port without TLS and the one with it, or one of them."""
+    """The port without TLS, the one with it, or both.
+
+    Connections wait in them until ``open``.
+
+    Raises:
+        CannotListenError: somebody else has one.
+    """
 
     def __init__(self, reactor: Any, own: NodeSettings, host: str) -> None:
-        """Take the ports. Connections wait in them until ``open``.
-
-        Raises:
-            CannotListenError: somebody else has one.
-        """
         self._reactor = reactor
         self._own = own
         crowd = crowded(reactor)
@@ -94,10 +95,10 @@ class ClientPorts:
 
 
 def client_limits(settings: Settings, files: int, position: str) -> ClientLimits:
-    """The limits for clients of the node at ``position``, which may open ``files`` files.
+    """For the node at ``position``, which may open ``files`` files.
 
     Raises:
-        ConfigError: this process may open too few files for any client.
+        ConfigError: too few for any client.
     """
     kept = reserve(len(settings.nodes)) + (FILES if settings.nodes[position].web_port else 0)
     limits = ClientLimits(
@@ -130,7 +131,7 @@ def _rate(times: int, seconds: float) -> Rate | None:
 
 
 def ports_shown(own: NodeSettings) -> str:
-    """Where clients find a node, for the log."""
+    """For the log."""
     plain = [place(own.client_host, own.client_port)] if own.client_port else []
     secure = [f"{place(own.client_host, own.tls_port)} with TLS"] if own.tls_port else []
     return ", ".join(plain + secure)

@@ -1,4 +1,4 @@
-"""What a life of the node begins with: its record, and what chain.ini says of the chain."""
+"""What a life of the node begins with: its record, and chain.ini's settings of the chain."""
 
 import secrets
 from collections.abc import Mapping
@@ -44,7 +44,7 @@ def begun(
 
 
 def chain_settings(settings: Settings, nodes: Mapping[str, NodeSettings]) -> ChainSettings:
-    """What the chain needs of ``settings``; ``nodes`` have addresses for hosts."""
+    """``nodes`` have addresses for hosts."""
     return ChainSettings(
         founding=settings.founding,
         suspect_after=settings.suspect_after,
@@ -56,5 +56,5 @@ def chain_settings(settings: Settings, nodes: Mapping[str, NodeSettings]) -> Cha
 
 
 def new_identity() -> int:
-    """A random identity for a configuration."""
+    """At random, for a configuration."""
     return secrets.randbits(IDENTITY_BITS)

@@ -1,4 +1,4 @@
-"""What the owner of a running node orders: new settings, how much is logged."""
+"""What a running node's owner orders: new settings, how much is logged."""
 
 from collections.abc import Callable
 
@@ -22,6 +22,11 @@ class Orders:
 
     Attributes:
         settings: those in force since the last reload.
+
+    Args:
+        files: that this process may open.
+        host: this node's address, which its certificate names.
+        links: with the other nodes, which new certificates may allow.
     """
 
     def __init__(
@@ -37,13 +42,6 @@ class Orders:
         host: str,
         links: Callable[[], Links],
     ) -> None:
-        """Change nothing yet.
-
-        Args:
-            files: that this process may open.
-            host: the address of this node, which its certificate names.
-            links: with the other nodes, which new certificates may allow.
-        """
         self.settings = settings
         self._position = position
         self._logs = logs
@@ -68,7 +66,7 @@ class Orders:
             raise RefusedError(Code.NOT_RELOADED, f"nothing has changed: {error}") from None
 
     def reload_or_log(self) -> None:
-        """The same for a signal, which gets no answer."""
+        """For a signal, which gets no answer."""
         try:
             self._reloaded()
         except (config.ConfigError, CredentialsError) as error:
@@ -98,7 +96,7 @@ class Orders:
         return lines
 
     def log_level(self, level: str) -> str:
-        """Choose how much is logged, unless ``level`` is empty; the level.
+        """Choose how much is logged, unless ``level`` is empty; returns the level.
 
         Raises:
             RefusedError: 501, there is no such level.

@@ -39,7 +39,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Returns the exit status: 0 all is as chain.ini wants it; 1 something is not; 2 wrong options."""
+    """Exit status: 0 all is as chain.ini wants it; 1 something is not; 2 wrong options."""
     parser = _make_parser()
     options = parser.parse_args(arguments)
     try:

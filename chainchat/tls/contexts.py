@@ -27,6 +27,7 @@ class Creator:
         self.context = context
 
     def clientConnectionForTLS(self, _: Encrypted) -> SSL.Connection:  # noqa: N802 - Twisted's name
+        """For either side."""
         return SSL.Connection(self.context, None)
 
     serverConnectionForTLS = clientConnectionForTLS  # noqa: N815 - Twisted's name

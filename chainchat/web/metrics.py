@@ -63,6 +63,7 @@ class NodeCollector(Collector):
         self._watchers = watchers
 
     def collect(self) -> Iterator[Metric]:
+        """See ``Collector``."""
         report, node = self._shown.report(), self._shown.node()
         yield from _of_configuration(report, node)
         yield from _of_log(report)

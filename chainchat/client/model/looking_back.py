@@ -65,8 +65,8 @@ class LookingBack:
         self._ignored = ignored
         self._request = 0
         self._high = self._low = self._after = 0
-        """What is before ``_high`` is still to be looked at; in this window, what is after ``_low``;
-        the next page begins after ``_after``."""
+        """Still to be looked at: all before ``_high``; in this window, what is after ``_low``, the next
+        page after ``_after``."""
         self._width = PAGE
         self._found: Found | None = None
         """The newest in this window so far."""
