@@ -46,9 +46,9 @@ class Arguments:
     """What a run of the client is to do.
 
     Attributes:
-        settings: of ``client.toml``, with the options above them.
+        settings: of ``client.toml``, under the options.
         nodes: to connect to, in this order.
-        names: positions by host and port, as far as a chain.ini names them.
+        names: positions in a chain.ini, by host and port.
         tls: which CAs to trust; None: the system's.
         password: empty if not given.
     """
@@ -92,7 +92,7 @@ def _name_of(parser: argparse.ArgumentParser, chosen: Settings) -> str:
 
 
 def _password(options: argparse.Namespace) -> str:
-    """Never on the command line: others see that."""
+    """On the command line others would see it."""
     if options.password_file is None:
         return os.environ.get(VARIABLE, "")
     text: str = options.password_file.read_text()
@@ -277,7 +277,7 @@ def _nodes(
     chosen: Settings,
     names: dict[tuple[str, int], str],
 ) -> list[Address]:
-    """Those of ``--connect`` or the settings, then the configuration's, which go into ``names``."""
+    """Those of ``--connect`` or the settings, then the configuration's, with their ``names``."""
     options.tls = options.tls or chosen.tls
     try:
         usual = [parse_address(node) for node in chosen.nodes]

@@ -21,7 +21,7 @@ _KEEPALIVE = {"TCP_KEEPIDLE": 20, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 4}
 
 
 _UNKNOWN_CA = (18, 19, 20, 21)
-"""OpenSSL's numbers for certificates of unknown CAs."""
+"""OpenSSL's numbers for unknown CAs."""
 
 
 class _Link(asyncio.BufferedProtocol):
@@ -111,7 +111,7 @@ class Connection:
                 self._link.transport.resume_reading()
 
     def flush(self) -> None:
-        """Carry out what the engine wants; call it after every use of the engine."""
+        """Carry out what the engine wants, after every use of it."""
         if self._flushing:
             return  # called by `heard`: the loop below goes on with what came of it
         self._flushing = True

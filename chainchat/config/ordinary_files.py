@@ -1,6 +1,6 @@
 """Reads the files that people write: chain.ini, certificates, keys.
 
-A running node reads them again, and must not wait for the other end of a pipe, or a device.
+A running node reads them again, and must not wait for a pipe or a device.
 """
 
 import os
@@ -12,7 +12,7 @@ MOST_OCTETS = 1_000_000
 
 
 class NotOrdinaryError(OSError):
-    """There is no file that can be read at once; ``strerror`` says what there is."""
+    """There is no file that can be read at once; ``strerror`` says what is."""
 
     def __init__(self, what: str) -> None:
         super().__init__(0, what)

@@ -43,7 +43,7 @@ class Section:
                 raise self.error(f"{shown(key)} is unknown{hint}; allowed: {', '.join(known)}")
 
     def take(self, key: str, kind: Kind[T], default: T | None = None) -> T:
-        """Without a default, the key is required."""
+        """The value of a key, which is required if there is no default."""
         text = self._values.get(key)
         if text is None:
             if default is None:
@@ -56,7 +56,7 @@ class Section:
             raise self.error(f"{key} = {shown(text)}; allowed: {kind.allowed}{hint}") from None
 
     def has(self, key: str) -> bool:
-        """True if the file has this key."""
+        """The file has this key."""
         return key in self._values
 
     def must_exist(self, reason: str) -> None:
@@ -71,7 +71,7 @@ class Section:
         return self._path_of(key, self.take(key, FOLDER, default))
 
     def file(self, key: str, default: str) -> Path:
-        """Relative to the folder of chain.ini."""
+        """See ``folder``."""
         return self._path_of(key, self.take(key, FILE, default))
 
     def _path_of(self, key: str, text: str) -> Path:

@@ -61,7 +61,7 @@ class NodeSettings:
         web_port: for health checks, metrics and the page; 0: none.
         web_host: where that listens.
         web_url: where people find it behind a proxy; empty: there.
-        chain_host_key, client_host_key: the keys that say ``host`` and ``client_host``, for errors.
+        chain_host_key, client_host_key: the keys of ``host`` and ``client_host``, for errors.
     """
 
     position: str
@@ -78,7 +78,7 @@ class NodeSettings:
     client_host_key: str = "host"
 
     def __post_init__(self) -> None:
-        """Clients find the chain port's host, unless they have another."""
+        """Clients get the chain port's host, unless they have another."""
         if not self.client_host:
             object.__setattr__(self, "client_host", self.host)
 
@@ -88,9 +88,9 @@ class TLSFiles:
     """Where TLS finds certificates and keys; ``%p`` in a path stands for the position.
 
     Attributes:
-        ca: the CAs whose certificates the nodes accept from each other.
+        ca: whose certificates the nodes accept from each other.
         certificate: what a node shows to the others, then intermediates.
-        client_certificate: what it shows to clients, then intermediates.
+        client_certificate: the same for clients.
     """
 
     ca: Path
@@ -100,25 +100,25 @@ class TLSFiles:
     client_key: Path
 
     def of(self, position: str) -> "TLSFiles":
-        """For one position."""
+        """The files of one position."""
         paths = (self.ca, self.certificate, self.key, self.client_certificate, self.client_key)
         return TLSFiles(*(Path(str(path).replace(POSITION_SIGN, position)) for path in paths))
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """All of chain.ini.
+    """All of chain.ini. Limits are per node; a rate of 0 is no limit.
 
     Attributes:
         suspect_after: seconds.
         max_line: octets.
-        max_connections: of clients, per node.
-        per_address: connections of one address, per node.
+        max_connections: of clients.
+        per_address: connections of one address.
         exempt: networks whose addresses have no limit of their own.
-        connects_per_minute: new connections of one address, per node; 0: no limit.
-        new_accounts: that one address may make in ten minutes, per node; 0: no limit.
+        connects_per_minute: new connections of one address.
+        new_accounts: that one address may make in ten minutes.
         most_accounts: in all, beyond which nodes make no more.
-        send_rate: messages of one account a second, per node; 0: no limit.
+        send_rate: messages of one account a second.
         send_burst: messages of one account at once.
         stop: octets of free disk below which the node takes nothing new; 0: off.
         keep_days: age at which messages are removed; 0: never.
@@ -127,7 +127,7 @@ class Settings:
         refusal_is_death: a refused connection proves that a process is dead.
         nodes: the founding positions first, the others in the order of the file.
         chain_tls: the nodes speak TLS with each other.
-        check_dates: False if an expired certificate is as good as any.
+        check_dates: False to accept certificates before and after their time.
         values: what the file says, by section and key.
     """
 
@@ -160,5 +160,5 @@ class Settings:
 
     @property
     def removes(self) -> bool:
-        """True if old messages are removed."""
+        """Old messages are removed."""
         return bool(self.keep_days or self.keep_octets)

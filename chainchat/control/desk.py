@@ -25,13 +25,13 @@ class Office(Struct, frozen=True):
     """What the service of a node does for its operator.
 
     Attributes:
-        node: the present life of the node.
+        node: its present life.
         reload: reads chain.ini again; returns what came of it, a line each. RefusedError (541):
             nothing has changed.
         new_invitation: makes a password for an account, in another thread; True to reset one.
             RefusedError: too many are being made (435), or nobody new may have this name (524).
-        drain: lets nobody in, and sends the clients elsewhere within some seconds; True when they
-            are gone, False if that was ended.
+        drain: lets nobody in, and sends the clients elsewhere within so many seconds; True when
+            they are gone, False if that was ended.
         undrain: lets clients in again.
         stop: begins the polite end of the process.
         log_level: chooses how much is logged, unless given nothing; returns the level.
@@ -60,7 +60,7 @@ class Desk:
 
     @property
     def node(self) -> Node:
-        """Its present life."""
+        """The node's present life."""
         return self.office.node()
 
     async def commit(self, command: AnyCommand, explain: Callable[[Refused], str]) -> int:

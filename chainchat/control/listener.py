@@ -61,7 +61,7 @@ class Conversation(Protocol):
         self._connected = True
         self._idle: Timer | None = None
         self.stopping = False
-        """True if it has ordered the end, and waits for it."""
+        """It has ordered the end, and waits for it."""
         self._answer: Iterator[str] = iter(())
         self._tag = ""
 
@@ -196,7 +196,7 @@ class Conversation(Protocol):
 
 
 class TooManyProtocol(Protocol):
-    """Told so, and closed."""
+    """It is told so, and closed."""
 
     transport: Any
 
@@ -225,7 +225,7 @@ class ControlFactory(Factory):
         return conversation
 
     def close(self) -> None:
-        """End all conversations, except one that has ordered the end of the process."""
+        """End all conversations, except one that ordered the end of the process."""
         for conversation in [*self.conversations]:
             if not conversation.stopping:
                 conversation.transport.loseConnection()

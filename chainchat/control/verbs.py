@@ -42,7 +42,7 @@ class Verb(Struct, frozen=True):
         about: what it does, for people.
         least, most: words after the verb.
         carry_out: does it; returns a value, or pages.
-        changes: True if it belongs in the audit.
+        changes: it belongs in the audit.
     """
 
     form: str

@@ -41,7 +41,7 @@ def _common() -> argparse.ArgumentParser:
 
 
 def parser() -> argparse.ArgumentParser:
-    """A parser for each verb."""
+    """A parser of options and verbs."""
     options = argparse.ArgumentParser(
         prog="chainchatctl",
         description="Asks a node on this machine, and gives it orders, as the owner of its data.",
@@ -106,7 +106,7 @@ def _add_export(export: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Returns the exit status.
+    """Ask, and show the answer; returns the exit status.
 
     Raises:
         ConfigError: chain.ini cannot be used.
@@ -181,7 +181,7 @@ def _ask(arguments: argparse.Namespace, node: config.NodeSettings) -> int:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Exits with the status of ``run``."""
+    """Run ``chainchatctl``, and exit."""
     try:
         status = run(parser().parse_args(arguments))
     except RefusedError as error:

@@ -1,7 +1,6 @@
 """``chainchatctl backup``, ``inspect`` and ``export``: data on this machine's disks.
 
-A backup is made here rather than in the node: it costs the node nothing, and may go wherever who
-asks may write.
+A backup made here costs the node nothing, and may go wherever who asks may write.
 """
 
 import json
@@ -18,7 +17,7 @@ from chainchat.storage import durable
 
 DATABASE = "chainchat.sqlite"
 AT_ONCE = -1
-"""Pages in a step of a backup: all, or a writer would make it begin again."""
+"""All pages in one step of a backup, or a writer would make it begin again."""
 
 BUSY_SECONDS = 30.0
 
@@ -75,7 +74,7 @@ def _sync(path: Path) -> None:
 
 
 def inspected(path: Path) -> dict[str, Any]:
-    """Of a data folder or a backup.
+    """What is in a data folder or a backup.
 
     Raises:
         UnreachableError: it cannot be read.

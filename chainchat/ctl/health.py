@@ -1,6 +1,6 @@
 """``chainchatctl status``: how a node is, or all of chain.ini, in words and as an exit status.
 
-A node elsewhere is asked at its client port, and tells what it tells everybody before the login.
+A node elsewhere is asked at its client port, for what it tells everybody before the login.
 """
 
 import json
@@ -53,11 +53,11 @@ class Seen:
 
     @property
     def confirms(self) -> bool:
-        """True if the chain confirms, as this node sees it."""
+        """The chain confirms, as this node sees it."""
         return bool(self.report.get("confirms"))
 
     def in_reserve(self, founding: int) -> bool:
-        """True if it waits outside a whole chain to take a lost member's place, as a spare does."""
+        """It waits outside a whole chain to take a lost member's place."""
         report = self.report
         learns = report.get("role") == LEARNER
         return learns and len(report["members"]) >= founding and not report["away"]
@@ -201,7 +201,7 @@ def _troubles(one: Seen, founding: int) -> Iterator[str]:
 
 
 def reached(goal: str, one: Seen, founding: int) -> bool:
-    """True if a node is what ``--wait`` waits for."""
+    """The node is what ``--wait`` waits for."""
     report = one.report
     if not report:
         return False

@@ -199,8 +199,8 @@ def _read(stored: bytes, what: str) -> bytes:
 def exported(path: Path, after: int, name: str) -> Iterator[ChatMessage]:
     """The messages above the id ``after`` to everybody, and from or to the account ``name``.
 
-    They are read in a copy with the whole log applied, whose end may hold messages that nobody was
-    told to be committed.
+    They are read in a copy with the whole log applied, whose end may hold messages never told to be
+    committed.
 
     Raises:
         OfflineError: it cannot be read; or there is no such account.

@@ -37,7 +37,7 @@ class RollingError(Exception):
 
 
 def parser() -> argparse.ArgumentParser:
-    """For the command line."""
+    """The options."""
     options = argparse.ArgumentParser(
         prog="rolling-restart",
         description=DESCRIPTION,
@@ -118,7 +118,7 @@ class Rolling:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Restart all, and exit."""
+    """Run ``rolling-restart``, and exit."""
     try:
         options = parser().parse_args(arguments)
         rolling = Rolling(options, config.load(options.config))

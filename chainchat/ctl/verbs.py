@@ -1,6 +1,6 @@
-"""The verbs of ``chainchatctl``: what may follow each, and how its answer is shown to people.
+"""The verbs of ``chainchatctl``: what may follow each, and how its answer is shown.
 
-A new verb of the control socket that needs no options is one line of the table.
+A new verb of the control socket without options is one line of the table.
 """
 
 from collections.abc import Callable, Iterator
@@ -20,10 +20,10 @@ class Verb:
 
     Attributes:
         show: the lines that show one line of its answer.
-        arguments: names of what follows, as ``argparse`` shows them.
+        arguments: names of what follows, for ``argparse``.
         optional: names of what may follow then.
         choices: one of these may follow then.
-        refused: True for an answer that means no: the exit status is 1.
+        refused: the answer means no: the exit status is 1.
         waiting: what a terminal shows if the answer takes long.
     """
 

@@ -10,10 +10,10 @@ from chainchat.chain.record import Record, forced_alone
 from chainchat.config import ConfigError
 
 FORCED_AHEAD = 1_000
-"""At least so many epochs are left out by a node that is forced to go on alone."""
+"""Epochs that a node leaves out at least when it is forced to go on alone."""
 
 FORCED_SPREAD = 2**20
-"""More epochs, a random number below this; the epoch can still be read out over the telephone."""
+"""More epochs, a random number below this; one can still be read out over the telephone."""
 
 log = Logger()
 

@@ -21,7 +21,7 @@ from chainchat.tls.layers import encrypted
 from chainchat.web.limits import FILES
 
 NEW_ACCOUNTS_SECONDS = 600.0
-"""For which the accounts that an address makes are counted."""
+"""For which an address's new accounts are counted."""
 
 QUEUE = 1_024
 """Connections that wait in a port."""
@@ -77,7 +77,7 @@ class ClientPorts:
             factory: makes a port's factory, of where clients find each node, by position.
             resolved: the nodes, with addresses for hosts.
             named: the nodes as chain.ini has them: clients look for these names in certificates.
-            tls: begins TLS; None without a port for it.
+            tls: None without a port for it.
         """
         if self._own.client_port:
             plain = {
@@ -95,7 +95,7 @@ class ClientPorts:
 
 
 def client_limits(settings: Settings, files: int, position: str) -> ClientLimits:
-    """For the node at ``position``, which may open ``files`` files.
+    """The limits of the node at ``position``, which may open ``files`` files.
 
     Raises:
         ConfigError: too few for any client.
@@ -131,7 +131,7 @@ def _rate(times: int, seconds: float) -> Rate | None:
 
 
 def ports_shown(own: NodeSettings) -> str:
-    """For the log."""
+    """Where clients find a node, for the log."""
     plain = [place(own.client_host, own.client_port)] if own.client_port else []
     secure = [f"{place(own.client_host, own.tls_port)} with TLS"] if own.tls_port else []
     return ", ".join(plain + secure)

@@ -1,4 +1,4 @@
-"""What a life of the node begins with: its record, and chain.ini's settings of the chain."""
+"""What a life of the node begins with: its record, and the chain's settings."""
 
 import secrets
 from collections.abc import Mapping

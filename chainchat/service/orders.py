@@ -55,7 +55,7 @@ class Orders:
     def reload(self) -> list[str]:
         """Read chain.ini and the files of TLS again, and take what a running node can take.
 
-        Returns what is new and what needs a restart, for an operator; it is logged, too.
+        Returns and logs what is new and what needs a restart.
 
         Raises:
             RefusedError: 541, a file cannot be used; nothing has changed.
@@ -66,7 +66,7 @@ class Orders:
             raise RefusedError(Code.NOT_RELOADED, f"nothing has changed: {error}") from None
 
     def reload_or_log(self) -> None:
-        """For a signal, which gets no answer."""
+        """The same for a signal, which gets no answer."""
         try:
             self._reloaded()
         except (config.ConfigError, CredentialsError) as error:

@@ -37,7 +37,7 @@ log = Logger()
 
 
 def check_system() -> None:
-    """Check that this system has what a node cannot do without.
+    """Check what a node cannot do without.
 
     Raises:
         ConfigError: no clock goes on while the machine sleeps.
@@ -70,7 +70,7 @@ class User(NamedTuple):
 
     @classmethod
     def chosen(cls, uid: int | None = None, gid: int | None = None) -> "User":
-        """As twistd's ``--uid`` and ``--gid`` choose; None stands for none.
+        """Whom twistd's ``--uid`` and ``--gid`` choose; None: nobody.
 
         Raises:
             ConfigError: there is no such user, or it is not root who chooses.
@@ -191,7 +191,7 @@ def keep_data_private(node: config.NodeSettings) -> None:
 
 
 def check_folder_free(pidfile: Path) -> None:
-    """Check that a pid file's process is not a node of another chain in this folder.
+    """Refuse a pid file whose process is a node of another chain, in this folder.
 
     Raises:
         SystemExit: it is.
@@ -222,7 +222,7 @@ def check_folder(folder: Path) -> None:
 
 
 def remove_stale(pidfile: Path) -> None:
-    """Of a process that is gone.
+    """Remove the pid file of a process that is gone.
 
     Raises:
         SystemExit: it cannot be removed.
@@ -309,7 +309,7 @@ def probe_ports(
 def borrowed_ports(
     node: config.NodeSettings, lent: Path = LENT_PORTS, reserved: Path = RESERVED_PORTS
 ) -> list[str]:
-    """Tells of ports that the system gives to outgoing connections, too.
+    """Warnings of ports that the system gives to outgoing connections, too.
 
     ``lent`` holds the first and the last such port, ``reserved`` those not given away.
     """

@@ -8,7 +8,7 @@ from contextlib import suppress
 
 
 def raise_file_limit() -> int:
-    """Take as many as the system gives; return how many."""
+    """Take as many open files as the system gives; returns how many."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     with suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))

@@ -71,7 +71,7 @@ DAY_SECONDS = 86_400.0
 """Between warnings of certificates that expire soon."""
 
 TOLD_SECONDS = 1.0
-"""Between words to the service manager."""
+"""Between reports to the service manager."""
 
 NONCES = 2**48
 """A life's pings are numbered from a random number below this."""

@@ -91,7 +91,7 @@ class Workshop:
         return 1 if stale else 0
 
     def show(self) -> int:
-        """Show for whom every certificate is, and how long."""
+        """For whom every certificate is, and how long."""
         for name in ("ca", *self._settings.nodes):
             path = self._certificate(name)
             if not path.exists():
@@ -105,7 +105,7 @@ class Workshop:
         return self._folder / ("ca.crt" if name == "ca" else f"{name}/node.crt")
 
     def _authority(self) -> tuple[Certificate, PrivateKey | None]:
-        """The CA, made if there is none; without a key, if that is not here."""
+        """Made if there is none; without a key, if that is not here."""
         certificate, key = self._folder / "ca.crt", self._folder / "ca.key"
         if certificate.exists():
             private = read_key(key) if key.exists() else None
@@ -183,7 +183,7 @@ def _signer(path: Path, key: PrivateKey | None) -> Certificate:
 
 
 def _others(certificates: Sequence[Certificate]) -> tuple[str, ...]:
-    """Clients' names are kept when a certificate is renewed."""
+    """Clients' names are kept at a renewal."""
     found = names(certificates[0]) if certificates else ()
     return tuple(n for n in found if not is_address(n) and not n.endswith(".chainchat"))
 

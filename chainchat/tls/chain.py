@@ -19,7 +19,7 @@ class ChainTLS:
     Args:
         names: by position, the host in ``chain.ini`` and its address.
         expiry: is told about the others' certificates.
-        check_dates: False to accept certificates before and after their time.
+        check_dates: see ``Settings``.
     """
 
     def __init__(
@@ -40,12 +40,12 @@ class ChainTLS:
         self._creator = Creator(between_nodes(credentials, check_dates=check_dates))
 
     def renew(self, credentials: Credentials, *, check_dates: bool) -> None:
-        """For the connections to come."""
+        """Take new credentials, for the connections to come."""
         self._creator.context = between_nodes(credentials, check_dates=check_dates)
         self._check_dates = check_dates
 
     def secured(self, factory: Any, *, dials: bool) -> IProtocolFactory:
-        """The factory, with TLS below its links; ``dials``: True if this side connects."""
+        """The factory, with TLS below its links; ``dials``: this side connects."""
         return encrypted(factory, self._creator, self._reactor, dials=dials)
 
     def objection(self, transport: Any, member: Member) -> str:
@@ -68,7 +68,7 @@ class ChainTLS:
         return unfit
 
     def warning(self, position: str) -> str:
-        """The certificate of a position expires soon; empty if not."""
+        """That a position's certificate expires soon; empty if not."""
         return self._expiry.warning(_of(position))
 
 

@@ -36,7 +36,7 @@ class Creator:
 def between_nodes(credentials: Credentials, *, check_dates: bool) -> SSL.Context:
     """For links: TLS 1.3, and both ends show a certificate of a trusted CA.
 
-    ``check_dates``: False to accept certificates before and after their time.
+    ``check_dates``: see ``Settings``.
     """
     context = _context(credentials, SSL.TLS1_3_VERSION)
     store = context.get_cert_store()

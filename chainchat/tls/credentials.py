@@ -78,7 +78,7 @@ def load(certificate: Path, key: Path, ca: Path | None = None) -> Credentials:
 
 
 def read_certificates(path: Path) -> tuple[Certificate, ...]:
-    """Of a PEM file.
+    """All certificates of a PEM file.
 
     Raises:
         CredentialsError: there is none, or one cannot be read.
@@ -90,10 +90,10 @@ def read_certificates(path: Path) -> tuple[Certificate, ...]:
 
 
 def refuse_open_key(path: Path) -> None:
-    """Root's key may be readable for one group.
+    """Refuse a key that others can read; root's may be readable for one group.
 
     Raises:
-        CredentialsError: others can read the key, or it is not there.
+        CredentialsError: they can, or it is not there.
     """
     try:
         found = path.stat()
@@ -113,7 +113,7 @@ def _read(path: Path) -> bytes:
 
 
 def read_key(path: Path) -> PrivateKey:
-    """Of a PEM file.
+    """The private key of a PEM file.
 
     Raises:
         CredentialsError: there is none, or it cannot be used without a person.
@@ -137,7 +137,7 @@ def _public(key: object) -> bytes:
 
 
 def is_signed_by(certificate: Certificate, authority: Certificate) -> bool:
-    """True if this CA has signed the certificate."""
+    """This CA has signed the certificate."""
     try:
         certificate.verify_directly_issued_by(authority)
     except (ValueError, TypeError, InvalidSignature):

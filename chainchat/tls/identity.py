@@ -32,7 +32,7 @@ def objection(certificate: Certificate, position: str, chain: str, hosts: Sequen
     refusals there will be taken as proofs of death.
 
     Args:
-        certificate: of a CA that is trusted.
+        certificate: of a trusted CA.
         hosts: names and addresses of its host; one is enough.
     """
     name = identity(position, chain)
@@ -55,7 +55,7 @@ def objection(certificate: Certificate, position: str, chain: str, hosts: Sequen
 
 
 def another_position(certificate: Certificate, position: str, chain: str) -> str:
-    """Another position's name, if the certificate is that one's and not this one's."""
+    """Another position's name, if the certificate is of that and not of this one."""
     try:
         own, known = identity(position, chain).lower(), names(certificate)
     except ValueError:
@@ -79,7 +79,7 @@ def names(certificate: Certificate) -> tuple[str, ...]:
 
 
 def shown_names(certificate: Certificate) -> str:
-    """For the log."""
+    """The names, for the log."""
     text = ", ".join(names(certificate))
     text = "".join(char if char.isprintable() else "?" for char in text)
     return text if len(text) <= LONGEST_SHOWN else text[:LONGEST_SHOWN] + "…"

@@ -90,8 +90,8 @@ class NodeTLS:
     """TLS of one node.
 
     Attributes:
-        chain: for the links; None without TLS between nodes.
-        clients: begins TLS with clients; None if they get none.
+        chain: for the links, if they have TLS.
+        clients: begins TLS with clients, if they get any.
 
     Args:
         addresses: by position.

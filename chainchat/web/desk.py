@@ -1,6 +1,6 @@
 """What the web port answers, and whom it tells what is new.
 
-Whatever costs something is made at most once a second, for all who ask.
+Whatever costs something is made at most once a second, for all.
 """
 
 from collections.abc import Callable
@@ -148,7 +148,7 @@ class WebDesk:
 
 
 def takes_text(asked: Asked) -> bool:
-    """True for a program on a terminal, or one that asks for plain text."""
+    """A program on a terminal, or one that asks for plain text."""
     kinds = [kind.partition(";")[0].strip() for kind in asked.accept.split(",")]
     if "text/html" in kinds:
         return False

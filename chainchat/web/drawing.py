@@ -1,7 +1,4 @@
-"""The chain, drawn: its nodes, their links, and what moves between them.
-
-Two drawings show the same, for wide and for narrow screens.
-"""
+"""The chain, drawn for wide and for narrow screens: nodes, links, and what moves between them."""
 
 from collections.abc import Iterator
 from typing import NamedTuple

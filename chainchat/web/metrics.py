@@ -1,7 +1,7 @@
 """A node's metrics, in Prometheus' format.
 
-Nothing is counted here. Seconds and octets ("bytes") are the only units; clients choose no label's
-value.
+Nothing is counted here. Seconds and octets ("bytes") are the only units; no label's value comes
+from clients.
 """
 
 import os
@@ -41,9 +41,9 @@ class Shown(Struct, frozen=True):
         node: its present life.
         sessions: of that life.
         admission: of clients.
-        links: positions that are linked, with the lane.
+        links: linked positions, with the lane.
         most_files: that this process may open.
-        drained: True while no client is let in.
+        drained: no client is let in.
     """
 
     report: Callable[[], Report]
@@ -268,7 +268,7 @@ def open_files() -> int:
 
 
 def registry(shown: Shown, watchers: Callable[[], int]) -> CollectorRegistry:
-    """With a node's metrics; ``watchers``: how many browsers watch the page."""
+    """A node's metrics; ``watchers``: how many browsers watch the page."""
     made = CollectorRegistry(auto_describe=False)
     made.register(NodeCollector(shown, watchers))
     return made

@@ -51,7 +51,7 @@ class WebPort:
 def pages(settings: Settings, own: NodeSettings) -> dict[str, str]:
     """The nodes' pages, by position, as far as a browser can get there from here.
 
-    A page on the loopback addresses of another machine is out of reach.
+    Not a page on the loopback addresses of another machine.
     """
     found = {}
     for position, node in settings.nodes.items():

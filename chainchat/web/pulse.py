@@ -17,7 +17,7 @@ class Beat(Struct, frozen=True):
 
     Attributes:
         committed: numbers.
-        answered: turns in which requests of this node's clients came that were answered.
+        answered: turns with requests of this node's clients whose answers came.
         took: seconds from these turns to the answers, added up.
     """
 
@@ -32,8 +32,7 @@ class Pulse(Struct, frozen=True):
     Attributes:
         rates: numbers committed a second, by point, the oldest first.
         latencies: mean seconds until clients were answered; None where nobody asked.
-        rate: of the last seconds.
-        latency: likewise.
+        rate, latency: of the last seconds.
         moved: numbers committed in the last second.
     """
 

@@ -64,7 +64,7 @@ class Asked(Struct, frozen=True):
         path: such as ``/metrics``.
         query: what follows the question mark.
         accept: types of content that the asker takes.
-        agent: the program that asks.
+        agent: the asking program.
     """
 
     path: str
@@ -239,8 +239,7 @@ class WebFactory(Factory):
     Attributes:
         desk: set before the first connection is accepted.
         names: of this node, by which it may be asked.
-        connections: that are open.
-        watching: those that watch.
+        connections, watching: those that are open, and that watch.
     """
 
     noisy = False

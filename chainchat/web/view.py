@@ -9,12 +9,7 @@ from chainchat.web.pulse import Pulse
 
 
 class View(Struct, frozen=True):
-    """Everything on a node's page, at one moment.
-
-    Attributes:
-        pulse: of the chain, as this node feels it.
-        pages: addresses of all nodes' pages, by position.
-    """
+    """Everything on a node's page, at one moment; ``pages``: addresses, by position."""
 
     report: Report
     pulse: Pulse = Pulse()
@@ -54,7 +49,7 @@ def listed(positions: tuple[str, ...]) -> str:
 
 
 def headline(report: Report) -> Headline:
-    """How the chain is, as this node sees it."""
+    """As this node sees it."""
     if report.drained:
         return Headline(State.WEAK, "Drained", _sentence(report.reason))
     if not report.serving:
@@ -106,7 +101,7 @@ def _arrows(positions: tuple[str, ...]) -> str:
 LEARNER = "learner"
 AWAY, IN_RESERVE = "away", "in reserve"
 SILENT_SECONDS = 10.0
-"""After which a node outside the chain, for which nobody waits, is called silent."""
+"""Until a node outside the chain, for which nobody waits, is called silent."""
 
 
 class Place(Struct, frozen=True):
@@ -115,8 +110,8 @@ class Place(Struct, frozen=True):
     Attributes:
         role: in the chain, or why it has none.
         said: the state in words.
-        linked: True if this node is connected with it.
-        here: True if it is this node.
+        linked: with this node.
+        here: it is this node.
     """
 
     position: str

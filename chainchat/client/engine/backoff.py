@@ -1,8 +1,7 @@
 """The next node to try, and when: drawn at random, so that clients do not move together.
 
 The clients of a dead node spread over the others, and over some time if they are many. After
-failures, waits are drawn evenly between nothing and a bound that doubles (exponential backoff with
-full jitter).
+failures, waits are drawn evenly up to a bound that doubles (exponential backoff with full jitter).
 """
 
 from collections.abc import Iterable
@@ -11,7 +10,7 @@ from random import Random
 from chainchat.client.engine.wire import Address
 
 LASTING = 5.0
-"""Seconds of a session that show that its node is well."""
+"""Seconds of a session that show its node is well."""
 
 SPREAD = 0.001
 """Seconds per session of a dead node, over which all reconnect."""
@@ -24,7 +23,7 @@ MOST_NODES = 32
 
 
 class Backoff:
-    """Waits whose bound grows from ``first`` to ``longest`` seconds with each failure in a row."""
+    """Waits whose bound doubles from ``first`` to ``longest`` seconds."""
 
     def __init__(self, random: Random, first: float, longest: float) -> None:
         self._random = random
@@ -47,8 +46,7 @@ class Nodes:
     """The known nodes of the chain, and which to try.
 
     Attributes:
-        current: the node to try.
-        sessions: how many the current node has, as it said last.
+        sessions: of the current node, as last told.
     """
 
     def __init__(self, addresses: Iterable[Address], random: Random) -> None:
@@ -73,14 +71,14 @@ class Nodes:
     ) -> float:
         """Move on to another node, after the current one failed or refused.
 
-        Returns the seconds to wait: some only after a whole round of failures. After the break of a
-        session, a client that was alone at the node tries the next at once; many spread.
+        Returns the seconds to wait: none until a whole round of failures, except to spread the many
+        clients of a lost node.
 
         Args:
             served: seconds that the session lasted, if there was one.
-            sent_on: True if the node announced that it closes, and named the others.
-            unanswered: True if the node accepted the connection and said nothing: it is frozen, or
-                has too many clients to greet, and coming back at once would make that worse.
+            sent_on: the node announced that it closes, and named the others.
+            unanswered: the node accepted the connection, but said nothing: it is frozen or too
+                busy, and coming back at once would make that worse.
         """
         if served is not None and (sent_on or served >= LASTING):
             self._failures = 0

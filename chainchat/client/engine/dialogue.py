@@ -1,6 +1,6 @@
 """Requests and replies of one connection: each reply answers the oldest request.
 
-Only CHAIN and PING are answered at once, whatever waits: they tell a waiting node from a dead one.
+Only CHAIN and PING are answered at once, which tells a waiting node from a dead one.
 """
 
 from collections import deque
@@ -34,9 +34,8 @@ SILENCE = 3.0
 """Seconds of silence, with a PING or CHAIN unanswered, that make a connection dead."""
 
 PATIENCE = 30.0
-"""Seconds without other replies until the client leaves a node that answers PINGs: it cannot
-confirm, and another may be on the side that goes on.
-"""
+"""Seconds without other replies until the client leaves a node that answers PINGs: another may be
+on the side that goes on."""
 
 ANSWERED_AT_ONCE = frozenset({"CHAIN", "PING"})
 """Requests answered out of order."""
@@ -57,8 +56,7 @@ class Asked(Struct):
     Attributes:
         verb: HELLO for the switch to machine mode.
         number: of the SEND or the program's request; 0 for the engine's own.
-        items: the lines listed so far.
-        messages: the same for SINCE.
+        items, messages: listed so far; ``messages`` for SINCE.
     """
 
     tag: str
@@ -71,7 +69,7 @@ class Asked(Struct):
 
     @property
     def of_program(self) -> bool:
-        """True for a request of the program, but no SEND."""
+        """A request of the program, but no SEND."""
         return self.number > 0 and self.verb != "SEND"
 
     def listed(self, text: str) -> None:

@@ -6,8 +6,8 @@ second, and ``send``, ``request`` and ``logout`` as it likes. After each call it
 ``take_events``, in order, and writes ``take_bytes``. After ``Disconnect`` it never mentions the old
 connection again. Times are monotonic seconds.
 
-Every SEND is repeated, on whichever node answers, until its result is known. It happens exactly
-once and in order; so does the arrival of every message.
+Every SEND is repeated, on whichever node answers, until its result is known. SENDs happen, and
+messages arrive, exactly once and in order.
 """
 
 from collections.abc import Iterable
@@ -45,13 +45,13 @@ class Engine:
     """One client of one account.
 
     Args:
-        client: the client ID, fresh for each engine; ``memory`` may know an earlier one.
-        nodes: where to connect, in this order; they name others.
+        client: a fresh client ID; ``memory`` may know an earlier one.
+        nodes: where to connect, in this order.
         quiet: log in without being told what others say.
-        insist: try again when the name is in use, at the first login too.
+        insist: retry while the name is in use, at the first login too.
         keys: to log in without the password; None: kept only while this runs.
-        asks: True if somebody answers ``PasswordNeeded``.
-        memory: of an earlier run, which this one continues.
+        asks: somebody answers ``PasswordNeeded``.
+        memory: of an earlier run.
     """
 
     def __init__(
@@ -161,7 +161,7 @@ class Engine:
 
     @property
     def has_password(self) -> bool:
-        """True if the account is known to have one."""
+        """The account is known to have one."""
         return self._passwords.is_protected
 
     def password(self, password: str) -> None:

@@ -39,7 +39,7 @@ class PasswordNeeded(Event, frozen=True, tag="password-needed"):
 
 
 class Connected(Event, frozen=True, tag="connected"):
-    """A node answered in machine mode; ``node``: its position in the chain."""
+    """``node``: its position in the chain."""
 
     host: str
     port: int
@@ -83,14 +83,14 @@ class PasswordChanged(Event, frozen=True, tag="password-changed"):
 
 
 class PasswordRefused(Event, frozen=True, tag="password-refused"):
-    """The password is unchanged; or (code 0) the connection broke before the answer."""
+    """The password is unchanged, or (code 0) the answer was lost."""
 
     code: int
     text: str
 
 
 class Ended(Event, frozen=True, tag="ended"):
-    """The engine has ended for good.
+    """Nothing follows.
 
     Attributes:
         reason: ``logout``, ``moved`` (the session was resumed elsewhere), ``deleted`` (the
@@ -132,7 +132,7 @@ class MessageArrived(Event, frozen=True, tag="message"):
 
 
 class GapNoticed(Event, frozen=True, tag="gap"):
-    """Messages after ``after``, up to ``previous``, are missing: the engine asks for them."""
+    """Messages after ``after``, up to ``previous``, are missing, and asked for."""
 
     after: int
     previous: int
@@ -181,7 +181,7 @@ class SendRefused(Event, frozen=True, tag="send-refused"):
 
 
 class Answered(Event, frozen=True, tag="answered"):
-    """A request was done; ``words``: the reply's ``key=value`` words."""
+    """``words``: the reply's ``key=value`` words."""
 
     request: int
     verb: str
@@ -204,7 +204,7 @@ class HistoryListed(Event, frozen=True, tag="history"):
 
 
 class RequestRefused(Event, frozen=True, tag="request-refused"):
-    """A request was refused, or (code 0) the connection broke before the answer."""
+    """A request was refused, or (code 0) its answer was lost."""
 
     request: int
     verb: str

@@ -1,7 +1,7 @@
 """Received messages: each once and in order, whatever is pushed twice or missing.
 
-Each push names the one before, so a hole shows at once. SINCE fills it, page by page; until then
-pushes are held back, and dropped if they are too many: a hole in turn.
+Each push names the one before, so a hole shows at once. SINCE fills it, page by page. Until then
+pushes wait, or are dropped if they are too many: a hole in turn.
 """
 
 from collections.abc import Sequence
@@ -104,7 +104,7 @@ class Inbox:
         return self._acknowledged
 
     def reconnected(self) -> None:
-        """Start over on a new connection: held pushes come again, and an ACK may be lost."""
+        """Start over: held pushes come again, and an ACK may be lost."""
         self.missing = None
         self._held.clear()
         self._dropped = self._listed = 0

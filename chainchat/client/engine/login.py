@@ -10,7 +10,7 @@ from chainchat.client.engine.wire import Refusal, whole_number
 
 
 class Login:
-    """The account's token, while there is one, and the retries.
+    """The account's token, and the retries.
 
     RESUME needs the id of the last message seen, or else the read mark from LOGIN's reply.
     """

@@ -1,6 +1,6 @@
 """What a client remembers between runs, so that an end or a crash says nothing twice.
 
-``Memory`` forgets everything with the process; ``kept_memory`` keeps it on the disk.
+``Memory`` forgets with the process; ``kept_memory`` keeps on disk.
 """
 
 import base64
@@ -29,7 +29,7 @@ class Memory:
     """The memory of one account in one chain.
 
     Attributes:
-        finishes: True if nothing is repeated after the end: the chain may forget it.
+        finishes: nothing is repeated after the end: the chain may forget it.
         open: SENDs without a final answer, by number, in order.
         last_number: the highest of this client ID's SENDs.
         numbered_from: added to these numbers on the wire; None before the first login.
@@ -70,7 +70,7 @@ class Memory:
             self.seen = mark
 
     def acknowledged(self, identifier: int) -> None:
-        """Note that everything up to this id was seen."""
+        """Everything up to this id was seen."""
         self.seen = identifier
 
     def learned(self, addresses: list[Address]) -> None:
@@ -108,7 +108,7 @@ class NamedMemory(Memory):
         return self._client
 
     def numbered(self, offset: int) -> None:
-        """Begin where an earlier run of this name began, or else in the next block."""
+        """Begin where an earlier run of this name did, or else in the next block."""
         block, rest = divmod(offset, PARTS * MOST_LINES)
         if rest // MOST_LINES != self._part:
             block += 1

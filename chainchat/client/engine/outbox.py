@@ -1,8 +1,8 @@
 """The SENDs without a final answer: what to write next, or again.
 
 What one client says is never reordered. After a refusal with 4xx the server refuses the later
-numbers too (451): nothing new is written until all SENDs under way are answered. Then all that are
-open are written again, lowest number first.
+numbers too (451): nothing new is written until all SENDs under way are answered. Then all open ones
+are written again, lowest number first.
 """
 
 from collections import deque
@@ -37,7 +37,7 @@ class Outbox:
         return outgoing
 
     def reconnected(self) -> None:
-        """Write everything open again on a new connection."""
+        """Write everything open again."""
         self._unanswered = 0
         self._start_over()
 

@@ -1,4 +1,4 @@
-"""The account's password: when it is needed, proved, chosen and changed.
+"""The account's password: needed, proved, chosen and changed.
 
 Each call gives the engine its next step.
 """
@@ -25,7 +25,7 @@ class Passwords:
     """The password of one account.
 
     Attributes:
-        wanted: True after ``PasswordNeeded``, until there is an answer.
+        wanted: ``PasswordNeeded`` is not answered.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class Passwords:
         self._new: Key | None = None
         """Of the password that is being set."""
         self._changing = False
-        """True while the program changes the password."""
+        """The program changes the password."""
         self._removing = False
         self.wanted = False
         self.is_protected = keys.key is not None

@@ -7,7 +7,7 @@ CONNECT_WITHIN = 10.0
 
 GREETING_WITHIN = 3.0
 """Seconds until a node that accepted the connection answers ``/hello``. They double each time: who
-leaves the queue of a busy node and joins it again makes it longer.
+leaves the queue of a busy node and rejoins it makes it longer.
 """
 
 LONGEST_GREETING = 30.0
@@ -85,7 +85,7 @@ class Phases:
     # --- within a phase
 
     def heard(self) -> None:
-        """The node has said something."""
+        """The node said something."""
         if self.now is Phase.GREETING:
             self.alarm = self._connected_at + LONGEST_GREETING  # it is alive
 
@@ -95,7 +95,7 @@ class Phases:
             self.alarm = now + self._greeting_within
 
     def no_greeting(self) -> None:
-        """Be more patient with the next node: this one said nothing."""
+        """Be more patient with the next node."""
         self._greeting_within = min(LONGEST_GREETING, 2 * self._greeting_within)
 
     def troubled(self, now: float, seconds: float) -> None:
@@ -111,7 +111,7 @@ class Phases:
         return True
 
     def broke(self, now: float) -> float | None:
-        """Note a break; returns the seconds that the session lasted, if any."""
+        """Note a break; returns the session's seconds, if any."""
         served = None if self._online_since is None else now - self._online_since
         self._online_since = None
         self._note_trouble(now)

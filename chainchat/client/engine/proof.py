@@ -1,7 +1,6 @@
 """The client's side of SCRAM-SHA-256: proves an account's password, and makes new ones.
 
-A password is hashed once and forgotten. The hash is kept, which admits to this account alone
-(``Keys``).
+A password is hashed once and forgotten; the hash, which admits to this account alone, is kept.
 """
 
 import base64
@@ -36,7 +35,7 @@ class Keys:
 
     Attributes:
         key: the newest that was accepted, if any.
-        most: iterations that an exchange has had, at most.
+        most: iterations of any exchange so far.
     """
 
     def __init__(self) -> None:
@@ -78,7 +77,7 @@ class Proof:
         """The last message; empty without a password or a kept key that fits.
 
         Raises:
-            ProtocolError: the challenge is none, or asks for a weaker proof than ever before.
+            ProtocolError: it is no challenge, or asks for a weaker proof than before.
         """
         found = _CHALLENGE.fullmatch(challenge)
         if found is None or not found[1].startswith(self._nonce):
@@ -106,7 +105,7 @@ class Proof:
         return Key(scram.salted(self._password, salt, iterations), salt, iterations)
 
     def is_signed(self, message: str) -> bool:
-        """True if the server has shown that it knows the verifier."""
+        """The server has shown that it knows the verifier."""
         assert self.key is not None
         signature = scram.server_signature(self.key.salted, self._said)
         return message == "v=" + base64.b64encode(signature).decode()

@@ -26,7 +26,7 @@ class Receiving:
         self._inbox.handed_over()
 
     def reconnected(self) -> None:
-        """Start over on a new connection."""
+        """See ``Inbox.reconnected``."""
         self._inbox.reconnected()
 
     def pushed(self, push: Push, dialogue: Dialogue) -> None:

@@ -19,11 +19,7 @@ class Requests:
         self._events = told
 
     def add(self, verb: str, arguments: tuple[str | int, ...]) -> int:
-        """Take a request; returns its number.
-
-        Raises:
-            UnsendableError: an argument holds a control character.
-        """
+        """Take a request; returns its number."""
         for argument in arguments:
             wire.checked(str(argument))
         self._count += 1

@@ -19,7 +19,7 @@ TLS_SCHEME = "tls://"
 
 
 class Address(NamedTuple):
-    """Where a node is; ``tls``: it takes TLS there."""
+    """``tls``: the node takes TLS there."""
 
     host: str
     port: int
@@ -125,7 +125,7 @@ def parse_line(line: str) -> ServerLine | None:
     """Parse one line of a node; None if a program may ignore it.
 
     Raises:
-        ProtocolError: it is not a line of the protocol.
+        ProtocolError: it is none of the protocol.
     """
     mark, _, rest = line.partition(" ")
     try:
@@ -234,7 +234,7 @@ def checked(text: str) -> str:
 
 
 def harmless(text: str) -> str:
-    """Replace characters that could play tricks on a terminal."""
+    """Replace what could play tricks on a terminal."""
     if text.isprintable():
         return text
     return _UNSENDABLE.sub("\ufffd", text.replace("\t", " "))

@@ -1,4 +1,4 @@
-"""Keys in a file that only its owner can read; not passwords, each admits to one account."""
+"""Keys in a file that only its owner can read; each admits to one account."""
 
 import os
 from contextlib import suppress

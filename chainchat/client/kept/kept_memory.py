@@ -1,7 +1,7 @@
 """A client's memory on the disk: one locked SQLite file per account and chain.
 
-Beside the file stands a link for the address of each of the chain's nodes. So it is found whichever
-is named, and a second client of the chain finds it locked.
+Beside the file stand links for the nodes' addresses: it is found whichever is named, and a second
+client of the chain finds it locked.
 """
 
 import os
@@ -35,20 +35,18 @@ class InUseError(Exception):
 
 
 class KeptMemory(Memory):
-    """A memory in a file.
+    """A memory in a file, which is made if there is none.
 
     Attributes:
         trouble: why nothing can be kept; mostly empty. Whoever tells it clears it.
+
+    Raises:
+        InUseError: another process has the file open.
+        OSError: it cannot be made.
+        sqlite3.Error: it cannot be read.
     """
 
     def __init__(self, path: Path) -> None:
-        """Open or make the file.
-
-        Raises:
-            InUseError: another process has it open.
-            OSError: it cannot be made.
-            sqlite3.Error: it cannot be read.
-        """
         super().__init__()
         self.trouble = ""
         self._path = path
@@ -130,7 +128,7 @@ class KeptMemory(Memory):
             _link(self._path, addresses)
 
     def ended(self, reason: str) -> None:
-        """The lines of a deleted account are nobody's any more."""
+        """A deleted account's lines are nobody's any more."""
         if reason == "deleted":
             self.open.clear()
             self._execute("DELETE FROM open")
@@ -163,7 +161,7 @@ class KeptMemory(Memory):
         self._try(statement, *values)
 
     def _try(self, statement: str, *values: str | int | None) -> bool:
-        """True if it was done. A full disk must not keep anybody from talking."""
+        """True if done. A full disk must not keep anybody from talking."""
         if self._stale:
             return False
         try:
@@ -191,7 +189,7 @@ class KeptMemory(Memory):
 
 
 def find(account: str, addresses: Iterable[Address]) -> Path:
-    """The file of an account in the chain of these nodes; made known to all of them.
+    """An account's file in the chain of these nodes, made known to all of them.
 
     Raises:
         OSError: the folder cannot be made or read.

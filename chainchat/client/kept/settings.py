@@ -31,7 +31,7 @@ class Settings(Struct, forbid_unknown_fields=True):
         nodes: ``HOST:PORT`` or ``tls://HOST:PORT``.
         tls: with every node.
         ca: file of the CA of the nodes' certificates.
-        ignore: names whose messages are not shown.
+        ignore: names of whom nothing is shown.
         log: file for everything shown, a line each.
     """
 

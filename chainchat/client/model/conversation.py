@@ -41,10 +41,10 @@ FOR_NO_LOG = "+OK the password of"
 """Begins a line that is for no log."""
 
 MOST_NAMES = 10_000
-"""Accounts remembered for completion."""
+"""Remembered for completion."""
 
 LONGEST_QUOTED = 100
-"""Characters that a refusal shows of its line."""
+"""Characters of a refused line that its refusal shows."""
 
 IDS_PER_MESSAGE = 4
 """Ids that ``/last`` looks back per message: logins and others' mail have ids, too."""
@@ -60,8 +60,8 @@ class Conversation:
         trouble: what ended the connection or prevents the login; mostly empty.
 
     Args:
-        asks: True if ``asking`` can be answered, without showing what is typed.
-        zone: of the times that are shown; None: this machine's.
+        asks: ``asking`` can be answered, without showing what is typed.
+        zone: of the times shown; None: this machine's.
     """
 
     def __init__(
@@ -97,7 +97,7 @@ class Conversation:
 
     @property
     def asked(self) -> int:
-        """How many of the person's requests are open."""
+        """The person's unanswered requests."""
         return len(self._foreground)
 
     # --- typed -----------------------------------------------------------------------
@@ -193,7 +193,7 @@ class Conversation:
         return asked
 
     def refresh_soon(self) -> None:
-        """At the next ``refresh``."""
+        """Ask again at the next ``refresh``."""
         self._status_due = 0.0
 
     def seek(self, beginning: str) -> None:
@@ -205,7 +205,7 @@ class Conversation:
 
     @property
     def seeking(self) -> bool:
-        """True while ``seek`` has no answer."""
+        """``seek`` has no answer."""
         return "LIST" in self._refreshing
 
     def _ask_for_us(self, verb: str, *arguments: str) -> None:
@@ -287,7 +287,7 @@ class Conversation:
             self.names.update(names[:room])
 
     def _answers_us(self, request: int, verb: str) -> bool:
-        """True if the request was not the person's."""
+        """The request was not the person's."""
         ours = request not in self._foreground
         if ours:
             self._refreshing.discard(verb)
@@ -322,7 +322,7 @@ class Conversation:
         return [*removed, *lines, f". {shown} message{'' if shown == 1 else 's'}"]
 
     def listed(self, messages: Iterable[events.MessageArrived]) -> list[str]:
-        """Messages as lines of a list, with their days."""
+        """Lines of a list, with the days."""
         lines = []
         day = ""
         for message in messages:
@@ -410,7 +410,7 @@ class Conversation:
         return []
 
     def _note_trouble(self, trouble: str) -> None:
-        """Only the first trouble is told, when it is over, or lasts."""
+        """Only the first trouble is told, once it is over, or lasts."""
         self.trouble = self.trouble or trouble
 
     def _logged_in(self, name: str) -> str:
@@ -433,7 +433,7 @@ def _beginning(text: str) -> str:
 
 
 def milliseconds(time: str) -> int:
-    """Since 1970; 0 if malformed."""
+    """Milliseconds since 1970; 0 if malformed."""
     try:
         return round(datetime.datetime.fromisoformat(time).timestamp() * 1000)
     except (ValueError, OverflowError):

@@ -15,7 +15,7 @@ PAGE = 500
 """Messages per page."""
 
 WIDEST = 16 * PAGE
-"""Ids looked through at a time where few are messages."""
+"""Ids looked through at a time if few are messages."""
 
 AT_ONCE = 20
 """Pages at the beginning."""
@@ -42,10 +42,10 @@ class LookingBack:
     Attributes:
         wanted: what is looked for; empty before the first search.
         reached: the oldest message looked at, if any.
-        ended: True once everything was looked at.
+        ended: everything was looked at.
 
     Args:
-        ask: asks for so many messages after an id; returns the number of the request.
+        ask: asks for so many messages after an id; returns the request's number.
         clock: monotonic seconds.
         ignored: names in lower case, of whom nothing is found.
     """
@@ -65,8 +65,7 @@ class LookingBack:
         self._ignored = ignored
         self._request = 0
         self._high = self._low = self._after = 0
-        """Still to be looked at: all before ``_high``; in this window, what is after ``_low``, the next
-        page after ``_after``."""
+        """To be looked at: all before ``_high``; now what is after ``_low``, from ``_after`` on."""
         self._width = PAGE
         self._found: Found | None = None
         """The newest in this window so far."""
@@ -75,7 +74,7 @@ class LookingBack:
         self._counted_at = clock()
 
     def begin(self, wanted: str, before: int) -> None:
-        """Look for ``wanted``; on from where the last search for the same came to."""
+        """Look for ``wanted``, or on from where the last search for it came to."""
         if wanted != self.wanted:
             self.wanted, self.ended, self.reached = wanted, False, None
             self._width = PAGE
@@ -102,7 +101,7 @@ class LookingBack:
             self._request = self._ask(self._after, PAGE)
 
     def asked(self, request: int) -> bool:
-        """True if this request is the search's."""
+        """The request is the search's."""
         return self.active and request == self._request
 
     def _open_window(self, high: int) -> None:
@@ -112,7 +111,7 @@ class LookingBack:
         self._latest.clear()
 
     def listed(self, messages: Sequence[MessageArrived]) -> Found | None:
-        """Take a page. What is found ends the search; ``begin`` looks for what is older."""
+        """Take a page. A find ends the search; ``begin`` looks further."""
         self._request = 0
         inside = [message for message in messages if message.id < self._high]
         for message in inside:

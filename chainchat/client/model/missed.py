@@ -22,7 +22,7 @@ class Missed:
     """Counts what was missed, after one login.
 
     Attributes:
-        after: id of the newest message that was not missed.
+        after: id of the newest message not missed.
         count: how many were missed, once known.
     """
 

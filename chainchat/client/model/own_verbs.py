@@ -26,7 +26,7 @@ class Screen(Protocol):
 
 
 class OwnVerbs:
-    """Carries them out; the answers are lines to show.
+    """Carries them out.
 
     Args:
         ignored: names in lower case, of whom nothing is shown.
@@ -38,7 +38,7 @@ class OwnVerbs:
         self._ignored = ignored
 
     def answer(self, line: str) -> list[str] | None:
-        """None: it is no verb of the client itself."""
+        """Lines to show; None: it is no verb of the client's own."""
         word, _, rest = line.partition(" ")
         match word.lower(), rest.split():
             case "/search", _:

@@ -21,11 +21,11 @@ class Pending:
         return len(self._lines)
 
     def add(self, number: int, line: str) -> None:
-        """A line was sent."""
+        """Add a line that was sent."""
         self._lines[number] = line
 
     def remove(self, number: int) -> None:
-        """It was confirmed or refused, if it is there."""
+        """Remove a line, if it is there."""
         self._lines.pop(number, None)
 
     def rows(self, columns: int) -> list[Pieces]:

@@ -25,7 +25,7 @@ class Asking:
         self._questions: Questions | None = None
 
     def log_in(self, *, new: bool) -> None:
-        """Ask for the account's password, or for a ``new`` one that it needs first."""
+        """Ask for the account's password, or first for a ``new`` one."""
         self._begin(self._first() if new else self._own())
 
     def change(self, *, remove: bool) -> list[str]:
@@ -33,7 +33,7 @@ class Asking:
         return self._begin(self._change(remove=remove))
 
     def answer(self, line: str) -> list[str]:
-        """Returns lines to show."""
+        """Take the answer; returns lines to show."""
         return self._go_on(line)
 
     def _begin(self, questions: Questions) -> list[str]:

@@ -1,8 +1,7 @@
 """What a person's screen shows, without a terminal: transcript, pending lines, status, questions.
 
-``terminal`` draws it and brings keys. The transcript shows only what has happened: a sent line is
-pending until it is confirmed, and then stands where its id belongs. One's own lines show this
-machine's time: confirmations carry none.
+The transcript shows only what has happened: a sent line is pending until it is confirmed, and then
+stands where its id belongs. One's own lines show this machine's time: confirmations carry none.
 """
 
 import datetime
@@ -30,7 +29,7 @@ MOST_PASTED = 3
 """Lines said without a question."""
 
 BUSY = 20
-"""People on, above which nobody is told who comes and goes by default."""
+"""With more people on, nobody is told by default who comes and goes."""
 
 NEAR_LIMIT = 0.8
 """Of the longest text; from there octets are counted."""
@@ -57,13 +56,13 @@ class Room:
 
     Attributes:
         view: the part of the transcript that is shown.
-        panel: True while the chain is shown.
+        panel: the chain is shown.
         alert: the loudest event since the terminal looked.
 
     Args:
         engine: has not started yet.
         settings: may change while this runs.
-        log: takes each line that is shown, in order.
+        log: takes each shown line, in order.
         clock: monotonic seconds.
         wall: seconds since 1970.
     """
@@ -127,15 +126,15 @@ class Room:
     # --- typed -----------------------------------------------------------------------
 
     def needs_no_question(self, text: str) -> bool:
-        """True if a paste may stand in the input line."""
+        """A paste may stand in the input line."""
         return _lines_of(text) <= MOST_PASTED
 
     def ask_about(self, text: str) -> None:
-        """Ask whether to say all of a paste."""
+        """Ask whether to say all of it."""
         self._asked_about = text
 
     def edited(self) -> bool:
-        """The input has changed: no to a paste; True if one was asked about."""
+        """No to a paste; True if one was asked about."""
         asked, self._asked_about = self._asked_about, ""
         return bool(asked)
 
@@ -145,7 +144,7 @@ class Room:
         return asked or text
 
     def answer(self, text: str) -> None:
-        """Answer the question about a password."""
+        """Answer the question for a password."""
         self._show(self.conversation.asking.answer(text))
 
     @property
@@ -385,7 +384,7 @@ class Room:
         return [("class:status.warning" if bad else "class:status", line)]
 
     def panel_rows(self, columns: int) -> list[Pieces]:
-        """The chain, drawn, while wanted."""
+        """The chain, drawn, while it is wanted."""
         if not self.panel:
             return []
         rule = self._looks.rule("", columns, "class:faint")
@@ -407,12 +406,12 @@ class Room:
         return f"{count}{self._engine.name} - chainchat"
 
     def rows(self, columns: int, height: int) -> list[Pieces]:
-        """Of the transcript."""
+        """The transcript's part of the screen."""
         self._size = columns, height
         return self.view.rows(columns, height)
 
     def scroll(self, up: int) -> None:
-        """By rows."""
+        """Scroll by rows."""
         self.view.scroll(up, *self._size)
 
     @property

@@ -15,7 +15,7 @@ class Searching:
     """What Ctrl-R and ``/search`` do. Lines to show are returned.
 
     Attributes:
-        failed: True if the last ``find`` found nothing.
+        failed: the last ``find`` found nothing.
 
     Args:
         ignored: names in lower case, of whom nothing is found.
@@ -41,14 +41,14 @@ class Searching:
         )
 
     def find(self, text: str, size: tuple[int, int], *, again: int = 0) -> bool:
-        """Search what is loaded; ``size``: columns and rows of the screen."""
+        """Search what is loaded; ``size``: columns and rows."""
         if self._back.active and text != self._back.wanted:
             self._back.stop()
         self.failed = not self._view.search(text, *size, again=again) and text != ""
         return not self.failed
 
     def look_back(self) -> list[str]:
-        """Search what is older for the last text."""
+        """Search what is older."""
         wanted = self._view.looking_for
         if not wanted or self._back.active:
             return []

@@ -1,6 +1,6 @@
 """How things stand: what is known of every node, and the status line that tells it.
 
-The line's most important parts come first; what does not fit is left out from its end.
+The line's parts come by importance; what does not fit is left out from its end.
 """
 
 import re
@@ -13,13 +13,13 @@ from chainchat.client.model.looks import Glyphs, Pieces
 from chainchat.client.model.wrapping import wrapped
 
 LONG_AWAY = 60.0
-"""Seconds offline after which a person is told what they missed."""
+"""Seconds offline after which a person is told of missed messages."""
 
 Names = Mapping[tuple[str, int], str]
 """Positions, by the address for clients."""
 
 DIRECTIONS = re.compile("; (try|go on at) .*")
-"""A refusal's end, which says where to go: the client goes by itself."""
+"""Where to go, at a refusal's end: the client goes by itself."""
 
 SAY_LITTLE = frozenset({"connection refused", "no answer", "the server closed the connection"})
 """Told last: others say whom the chain waits for."""
@@ -72,7 +72,7 @@ class Standing:
 
     @property
     def members(self) -> list[str]:
-        """In the order of the chain."""
+        """The chain, in order."""
         return [name for name in self.chain.get("members", "").split(",") if name]
 
     def told(self, chain: dict[str, str]) -> None:
@@ -101,7 +101,7 @@ class Standing:
         return f"on {self.node}, {ordinal} of {servers}"
 
     def trouble_of_chain(self) -> str:
-        """``they wait for tail``, ``without head``; empty if all is well."""
+        """``they wait for tail``, ``without head``; mostly empty."""
         if self.waits_for is not None:
             whom = " and ".join(self.waits_for)
             return f"nothing is confirmed: waiting for {whom}" if whom else "nothing is confirmed"
@@ -116,7 +116,7 @@ class Standing:
         return [f"{self._listed(by_state[state])}: {state}" for state in states]
 
     def _listed(self, addresses: Sequence[tuple[str, int]]) -> str:
-        """``head and 2 more``: several nodes without a known name are counted."""
+        """``head and 2 more``: several nodes without known names are counted."""
         names = [self._names[address] for address in addresses if address in self._names]
         nameless = len(addresses) - len(names)
         if nameless <= 1:
@@ -132,7 +132,7 @@ class Standing:
 def drawn(stand: Standing, glyphs: Glyphs, columns: int) -> list[Pieces]:
     """The chain as a small picture: who is in it, in which order, where the client is.
 
-    From left to right, or from top to bottom where there is no room.
+    From left to right, or from top to bottom if there is no room.
     """
     members = stand.members
     if not members:

@@ -14,7 +14,7 @@ from msgspec import Struct
 from chainchat.client.engine.wire import EVERYBODY
 
 MOST_ENTRIES = 150_000
-"""The oldest beyond are dropped."""
+"""Beyond them the oldest are dropped."""
 
 DROPPED_AT_ONCE = 10_000
 
@@ -27,7 +27,7 @@ class Entry(Struct, gc=False):
         time: milliseconds since 1970; 0 for a notice.
         to: an account, or ``*``.
         text: what was said, or the whole line.
-        mine: True if this client said it.
+        mine: this client said it.
     """
 
     id: int
@@ -51,7 +51,7 @@ class Transcript:
     """All entries, in order.
 
     Attributes:
-        entries: to be read only.
+        entries: read only.
         unread_after: id of the newest message above the line of what is unread; 0 without one.
         zone: of the days; None: this machine's.
     """
@@ -64,7 +64,7 @@ class Transcript:
     def add_message(
         self, identifier: int, time: int, sender: str, to: str, text: str, *, mine: bool = False
     ) -> bool:
-        """Add a message where it belongs; False if it is there already."""
+        """Put a message where it belongs; False if it is there already."""
         entries = self.entries
         place = len(entries)
         if entries and entries[-1].id >= identifier:
@@ -98,7 +98,7 @@ class Transcript:
     # --- what stands before an entry
 
     def begins_day(self, place: int) -> bool:
-        """True if one of the person's days begins with the message at ``place``."""
+        """One of the person's days begins with the message at ``place``."""
         entry = self.entries[place]
         if not entry.is_message:
             return False
@@ -106,7 +106,7 @@ class Transcript:
         return earlier is None or self.local(earlier.time).date() < self.local(entry.time).date()
 
     def begins_unread(self, place: int) -> bool:
-        """True if the line of what is unread stands before the message at ``place``."""
+        """The line of what is unread stands before the message at ``place``."""
         entry = self.entries[place]
         if not self.unread_after or not entry.is_message or entry.id <= self.unread_after:
             return False
@@ -128,7 +128,7 @@ class Transcript:
     # --- looking for
 
     def place_of(self, entry: Entry) -> int | None:
-        """None if the entry was dropped."""
+        """Where an entry stands; None if it was dropped."""
         place = bisect_left(self.entries, entry.id, key=_id)
         end = bisect_right(self.entries, entry.id, lo=place, key=_id)
         return next((p for p in range(place, end) if self.entries[p] is entry), None)
@@ -156,6 +156,6 @@ class Transcript:
 
 
 def matches(wanted: str, sender: str, text: str) -> bool:
-    """True if ``text`` holds what is wanted, in any case, or ``sender`` is."""
+    """``text`` holds what is wanted, in any case, or ``sender`` is."""
     wanted = wanted.casefold()
     return wanted in text.casefold() or wanted == sender.casefold()

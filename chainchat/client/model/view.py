@@ -30,11 +30,11 @@ class View:
 
     @property
     def follows(self) -> bool:
-        """True while the newest is shown."""
+        """The newest is shown."""
         return self._last is None
 
     def rows_of(self, place: int, columns: int) -> list[Pieces]:
-        """One entry, with what stands before it."""
+        """Of one entry, with what stands before it."""
         transcript = self._transcript
         entry = transcript.entries[place]
         rows: list[Pieces] = []
@@ -56,7 +56,7 @@ class View:
         return shown[-height:] if height > 0 else []
 
     def _upwards(self, columns: int) -> Iterator[tuple[int, list[Pieces]]]:
-        """From the last row shown."""
+        """Entries from the last row shown."""
         place, row = self._end(columns)
         first = True
         while place >= 0:
@@ -78,7 +78,7 @@ class View:
     # --- scrolling
 
     def scroll(self, up: int, columns: int, height: int) -> None:
-        """``up`` so many rows, or down if negative."""
+        """Move ``up`` so many rows, or down if negative."""
         if up < 0:
             self._down(-up, columns)
             return
@@ -128,7 +128,7 @@ class View:
     # --- searching
 
     def search(self, text: str, columns: int, height: int, *, again: int = 0) -> bool:
-        """Show the newest entry that holds ``text``; or the next older one, or (-1) newer one.
+        """Show the newest entry with ``text``, or the next older one, or (-1) newer one.
 
         False if there is none.
         """

@@ -14,7 +14,7 @@ INDENT = "    "
 """Before each row but a line's first."""
 
 NARROWEST = 16
-"""Columns; a narrower terminal is not cared for."""
+"""Columns; narrower terminals are not cared for."""
 
 
 def breaks(line: str, columns: int) -> list[tuple[int, int]]:
@@ -36,7 +36,7 @@ def breaks(line: str, columns: int) -> list[tuple[int, int]]:
 
 
 def _fitting(line: str, begin: int, room: int) -> int:
-    """Characters of ``line`` from ``begin`` on that fit into ``room`` columns.
+    """Characters from ``begin`` on that fit into ``room`` columns.
 
     What a person sees as one is not broken, if it fits.
     """
@@ -62,7 +62,7 @@ def columns_of(character: str) -> int:
 
 @lru_cache(maxsize=4096)
 def is_spacing_mark(character: str) -> bool:
-    """True for a mark that takes a column in some terminals only."""
+    """A mark that takes a column in some terminals only."""
     return unicodedata.category(character) == "Mc"
 
 

@@ -29,7 +29,7 @@ UNCERTAIN = frozenset({"Mn", "Mc", "Me", "Cf", "Cn", "Co", "Cs"})
 """Some terminals give these categories no room of their own."""
 
 STYLES_OF_EMOJI = dict.fromkeys((0xFE0E, 0xFE0F))
-"""Symbol as text or as picture: some terminals make another width of it."""
+"""Some terminals give a symbol another width as text or as picture."""
 
 RESERVE = "\udbff"
 """Stands behind a mark that takes a column in some terminals only; no text has it."""
@@ -91,7 +91,7 @@ class SteadyOutput(Vt100_Output):
 
 @lru_cache(maxsize=4096)
 def is_certain(cell: str) -> bool:
-    """True if every terminal gives this cell as much room as we do."""
+    """Every terminal gives this cell as much room as we do."""
     if len(cell) != 1:
         return False
     is_new = cell >= EMOJI or (SYMBOLS[0] <= cell <= SYMBOLS[1] and get_cwidth(cell) == 2)

@@ -25,7 +25,7 @@ def _erase(event: KeyPressEvent) -> None:
 
 
 def delete(event: KeyPressEvent) -> None:
-    """What stands under the cursor."""
+    """Delete what stands under the cursor."""
     buffer = event.current_buffer
     buffer.delete(_after(buffer.document.text_after_cursor))
 

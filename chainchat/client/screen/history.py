@@ -14,10 +14,10 @@ OCTETS_PER_LINE = 100
 
 
 class History(FileHistory):
-    """A history in a file that only its owner can read; one that cannot be used is no error.
+    """A file that only its owner can read; one that cannot be used is no error.
 
     Args:
-        secret: True while a password is typed.
+        secret: a password is being typed.
         most: lines that are kept.
     """
 
@@ -31,7 +31,7 @@ class History(FileHistory):
         super().__init__(str(path))
 
     def append_string(self, string: str) -> None:
-        """Unless it is a password."""
+        """Take a line, unless it is a password."""
         if not self._secret():
             super().append_string(string)
 

@@ -1,4 +1,4 @@
-"""The terminal client's keys, besides those that edit a line."""
+"""The terminal client's keys, besides those of a line."""
 
 from enum import IntEnum
 from typing import Any, Protocol
@@ -168,7 +168,7 @@ class Keyboard:
 
 
 def _button(data: str) -> int | None:
-    """The button; None if one was let go."""
+    """None if a button was let go."""
     if not data.startswith(BEGIN_OF_SGR):
         return (ord(data[3]) - ord(" ")) & ~MODIFIERS
     number = int(data.removeprefix(BEGIN_OF_SGR).partition(";")[0])

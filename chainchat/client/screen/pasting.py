@@ -46,7 +46,7 @@ class PasteParser(Vt100Parser):
         super().flush()
 
     def _go_on(self, pieces: list[str], data: str) -> str:
-        """Returns what follows the paste."""
+        """Take a piece of a paste; returns what follows it."""
         last = pieces.pop() if pieces else ""
         pasted, end, rest = (last + data).partition(END)
         if end:

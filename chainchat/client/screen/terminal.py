@@ -1,9 +1,8 @@
 """The client for people: one full-screen application from the first key to the last.
 
-It draws a ``Room`` and brings it keys. Since it never gives the terminal back between two lines,
-nothing is echoed twice. The transcript is scrolled and searched inside: a line confirmed late
-belongs between others, and nothing above the input line could be drawn again after the window has
-changed its size.
+It draws a ``Room`` and brings it keys. Since it never gives the terminal back, nothing is echoed
+twice. The transcript is scrolled and searched inside: a line confirmed late belongs between others,
+and nothing above the input line could be drawn again after the window has changed its size.
 """
 
 import asyncio
@@ -68,12 +67,12 @@ REDRAW_EVERY = 0.03
 """Seconds between drawings of what was heard; keys are shown at once."""
 
 ESCAPE_WITHIN = 0.05
-"""Seconds after which an Esc is the key, not the beginning of another."""
+"""Seconds after which an Esc is not the beginning of another key."""
 
 MOST_INPUT_ROWS = 6
 
 LAST_ROWS = 20
-"""Of the transcript, which stay after leaving."""
+"""Of the transcript, left after the end."""
 
 
 def locale_is_utf8() -> bool:
@@ -191,7 +190,7 @@ class Terminal:
         return ConditionalContainer(window, Condition(fresh))
 
     async def run(self) -> int:
-        """Returns the exit status."""
+        """Run until the end; returns the exit status."""
         work = [asyncio.create_task(self._connect()), asyncio.create_task(self._refresh())]
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGHUP):
@@ -220,7 +219,7 @@ class Terminal:
             self.app.exit()
 
     def leave_at_once(self, status: int) -> None:
-        """Leave with what is pending."""
+        """See ``Face``."""
         self._exit_status = status
         self._exit()
 
@@ -253,7 +252,7 @@ class Terminal:
     # --- keys ------------------------------------------------------------------------
 
     def accept(self) -> None:
-        """Say what is typed, or answer a question."""
+        """See ``Face``."""
         question = self.room.conversation.asking.question
         text = self.input.text
         if question:
@@ -267,11 +266,11 @@ class Terminal:
         self._keep_working()
 
     def flush(self) -> None:
-        """Carry out what the room wants of the connection."""
+        """See ``Face``."""
         self._connection.flush()
 
     def paste(self, text: str) -> None:
-        """Ask about many lines."""
+        """See ``Face``; many lines are asked about."""
         lines = text.replace("\r\n", "\n").replace("\r", "\n").strip("\n")
         before, after = (
             self.input.document.text_before_cursor,
@@ -386,7 +385,7 @@ def _keyboard() -> Input:
 
 
 def _keep_out_of_collections() -> None:
-    """Let the garbage collector pass over all that is there: it saves 20 ms each time."""
+    """Keep garbage collections from all that is there: it saves 20 ms each time."""
     gc.collect()
     gc.freeze()
 

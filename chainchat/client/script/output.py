@@ -1,6 +1,6 @@
 """Standard output as a pipe with a slow reader: only the output waits for it.
 
-A blocking write would hold up the whole client: each is only as large as a pipe is certain to take.
+A blocking write would hold up the whole client.
 """
 
 import asyncio
@@ -46,7 +46,7 @@ class Output:
         return self._lines.full
 
     def say(self, lines: Iterable[str]) -> None:
-        """Write soon."""
+        """Write these lines, soon."""
         if self._is_broken:
             return
         self._lines.add(lines)

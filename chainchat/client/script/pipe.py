@@ -1,8 +1,8 @@
 """The client for scripts, and for terminals that cannot redraw: plain lines in and out.
 
-Lines in are what a person would type. Lines out are those of human mode, or with ``--json`` one
-object per event. A verb such as ``/who`` waits until all lines before it are settled, and the next
-line for its answer: a script's output does not depend on timing.
+Lines in are what a person would type, lines out those of human mode, or with ``--json`` an object
+per event. A verb such as ``/who`` waits until all lines before it are settled, and the next line
+for its answer: a script's output does not depend on timing.
 """
 
 import asyncio
@@ -37,7 +37,7 @@ READ_OCTETS = 16 * 1024
 """Of standard input."""
 
 MOST_TYPED = 100
-"""Lines of standard input per turn of the event loop."""
+"""Typed lines per turn of the event loop."""
 
 
 class Pipe:
@@ -45,7 +45,7 @@ class Pipe:
 
     Args:
         follow: stay, and print, after the end of the input.
-        timeout: seconds in which all must be settled after the end of the input.
+        timeout: seconds to settle everything after the end of the input.
         send: say these, and print only their ids; None: read standard input.
         to: an account, or ``*``.
         named: the name of what is sent, if it has one.
@@ -203,7 +203,7 @@ class Pipe:
         self._changed.set()
 
     def _say(self, lines: Iterable[str]) -> None:
-        """Until the reader has taken it, nothing is acknowledged, and no more is read."""
+        """Until the reader has taken it, nothing is acknowledged or read."""
         self._output.say(lines)
         if self._output:
             self._connection.behind()
