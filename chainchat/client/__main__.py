@@ -141,7 +141,6 @@ def _log(given: Arguments, name: str) -> Iterator[Callable[[datetime.datetime, s
 
 
 def _fresh_client_id(kind: str) -> str:
-    """``kind`` is for people who read a log."""
     random = "".join(secrets.choice(string.ascii_lowercase + string.digits) for _ in range(16))
     return f"{kind}-{random}"
 

@@ -1,4 +1,4 @@
-"""The bundled client's command line, and ``client.toml`` where it says nothing."""
+"""The client's command line, and ``client.toml`` where it says nothing."""
 
 import argparse
 import getpass
@@ -264,7 +264,6 @@ def _input(parser: argparse.ArgumentParser) -> str:
 
 
 def _alert(text: str) -> str:
-    """One line that every server takes."""
     line = " / ".join(" ".join(harmless(line).split()) for line in _lines(text))
     while len(line.encode()) > ALERT_OCTETS:
         line = f"{line[: min(len(line) - 2, ALERT_OCTETS)]}…"
@@ -277,7 +276,7 @@ def _nodes(
     chosen: Settings,
     names: dict[tuple[str, int], str],
 ) -> list[Address]:
-    """Those of ``--connect`` or the settings, then the configuration's, with their ``names``."""
+    """``names`` takes the positions of nodes that a chain.ini names."""
     options.tls = options.tls or chosen.tls
     try:
         usual = [parse_address(node) for node in chosen.nodes]
@@ -321,7 +320,6 @@ def _configured(
 def _tls(
     parser: argparse.ArgumentParser, options: argparse.Namespace, chosen: Settings
 ) -> ssl.SSLContext | None:
-    """None: what the system trusts."""
     if options.ca is None and chosen.ca:
         options.ca = Path(chosen.ca).expanduser()
     if options.ca is None:

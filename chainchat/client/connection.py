@@ -25,7 +25,7 @@ _UNKNOWN_CA = (18, 19, 20, 21)
 
 
 class _Link(asyncio.BufferedProtocol):
-    """One TCP connection; speaks to its owner while it is the current one."""
+    """A TCP connection; speaks to its owner while it is the current one."""
 
     def __init__(self, owner: "Connection") -> None:
         self._owner = owner
@@ -52,8 +52,8 @@ class Connection:
     """Runs one engine, which has not started yet.
 
     Args:
-        heard: called with each event, in order. It may use the engine without a ``flush``; if it
-            cannot show all at once, it calls ``behind`` or ``hold``.
+        heard: called with each event, in order. It may use the engine without a ``flush``, and
+            calls ``behind`` or ``hold`` if it cannot show all at once.
         tls: which CAs to trust; None: the system's.
     """
 
@@ -74,7 +74,7 @@ class Connection:
         self._timer: asyncio.TimerHandle | None = None
 
     async def run(self) -> None:
-        """Stay connected until the engine has ended; raises what ``heard`` raises."""
+        """Connect until the engine has ended; raises what ``heard`` raises."""
         self._loop = asyncio.get_running_loop()
         self._over: asyncio.Future[None] = self._loop.create_future()
         timer = self._loop.call_soon(self._turn, self._engine.start, self._loop.time())
@@ -102,7 +102,7 @@ class Connection:
                 self._link.transport.pause_reading()
 
     def shown(self) -> None:
-        """All that was heard is shown: acknowledge it, and read on."""
+        """All is shown: acknowledge it, and read on."""
         self._behind = False
         self._engine.seen()
         if self._holding:
@@ -193,7 +193,7 @@ class Connection:
             self._turn(self._engine.received, data, self._loop.time())
 
     def link_lost(self, link: _Link, error: Exception | None) -> None:
-        """Tell the engine; the connection may never have been."""
+        """Tell the engine; it may never have been."""
         if link is self._link:
             self._link = None
             reason = _reason(error) if error else "the server closed the connection"

@@ -55,7 +55,7 @@ class NodeSettings:
 
     Attributes:
         host: where its node listens for the others, and they dial it.
-        client_host: where it listens for clients.
+        client_host: where it listens for clients; empty: ``host``.
         client_port: without TLS; 0: none.
         tls_port: for clients with TLS; 0: none.
         web_port: for health checks, metrics and the page; 0: none.
@@ -78,7 +78,6 @@ class NodeSettings:
     client_host_key: str = "host"
 
     def __post_init__(self) -> None:
-        """Clients get the chain port's host, unless they have another."""
         if not self.client_host:
             object.__setattr__(self, "client_host", self.host)
 

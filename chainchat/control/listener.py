@@ -1,4 +1,4 @@
-"""The control socket itself: connections, lines, and one answer after the other.
+"""The control socket: connections, lines, and one answer after the other.
 
 The grammar is machine mode's, with JSON in the place of words: ``@1 kick alice`` is answered by
 ``+OK @1 {"name":"alice"}`` or ``-ERR 521 @1 there is no account alice``, a list by ``| @1 {…}`` for
@@ -225,7 +225,7 @@ class ControlFactory(Factory):
         return conversation
 
     def close(self) -> None:
-        """End all conversations, except one that ordered the end of the process."""
+        """End all, except one that ordered the end of the process."""
         for conversation in [*self.conversations]:
             if not conversation.stopping:
                 conversation.transport.loseConnection()

@@ -195,7 +195,7 @@ class Granted(Struct, frozen=True):
 
 
 class Invited(Struct, frozen=True):
-    """An account, and the password to hand to its owner, which is shown nowhere else.
+    """An account, and the password for its owner, shown nowhere else.
 
     ``once``: it admits only to choose another.
     """

@@ -12,7 +12,7 @@ from chainchat import config
 from chainchat.network.control_socket import objection_to, socket_of
 
 PATIENCE = 3.0
-"""Seconds without an answer until somebody at the terminal is told."""
+"""Seconds until somebody at the terminal is told to wait."""
 
 MISUSE = ("500", "501", "502", "503", "504", "520")
 """The command itself is wrong."""
@@ -100,7 +100,7 @@ class Connection:
     ) -> Iterator[Any]:
         """Yield what the node answers: a value, or the items of a list.
 
-        ``told_to_wait`` is called once if the answer takes longer than ``patience`` seconds.
+        ``told_to_wait`` is called once, after ``patience`` seconds without an answer.
 
         Raises:
             RefusedError: the node says no.

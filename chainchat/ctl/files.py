@@ -25,7 +25,7 @@ BUSY_SECONDS = 30.0
 def backup(node: config.NodeSettings, to: Path) -> int:
     """Copy a running node's data to a new file, for its owner alone; returns its octets.
 
-    The file appears under its name when it is whole and on the disk.
+    The file gets its name when it is whole and on the disk.
 
     Raises:
         UnreachableError: the node does not run, or the file cannot be written.
@@ -104,7 +104,7 @@ def described(path: Path, found: dict[str, Any]) -> Iterator[str]:
 
 
 def export(node: config.NodeSettings | None, path: Path | None, after: int, name: str) -> None:
-    """Write messages as JSON lines: what was said to everybody, and from or to ``name``.
+    """Write messages as JSON lines: those to everybody, and from or to ``name``.
 
     Args:
         node: asked, if no ``path`` is given.

@@ -1,4 +1,4 @@
-"""``chainchatctl status``: how a node is, or all of chain.ini, in words and as an exit status.
+"""``chainchatctl status``: how nodes are, in words and as an exit status.
 
 A node elsewhere is asked at its client port, for what it tells everybody before the login.
 """
@@ -18,7 +18,7 @@ from chainchat.ctl.tables import aligned, size, span
 from chainchat.network.addresses import place
 
 WELL, DEGRADED, DOWN = 0, 1, 2
-"""Exit statuses: all is well; the chain confirms, but something is wrong; it does not confirm."""
+"""All is well; the chain confirms, but something is wrong; it does not confirm."""
 
 PATIENCE = 3.0
 """For a node elsewhere to answer."""
@@ -29,7 +29,7 @@ POLL_SECONDS = 0.2
 MEMBERS = ("head", "middle", "tail", "only")
 
 LEARNER = "learner"
-"""The role of a node that copies the log, and joins when there is room."""
+"""Copies the log, and joins when there is room."""
 
 GOALS = ("serving", "member", "full")
 
@@ -269,7 +269,7 @@ def described(report: dict[str, Any]) -> Iterator[str]:
 
 
 def _kept_unread(report: dict[str, Any]) -> Iterator[str]:
-    """Who keeps old messages from going: as the operator wants, or a program that only sends."""
+    """Who keeps old messages: as the operator wants, or a program that only sends."""
     if kept := report.get("kept_unread"):  # an older release does not tell
         yield "old messages stay: {account} has seen none after {after}, since {since}".format(
             **kept
@@ -295,7 +295,7 @@ def wait(
     as_json: bool,
     clock: Callable[[], float] = time.monotonic,
 ) -> int:
-    """Ask until all these nodes are what ``goal`` says; show their answers then.
+    """Ask until all these nodes are what ``goal`` says, and show their answers.
 
     Raises:
         UnreachableError: it took too long.

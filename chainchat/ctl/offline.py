@@ -1,7 +1,7 @@
 """What ``chainchatctl`` reads without a node: ``inspect`` and ``export``.
 
 Nothing beside the data is made or changed. SQLite would do both to a write-ahead log that a killed
-node has left, so such data are copied, and the copy is opened.
+node has left: such data are copied, and the copy is opened.
 """
 
 import shutil
@@ -103,7 +103,7 @@ def _connected(database: Path, options: str) -> Iterator[sqlite3.Connection]:
 
 
 def inspected(path: Path) -> dict[str, Any]:
-    """What a data folder or a backup holds, for programs and people.
+    """What a data folder or a backup holds.
 
     Raises:
         OfflineError: it cannot be read.
@@ -154,7 +154,7 @@ def _log(database: sqlite3.Connection) -> dict[str, Any]:
 
 
 def _beginning(database: sqlite3.Connection) -> EntryId:
-    """The entry before the log, which may have lost all others: its checkpoint's."""
+    """The entry before the log, which may have lost all others."""
     tables = "SELECT name FROM sqlite_master WHERE name = 'beginning'"  # older schemas lack it
     if database.execute(tables).fetchone() is None:
         return EntryId()
@@ -203,7 +203,7 @@ def exported(path: Path, after: int, name: str) -> Iterator[ChatMessage]:
     committed.
 
     Raises:
-        OfflineError: it cannot be read; or there is no such account.
+        OfflineError: the data cannot be read, or there is no such account.
     """
     with tempfile.TemporaryDirectory(prefix="chainchat-") as folder:
         with opened(path) as database, closing(sqlite3.connect(Path(folder) / DATABASE)) as copy:

@@ -28,7 +28,7 @@ def begun(
 
     Args:
         host: the address of the chain port.
-        fenced: positions that an operator has fenced, if the node is to go on alone.
+        fenced: see ``NodeService``.
 
     Raises:
         ConfigError: ``fenced`` are not the other members.

@@ -178,7 +178,7 @@ def keep_log_private(log: Path, user: User) -> None:
 
 
 def keep_data_private(node: config.NodeSettings) -> None:
-    """Take from others what a copy left open, and log what that was."""
+    """Close to others what a copy left open, and log it."""
     data, text = node.data, ""
     try:
         if names := narrowed(data):

@@ -65,7 +65,7 @@ STOP_SECONDS = 1.0
 """For a stopping node to answer what it has taken."""
 
 ANSWER_SECONDS = 0.1
-"""For the answer to whoever orders a stop, before it begins."""
+"""For the answer to whoever orders a stop."""
 
 DAY_SECONDS = 86_400.0
 """Between warnings of certificates that expire soon."""
@@ -84,7 +84,7 @@ class StartError(Exception):
 
 
 class NodeService(Service):
-    """Opens everything of one node at the start, closes everything at the end.
+    """One node: opens everything at the start, closes everything at the end.
 
     ``privilegedStartService`` takes the ports, with root's rights where there are any;
     ``startService`` opens the data, as the user that twistd has become (``--uid``).

@@ -62,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 class Workshop:
-    """The folder for the CA, and a folder for each position.
+    """A folder for the CA, and one for each position.
 
     Args:
         client_names: by which clients know every node.
@@ -153,7 +153,7 @@ class Workshop:
         return identity(position, self._settings.name), node.host, node.client_host
 
     def _is_stale(self, position: str, authority: Certificate, wanted: Sequence[str]) -> bool:
-        """Tell whether a certificate fits, or why not; ``wanted``: clients' names."""
+        """Prints, too; ``wanted``: clients' names."""
         path = self._certificate(position)
         there = read_certificates(path)[0]
         _, host, *client_hosts = map(canonical, self._names(position))

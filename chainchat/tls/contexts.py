@@ -18,10 +18,7 @@ NO_CHECK_TIME = 0x200000
 
 @implementer(IOpenSSLClientConnectionCreator, IOpenSSLServerConnectionCreator)
 class Creator:
-    """Begins TLS with the newest context.
-
-    A factory keeps its creator for ever; new certificates come in here.
-    """
+    """Begins TLS with the newest context: a factory keeps its creator for ever."""
 
     def __init__(self, context: SSL.Context) -> None:
         self.context = context

@@ -37,7 +37,7 @@ class Credentials(Struct, frozen=True):
     """What one side of a connection shows, and whom it trusts.
 
     Attributes:
-        authorities: CAs that it trusts; none if it asks for no certificate.
+        authorities: none if it asks for no certificate.
     """
 
     certificates: tuple[Certificate, ...]

@@ -23,7 +23,7 @@ class Shaking(Protocol):
 
 
 class Handshakes:
-    """The handshakes at one port, one step after another."""
+    """One port's handshakes, one step after another."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock

@@ -114,7 +114,7 @@ def _fits(patterns: Sequence[CertificatePattern], name: str) -> bool:
 
 
 def _is_for_both_ends(certificate: Certificate) -> bool:
-    """Dialling and being dialled; without the extension, a certificate is for everything."""
+    """Dialling and being dialled; without the extension, all is allowed."""
     try:
         usage = certificate.extensions.get_extension_for_class(ExtendedKeyUsage).value
     except ExtensionNotFound:

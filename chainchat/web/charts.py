@@ -46,7 +46,7 @@ Run = list[tuple[float, float]]
 
 
 def _runs(values: Sequence[float | None], top: float) -> list[Run]:
-    """Points without a hole between them, the newest at the right."""
+    """Points without holes between them, the newest at the right."""
     runs: list[Run] = [[]]
     for place, value in enumerate(values, POINTS - len(values)):
         if value is None:

@@ -140,7 +140,7 @@ def _gap(view: View, before: Place, after: Place, spot: Spot, *, tall: bool) -> 
 
 
 def _between(view: View, before: Place, after: Place) -> tuple[str, list[Element]]:
-    """This node knows nothing of the links between two others."""
+    """This node knows nothing of links between others."""
     well = all(place.linked and place.said != AWAY for place in (before, after))
     if well:
         return "gap", _whole_gap(view)

@@ -268,7 +268,7 @@ def open_files() -> int:
 
 
 def registry(shown: Shown, watchers: Callable[[], int]) -> CollectorRegistry:
-    """A node's metrics; ``watchers``: how many browsers watch the page."""
+    """``watchers``: how many browsers watch the page."""
     made = CollectorRegistry(auto_describe=False)
     made.register(NodeCollector(shown, watchers))
     return made

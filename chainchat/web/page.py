@@ -336,7 +336,7 @@ def _footer(report: Report) -> Element:
 
 
 def plain(view: View) -> str:
-    """The page in plain text, for curl and the like."""
+    """In plain text, for curl and the like."""
     report = view.report
     said = headline(report)
     lines = [f"{said.state.shape} {report.chain}, seen from {report.position}: {said.words}"]

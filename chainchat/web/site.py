@@ -77,7 +77,7 @@ class Watcher(Protocol):
     """A connection that is told what is new."""
 
     def tell(self, data: bytes) -> bool:
-        """Send more; False, and the end of the connection, if the last is still unread."""
+        """Send more; False, and the end, if the last is still unread."""
 
     def close(self) -> None:
         """End the connection."""

@@ -1,7 +1,7 @@
 """The next node to try, and when: drawn at random, so that clients do not move together.
 
-The clients of a dead node spread over the others, and over some time if they are many. After
-failures, waits are drawn evenly up to a bound that doubles (exponential backoff with full jitter).
+The clients of a dead node spread over the others, and over time if they are many. After failures,
+waits are drawn evenly up to a bound that doubles (exponential backoff with full jitter).
 """
 
 from collections.abc import Iterable
@@ -43,11 +43,7 @@ class Backoff:
 
 
 class Nodes:
-    """The known nodes of the chain, and which to try.
-
-    Attributes:
-        sessions: of the current node, as last told.
-    """
+    """The chain's known nodes, and which to try; ``sessions``: the current one's, as last told."""
 
     def __init__(self, addresses: Iterable[Address], random: Random) -> None:
         self._addresses = list(dict.fromkeys(Address(*address) for address in addresses))
@@ -75,8 +71,8 @@ class Nodes:
         clients of a lost node.
 
         Args:
-            served: seconds that the session lasted, if there was one.
-            sent_on: the node announced that it closes, and named the others.
+            served: seconds of the session, if there was one.
+            sent_on: the node announced its end, and named the others.
             unanswered: the node accepted the connection, but said nothing: it is frozen or too
                 busy, and coming back at once would make that worse.
         """

@@ -31,7 +31,7 @@ PING_UNANSWERED_AFTER = 1.0
 """The same while a request is unanswered."""
 
 SILENCE = 3.0
-"""Seconds of silence, with a PING or CHAIN unanswered, that make a connection dead."""
+"""Seconds without an answer to PING or CHAIN, or anything else, that make a connection dead."""
 
 PATIENCE = 30.0
 """Seconds without other replies until the client leaves a node that answers PINGs: another may be
@@ -99,7 +99,7 @@ class Asked(Struct):
 
 
 class Reply(Struct, frozen=True):
-    """A request, and the line that ends its answer."""
+    """A request and the end of its answer."""
 
     asked: Asked
     line: Done | Refusal | End

@@ -6,8 +6,8 @@ second, and ``send``, ``request`` and ``logout`` as it likes. After each call it
 ``take_events``, in order, and writes ``take_bytes``. After ``Disconnect`` it never mentions the old
 connection again. Times are monotonic seconds.
 
-Every SEND is repeated, on whichever node answers, until its result is known. SENDs happen, and
-messages arrive, exactly once and in order.
+A SEND is repeated, on whichever node answers, until its result is known: each happens, and each
+message arrives, exactly once and in order.
 """
 
 from collections.abc import Iterable
@@ -150,7 +150,7 @@ class Engine:
         return number
 
     def request(self, verb: str, *arguments: str | int) -> int:
-        """Ask once logged in; returns the request's number in the answering event.
+        """Ask once logged in; returns the request's number in its answer.
 
         Raises:
             UnsendableError: an argument holds a control character.
@@ -179,7 +179,7 @@ class Engine:
         """Set another password, or remove it if ``new`` is empty; ``old``: if there is one.
 
         Raises:
-            RefusedError: 522, no account can have ``new``.
+            RefusedError: 522, no account can have it.
         """
         if self.online:
             self._ask(self._passwords.change(old, new))
@@ -228,7 +228,7 @@ class Engine:
         self._pump()
 
     def lost(self, now: float, reason: str = "the connection broke") -> None:
-        """The connection, or the attempt, is over; ``reason``: for people."""
+        """The connection or the attempt is over; ``reason``: for people."""
         self._now = now
         self._lost(reason)
 
@@ -252,7 +252,7 @@ class Engine:
             self._connect()
 
     def tick(self, now: float, *, listening: bool = True) -> None:
-        """Time has passed; ``listening``: the program reads, so silence is the node's."""
+        """``listening``: the program reads, so silence is the node's."""
         self._now = now
         if not listening:
             self._dialogue.deaf(now)
@@ -336,7 +336,6 @@ class Engine:
                 self._log_in()
 
     def _password_refused(self, refusal: Refusal) -> None:
-        """Retry later what is refused for now; else ask again, or give up."""
         if self._phases.now is Phase.LOGGING_IN and refusal.code < PASSWORD_WRONG:
             self._login_refused("LOGIN", refusal)
         else:

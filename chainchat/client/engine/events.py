@@ -28,7 +28,7 @@ class Disconnect(Event, frozen=True, tag="disconnect"):
 class PasswordNeeded(Event, frozen=True, tag="password-needed"):
     """Call ``password``, or ``logout`` to leave.
 
-    ``new``: ask for a new password; the present one admits only to choosing it.
+    ``new``: for a new password; the present one admits only to choosing it.
     """
 
     text: str
@@ -64,7 +64,7 @@ class LoginDelayed(Event, frozen=True, tag="login-delayed"):
 
 
 class StillOffline(Event, frozen=True, tag="still-offline"):
-    """The client is offline for a second; told once."""
+    """Offline for a second; told once."""
 
 
 class LoggedIn(Event, frozen=True, tag="logged-in"):
@@ -118,7 +118,6 @@ class MessageArrived(Event, frozen=True, tag="message"):
     """A message; each id arrives once, in order.
 
     Attributes:
-        id: the place in the log.
         time: UTC, like ``2026-11-22T11:03:07.120Z``.
         sender: ``from`` in JSON.
         to: an account, or ``*`` for a broadcast.

@@ -23,8 +23,8 @@ class Inbox:
     """Deduplicates, orders, and knows how far the read mark may move.
 
     Attributes:
-        last: id of the newest message let through; None before the first.
-        missing: the id up to which a hole reaches, if any.
+        last: id of the newest message let through, if any.
+        missing: id up to which a hole reaches, if any.
     """
 
     def __init__(self) -> None:

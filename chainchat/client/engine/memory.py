@@ -90,9 +90,9 @@ class Memory:
 class NamedMemory(Memory):
     """The memory of a named run, which may be repeated anywhere: nothing is said twice.
 
-    Client ID and numbers follow from the name. What a new client ID numbers from may grow between
-    runs, but only one that is unknown begins there: so numbers come in blocks, and their middle
-    part tells whether the highest is of this name.
+    Client ID and numbers follow from the name. A new client ID's offset may grow between runs, but
+    only an unknown one begins there: so numbers come in blocks, and their middle part tells whether
+    the highest is of this name.
     """
 
     finishes = False

@@ -1,8 +1,8 @@
 """The SENDs without a final answer: what to write next, or again.
 
-What one client says is never reordered. After a refusal with 4xx the server refuses the later
-numbers too (451): nothing new is written until all SENDs under way are answered. Then all open ones
-are written again, lowest number first.
+What one client says is never reordered. After a refusal with 4xx the server refuses later numbers
+too (451): nothing new is written until all SENDs under way are answered. Then all open ones are
+written again, lowest number first.
 """
 
 from collections import deque

@@ -6,8 +6,8 @@ from math import inf
 CONNECT_WITHIN = 10.0
 
 GREETING_WITHIN = 3.0
-"""Seconds until a node that accepted the connection answers ``/hello``. They double each time: who
-leaves the queue of a busy node and rejoins it makes it longer.
+"""Seconds for an accepted connection's answer to ``/hello``. They double each time: who leaves the
+queue of a busy node and rejoins it makes it longer.
 """
 
 LONGEST_GREETING = 30.0

@@ -14,7 +14,7 @@ from chainchat.chat import scram
 from chainchat.client.engine.wire import ProtocolError
 
 FEWEST_ITERATIONS = 4096
-"""RFC 7677's least, while nothing is known of an account."""
+"""RFC 7677's least, for an account not known yet."""
 
 NONCE_OCTETS = 18
 
@@ -53,7 +53,7 @@ class Keys:
 
 
 class Proof:
-    """One exchange: ``first`` and ``final`` are sent, and ``is_signed`` checks the server.
+    """One exchange: ``first`` and ``final`` are sent, ``is_signed`` checks the server.
 
     Without a password, the kept key has to do.
     """

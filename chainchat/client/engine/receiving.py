@@ -1,4 +1,4 @@
-"""What the engine hears: pushes as events, with the holes between them filled."""
+"""What the engine hears: pushes as events, with holes filled."""
 
 from chainchat.client.engine import events
 from chainchat.client.engine.dialogue import Asked, Dialogue

@@ -1,4 +1,4 @@
-"""What the engine's program asks for, and the answers."""
+"""What the program asks the engine for, and the answers."""
 
 from collections import deque
 from collections.abc import Iterable

@@ -81,7 +81,7 @@ class Sending:
         return identifier
 
     def refused(self, number: int, code: int, text: str, now: float) -> None:
-        """Take an ``-ERR``: repeat what was refused for now, and say why once."""
+        """Take an ``-ERR``: repeat what is refused for now, and say why once."""
         if code >= 500:
             self._refuse(self._outbox.answered(number, now), code, text.removeprefix("again "))
             return

@@ -31,7 +31,7 @@ GONE_WITH_THE_SESSION = frozenset({"deleted", "kicked", "moved"})
 
 
 class InUseError(Exception):
-    """Another client of this machine has the same account in the same chain."""
+    """Another client of this machine has the account open in this chain."""
 
 
 class KeptMemory(Memory):

@@ -1,7 +1,4 @@
-"""A person's lines in and out, without I/O: human mode, on top of machine mode.
-
-Machine mode has only SINCE: for ``/last`` the client asks ever further back.
-"""
+"""A person's lines in and out, without I/O: human mode, on top of machine mode."""
 
 import datetime
 import re
@@ -44,7 +41,7 @@ MOST_NAMES = 10_000
 """Remembered for completion."""
 
 LONGEST_QUOTED = 100
-"""Characters of a refused line that its refusal shows."""
+"""Characters of a refused line that are shown."""
 
 IDS_PER_MESSAGE = 4
 """Ids that ``/last`` looks back per message: logins and others' mail have ids, too."""
@@ -103,7 +100,7 @@ class Conversation:
     # --- typed -----------------------------------------------------------------------
 
     def typed(self, line: str) -> list[str]:
-        """Carry out ``line``; returns lines to show at once, an error with ``-ERR``."""
+        """Carry out ``line``; returns lines to show, an error with ``-ERR``."""
         line = line.replace("\t", " ")
         if not line.strip():
             return []
@@ -216,7 +213,7 @@ class Conversation:
     # --- heard -----------------------------------------------------------------------
 
     def heard(self, event: events.Event) -> Iterable[str]:
-        """What to tell of ``event``, each line made when its turn comes."""
+        """What to tell of ``event``, each line made in its turn."""
         return map(harmless, self._lines(event))
 
     def _lines(self, event: events.Event) -> Iterable[str]:
@@ -259,7 +256,7 @@ class Conversation:
         return [*self._new_day(message.time), self._shown(message)]
 
     def _new_day(self, time: str) -> list[str]:
-        """Stands before a day's first message; none if the date goes back."""
+        """Before a day's first message; none if the date goes back."""
         day = self._local(time).date().isoformat()
         if day <= self._day:
             return []

@@ -1,4 +1,4 @@
-"""The search in what the servers keep: backwards from what is loaded, a page at a time.
+"""The search in what the servers keep, backwards from what is loaded.
 
 Memory holds one page, and what was found in it.
 """
@@ -74,7 +74,7 @@ class LookingBack:
         self._counted_at = clock()
 
     def begin(self, wanted: str, before: int) -> None:
-        """Look for ``wanted``, or on from where the last search for it came to."""
+        """Look for ``wanted``, or on from where its last search came to."""
         if wanted != self.wanted:
             self.wanted, self.ended, self.reached = wanted, False, None
             self._width = PAGE
@@ -84,7 +84,7 @@ class LookingBack:
             self.go_on()
 
     def stop(self) -> None:
-        """A page on its way is not looked at."""
+        """Look at no page that is on its way."""
         self.active = False
         self._request = 0
         self._open_window(self._high)

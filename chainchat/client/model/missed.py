@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from chainchat.client.engine.events import LoggedIn, MessageArrived
 
 CONTEXT = 20
-"""Messages from before, shown to whoever comes, new or back."""
+"""From before, shown to whoever comes, new or back."""
 
 AT_ONCE = 60
 """The newest messages, shown before the rest."""

@@ -57,7 +57,7 @@ class OwnVerbs:
         return None
 
     def _search(self, text: str) -> list[str]:
-        """Ctrl-R goes on from there, and so does the verb alone."""
+        """Ctrl-R and the verb alone go on from there."""
         wanted = text or self._screen.view.looking_for
         if not wanted:
             return ["-ERR 501 type /search, then what to look for; Ctrl-R does it as you type"]

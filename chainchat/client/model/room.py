@@ -41,7 +41,7 @@ WELL = 0.5
 
 
 class Alert(Enum):
-    """What may call the person back to the screen."""
+    """What may call the person back."""
 
     MESSAGE = auto()
     MENTION = auto()
@@ -283,7 +283,7 @@ class Room:
         self.work()
 
     def work(self) -> bool:
-        """Take waiting lines into the transcript; True if more wait."""
+        """Show some of the waiting lines; True if more wait."""
         for line in self._unshown.take():
             self.transcript.add_line(line)
             if self._log is not None and not line.startswith(FOR_NO_LOG):
@@ -333,7 +333,7 @@ class Room:
         self._show([f"* you missed {messages}{since}"])
 
     def _moment(self, time: int) -> str:
-        """``18:02`` of today, ``Friday 18:02``, or the date where that may be another Friday."""
+        """``18:02``, ``Friday 18:02``, or the date where that may be another Friday."""
         moment, now = map(self.transcript.local, (time, int(self._wall() * 1000)))
         days = (now.date() - moment.date()).days
         day = "" if not days else f"{moment:%A} " if days < WEEK else f"{moment.date()} "
@@ -351,7 +351,7 @@ class Room:
         self.standing.heard(event, self._clock())
 
     def refresh(self) -> None:
-        """Ask for what status line and panel show; some times a second."""
+        """Ask for what is shown of the chain; some times a second."""
         if self.panel:
             self.conversation.refresh_soon()
         if self.conversation.refresh(self._clock()):

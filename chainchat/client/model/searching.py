@@ -1,4 +1,4 @@
-"""The search in what was said: first in what is loaded, then in what the servers keep."""
+"""The search in what was said: in what is loaded, then in what the servers keep."""
 
 from collections.abc import Callable, Collection
 

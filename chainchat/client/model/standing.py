@@ -1,6 +1,6 @@
 """How things stand: what is known of every node, and the status line that tells it.
 
-The line's parts come by importance; what does not fit is left out from its end.
+The line's parts come by importance; what does not fit is left out.
 """
 
 import re
@@ -116,7 +116,7 @@ class Standing:
         return [f"{self._listed(by_state[state])}: {state}" for state in states]
 
     def _listed(self, addresses: Sequence[tuple[str, int]]) -> str:
-        """``head and 2 more``: several nodes without known names are counted."""
+        """``head and 2 more``: nodes without known names are counted."""
         names = [self._names[address] for address in addresses if address in self._names]
         nameless = len(addresses) - len(names)
         if nameless <= 1:

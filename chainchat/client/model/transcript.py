@@ -1,7 +1,6 @@
-"""What was said and told, in order: messages by their ids, notices where they came.
+"""What was said and told: messages in the order of their ids, notices where they came.
 
-One's own messages come when they are confirmed, the newest before those that were missed. A notice
-stays behind what was the newest when it came.
+One's own messages come when they are confirmed, the newest before those that were missed.
 """
 
 import datetime
@@ -80,7 +79,7 @@ class Transcript:
         return True
 
     def _between(self, place: int, time: int) -> int:
-        """This machine's ``time``, as far as the neighbours' times allow."""
+        """This machine's ``time``, between the neighbours' times."""
         before = next((e.time for e in reversed(self.entries[:place][-9:]) if e.is_message), 0)
         after = next((e.time for e in self.entries[place : place + 9] if e.is_message), time)
         return max(before, min(time, after))
@@ -98,7 +97,7 @@ class Transcript:
     # --- what stands before an entry
 
     def begins_day(self, place: int) -> bool:
-        """One of the person's days begins with the message at ``place``."""
+        """A day of the person's begins with the message at ``place``."""
         entry = self.entries[place]
         if not entry.is_message:
             return False

@@ -1,7 +1,7 @@
 """The part of the transcript that the screen shows: rows, scrolling, searching.
 
-What is shown hangs on its last row: the newest while nobody has scrolled. Otherwise nothing moves,
-whatever arrives above or below.
+It hangs on its last row: the newest while nobody has scrolled. Else nothing moves, whatever arrives
+above or below.
 """
 
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from chainchat.client.model.transcript import Entry, Transcript
 from chainchat.client.model.wrapping import wrapped
 
 Place = tuple[int, int]
-"""Of an entry in the transcript, and of one of its rows."""
+"""Of an entry in the transcript, and of its row."""
 
 
 class View:

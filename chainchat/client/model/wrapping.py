@@ -18,7 +18,7 @@ NARROWEST = 16
 
 
 def breaks(line: str, columns: int) -> list[tuple[int, int]]:
-    """Where each row of ``line`` begins and ends; broken at spaces if there are.
+    """Where each row of ``line`` begins and ends, at spaces if there are.
 
     Each row but the first is still to be indented.
     """

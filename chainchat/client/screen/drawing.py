@@ -26,13 +26,13 @@ SYMBOLS = ("\u2300", "\u2bff")
 """From the former on, and where the latter are wide, terminals differ with their age."""
 
 UNCERTAIN = frozenset({"Mn", "Mc", "Me", "Cf", "Cn", "Co", "Cs"})
-"""Some terminals give these categories no room of their own."""
+"""Some terminals give these no room of their own."""
 
 STYLES_OF_EMOJI = dict.fromkeys((0xFE0E, 0xFE0F))
 """Some terminals give a symbol another width as text or as picture."""
 
 RESERVE = "\udbff"
-"""Stands behind a mark that takes a column in some terminals only; no text has it."""
+"""Behind a mark that takes a column in some terminals only; no text has it."""
 
 SAVE, RESTORE, HOME = "\x1b7", "\x1b8", "\x1b[H"
 

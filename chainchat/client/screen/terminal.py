@@ -1,8 +1,8 @@
 """The client for people: one full-screen application from the first key to the last.
 
 It draws a ``Room`` and brings it keys. Since it never gives the terminal back, nothing is echoed
-twice. The transcript is scrolled and searched inside: a line confirmed late belongs between others,
-and nothing above the input line could be drawn again after the window has changed its size.
+twice. It scrolls and searches itself: a line confirmed late belongs between others, and nothing
+above the input line could be drawn again after the window has changed its size.
 """
 
 import asyncio
@@ -170,7 +170,7 @@ class Terminal:
         return Layout(FloatContainer(rows, [menu]), focused_element=typed)
 
     def _rows(self, make: Callable[[int, int], list[Pieces]]) -> ConditionalContainer:
-        """A part of the screen, as high as the rows that ``make`` makes.
+        """A part of the screen, as high as the rows of ``make``.
 
         ``make`` takes their width and greatest number: two parts, the input and the status line fit
         into any window.
@@ -391,7 +391,6 @@ def _keep_out_of_collections() -> None:
 
 
 def _depth(settings: Settings) -> ColorDepth | None:
-    """None: what the terminal has."""
     if os.environ.get("NO_COLOR") or settings.colours == "off":
         return ColorDepth.DEPTH_1_BIT
     return ColorDepth.DEPTH_4_BIT if settings.colours == "16" else None
