@@ -193,7 +193,7 @@ class Connection:
             self._turn(self._engine.received, data, self._loop.time())
 
     def link_lost(self, link: _Link, error: Exception | None) -> None:
-        """Tell the engine; it may never have been."""
+        """Tell the engine; the connection may never have been."""
         if link is self._link:
             self._link = None
             reason = _reason(error) if error else "the server closed the connection"

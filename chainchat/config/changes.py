@@ -18,7 +18,7 @@ class ChangedKey:
 
     @property
     def needs_restart(self) -> bool:
-        """A running node cannot take the new value."""
+        """True if a running node cannot take the new value."""
         return (self.section, self.key) not in RELOADABLE
 
     def __str__(self) -> str:

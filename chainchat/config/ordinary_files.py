@@ -12,7 +12,7 @@ MOST_OCTETS = 1_000_000
 
 
 class NotOrdinaryError(OSError):
-    """There is no file that can be read at once; ``strerror`` says what is."""
+    """There is no file that can be read at once; ``strerror`` says what there is."""
 
     def __init__(self, what: str) -> None:
         super().__init__(0, what)

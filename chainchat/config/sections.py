@@ -56,7 +56,7 @@ class Section:
             raise self.error(f"{key} = {shown(text)}; allowed: {kind.allowed}{hint}") from None
 
     def has(self, key: str) -> bool:
-        """The file has this key."""
+        """True if the file has this key."""
         return key in self._values
 
     def must_exist(self, reason: str) -> None:

@@ -159,5 +159,5 @@ class Settings:
 
     @property
     def removes(self) -> bool:
-        """Old messages are removed."""
+        """True if old messages are removed."""
         return bool(self.keep_days or self.keep_octets)

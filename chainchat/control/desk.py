@@ -32,7 +32,6 @@ class Office(Struct, frozen=True):
             RefusedError: too many are being made (435), or nobody new may have this name (524).
         drain: lets nobody in, and sends the clients elsewhere within so many seconds; True when
             they are gone, False if that was ended.
-        undrain: lets clients in again.
         stop: begins the polite end of the process.
         log_level: chooses how much is logged, unless given nothing; returns the level.
             RefusedError (501): there is no such level.

@@ -61,7 +61,7 @@ class Conversation(Protocol):
         self._connected = True
         self._idle: Timer | None = None
         self.stopping = False
-        """It has ordered the end, and waits for it."""
+        """True if it has ordered the end, and waits for it."""
         self._answer: Iterator[str] = iter(())
         self._tag = ""
 

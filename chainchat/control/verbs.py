@@ -39,7 +39,6 @@ class Verb(Struct, frozen=True):
 
     Attributes:
         form: how it is written.
-        about: what it does, for people.
         least, most: words after the verb.
         carry_out: does it; returns a value, or pages.
         changes: it belongs in the audit.

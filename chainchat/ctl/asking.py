@@ -63,7 +63,7 @@ def chosen_node(settings: config.Settings, position: str | None) -> config.NodeS
 
 
 def is_here(node: config.NodeSettings) -> bool:
-    """The node's data are on this machine."""
+    """True if the node's data are on this machine."""
     try:
         return node.data.is_dir()
     except PermissionError:  # whoever may not look will be told so

@@ -18,7 +18,7 @@ from chainchat.ctl.tables import aligned, size, span
 from chainchat.network.addresses import place
 
 WELL, DEGRADED, DOWN = 0, 1, 2
-"""All is well; the chain confirms, but something is wrong; it does not confirm."""
+"""Exit statuses: all is well; the chain confirms, but something is wrong; it does not confirm."""
 
 PATIENCE = 3.0
 """For a node elsewhere to answer."""
@@ -53,11 +53,11 @@ class Seen:
 
     @property
     def confirms(self) -> bool:
-        """The chain confirms, as this node sees it."""
+        """True if the chain confirms, as this node sees it."""
         return bool(self.report.get("confirms"))
 
     def in_reserve(self, founding: int) -> bool:
-        """It waits outside a whole chain to take a lost member's place."""
+        """True if it waits outside a whole chain to take a lost member's place."""
         report = self.report
         learns = report.get("role") == LEARNER
         return learns and len(report["members"]) >= founding and not report["away"]
@@ -201,7 +201,7 @@ def _troubles(one: Seen, founding: int) -> Iterator[str]:
 
 
 def reached(goal: str, one: Seen, founding: int) -> bool:
-    """The node is what ``--wait`` waits for."""
+    """True if the node is what ``--wait`` waits for."""
     report = one.report
     if not report:
         return False

@@ -1,4 +1,4 @@
-"""Going on alone, by an operator's order."""
+"""Going on alone, forced by an operator."""
 
 import secrets
 
@@ -13,7 +13,7 @@ FORCED_AHEAD = 1_000
 """Epochs that a forced node leaves out, at least."""
 
 FORCED_SPREAD = 2**20
-"""More epochs, a random number below this; one can still be read out over the telephone."""
+"""More epochs, a random number below this; the epoch can still be read out over the telephone."""
 
 log = Logger()
 

@@ -31,7 +31,7 @@ def begun(
         fenced: see ``NodeService``.
 
     Raises:
-        ConfigError: ``fenced`` are not the other members.
+        ConfigError: see ``gone_on_alone``.
         StorageError: the stored record is corrupt.
     """
     step = 1 + secrets.randbelow(INCARNATION_STEP)

@@ -153,7 +153,7 @@ class Workshop:
         return identity(position, self._settings.name), node.host, node.client_host
 
     def _is_stale(self, position: str, authority: Certificate, wanted: Sequence[str]) -> bool:
-        """Prints, too; ``wanted``: clients' names."""
+        """Print whether a certificate fits; ``wanted``: clients' names."""
         path = self._certificate(position)
         there = read_certificates(path)[0]
         _, host, *client_hosts = map(canonical, self._names(position))

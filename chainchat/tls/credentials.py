@@ -51,7 +51,7 @@ class Credentials(Struct, frozen=True):
 
     @property
     def begins(self) -> datetime:
-        """When all certificates are valid."""
+        """Since when all certificates are valid."""
         return max(certificate.not_valid_before_utc for certificate in self.certificates)
 
     @property
@@ -137,7 +137,7 @@ def _public(key: object) -> bytes:
 
 
 def is_signed_by(certificate: Certificate, authority: Certificate) -> bool:
-    """This CA has signed the certificate."""
+    """True if this CA has signed the certificate."""
     try:
         certificate.verify_directly_issued_by(authority)
     except (ValueError, TypeError, InvalidSignature):

@@ -16,7 +16,7 @@ class Expiry:
         self._expires: dict[str, datetime] = {}
 
     def note(self, whose: str, certificates: Iterable[Certificate]) -> None:
-        """Note when the first of these expires; none: forget that."""
+        """Note when the first of these expires; none: forget what was noted."""
         expires = min((each.not_valid_after_utc for each in certificates), default=None)
         if expires is None:
             self._expires.pop(whose, None)

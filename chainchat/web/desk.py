@@ -148,7 +148,7 @@ class WebDesk:
 
 
 def takes_text(asked: Asked) -> bool:
-    """A program on a terminal, or one that asks for plain text."""
+    """True for a program on a terminal, or one that asks for plain text."""
     kinds = [kind.partition(";")[0].strip() for kind in asked.accept.split(",")]
     if "text/html" in kinds:
         return False

@@ -23,7 +23,7 @@ def names_of(own: NodeSettings) -> frozenset[str]:
 
 
 def is_ours(host: str | None, names: Collection[str], address: str) -> bool:
-    """The request is meant for this node.
+    """True if a request is meant for this node.
 
     Args:
         host: as the request has it. Only ancient programs leave it out.

@@ -10,7 +10,7 @@ IDLE_SECONDS = 10
 """For a request to come."""
 
 LIFE_SECONDS = 30.0
-"""For a connection to read its answer; whoever watches may stay."""
+"""For all of a connection; but whoever watches may stay."""
 
 HEADER_OCTETS = 8_192
 """Of a request line and all headers."""
@@ -18,7 +18,7 @@ HEADER_OCTETS = 8_192
 MOST_HEADERS = 64
 
 FILES = MOST_CONNECTIONS + 6
-"""For connections, those that are refused in one turn, the port and its epoll."""
+"""For connections, those refused in one turn, the port and its epoll."""
 
 SECONDS_APART = 1.0
 """Between two renderings: whoever asks in between gets the last."""

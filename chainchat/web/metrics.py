@@ -40,7 +40,6 @@ class Shown(Struct, frozen=True):
     Attributes:
         node: its present life.
         sessions: of that life.
-        admission: of clients.
         links: linked positions, with the lane.
         most_files: that this process may open.
         drained: no client is let in.

@@ -51,7 +51,7 @@ class WebPort:
 def pages(settings: Settings, own: NodeSettings) -> dict[str, str]:
     """The nodes' pages, by position, as far as a browser can get there from here.
 
-    Not a page on another machine's loopback addresses.
+    A page on another machine's loopback addresses is out of reach.
     """
     found = {}
     for position, node in settings.nodes.items():

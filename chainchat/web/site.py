@@ -58,14 +58,7 @@ def text(said: str, status: int = 200) -> Answer:
 
 
 class Asked(Struct, frozen=True):
-    """What a request asks for.
-
-    Attributes:
-        path: such as ``/metrics``.
-        query: what follows the question mark.
-        accept: types of content that the asker takes.
-        agent: the asking program.
-    """
+    """What a request asks for, and which program asks."""
 
     path: str
     query: str

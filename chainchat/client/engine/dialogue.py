@@ -31,7 +31,7 @@ PING_UNANSWERED_AFTER = 1.0
 """The same while a request is unanswered."""
 
 SILENCE = 3.0
-"""Seconds without an answer to PING or CHAIN, or anything else, that make a connection dead."""
+"""Seconds of silence, with a PING or CHAIN unanswered, that make a connection dead."""
 
 PATIENCE = 30.0
 """Seconds without other replies until the client leaves a node that answers PINGs: another may be
@@ -69,7 +69,7 @@ class Asked(Struct):
 
     @property
     def of_program(self) -> bool:
-        """A request of the program, but no SEND."""
+        """True for a request of the program, but no SEND."""
         return self.number > 0 and self.verb != "SEND"
 
     def listed(self, text: str) -> None:

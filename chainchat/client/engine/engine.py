@@ -104,7 +104,7 @@ class Engine:
         return taken
 
     def seen(self) -> None:
-        """The program has delivered all that it took."""
+        """The program has delivered all it took."""
         self._receiving.handed_over()
 
     def take_bytes(self) -> bytes:
@@ -161,7 +161,7 @@ class Engine:
 
     @property
     def has_password(self) -> bool:
-        """The account is known to have one."""
+        """True if the account is known to have one."""
         return self._passwords.is_protected
 
     def password(self, password: str) -> None:

@@ -94,7 +94,7 @@ class Ended(Event, frozen=True, tag="ended"):
 
     Attributes:
         reason: ``logout``, ``moved`` (the session was resumed elsewhere), ``deleted`` (the
-            account), ``kicked`` (by an operator) or ``refused`` (no node will ever accept us).
+            account), ``kicked`` (by an operator) or ``refused`` (no node will accept the login).
         code: the protocol's error code, or 0.
     """
 

@@ -105,7 +105,7 @@ class Proof:
         return Key(scram.salted(self._password, salt, iterations), salt, iterations)
 
     def is_signed(self, message: str) -> bool:
-        """The server has shown that it knows the verifier."""
+        """True if the server has shown that it knows the verifier."""
         assert self.key is not None
         signature = scram.server_signature(self.key.salted, self._said)
         return message == "v=" + base64.b64encode(signature).decode()

@@ -16,7 +16,7 @@ from chainchat.client.engine.wire import Address
 from chainchat.client.kept.kept_keys import state_folder
 
 KEEP_EVERY = 1.0
-"""Seconds until what costs only a repetition is kept."""
+"""Seconds after which is kept what, if lost, costs only a repetition."""
 
 _TABLES = """
     PRAGMA locking_mode = EXCLUSIVE;

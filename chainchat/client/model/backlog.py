@@ -22,7 +22,7 @@ class Backlog:
 
     @property
     def full(self) -> bool:
-        """More than a turn's worth waits: read no more."""
+        """True if more than a turn's worth waits: read no more."""
         return len(self._queue) >= MOST_LINES
 
     def add(self, lines: Iterable[str]) -> None:

@@ -202,7 +202,7 @@ class Conversation:
 
     @property
     def seeking(self) -> bool:
-        """``seek`` has no answer."""
+        """True while ``seek`` has no answer."""
         return "LIST" in self._refreshing
 
     def _ask_for_us(self, verb: str, *arguments: str) -> None:
@@ -284,7 +284,7 @@ class Conversation:
             self.names.update(names[:room])
 
     def _answers_us(self, request: int, verb: str) -> bool:
-        """The request was not the person's."""
+        """True if the request was not the person's."""
         ours = request not in self._foreground
         if ours:
             self._refreshing.discard(verb)

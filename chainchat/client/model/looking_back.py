@@ -101,7 +101,7 @@ class LookingBack:
             self._request = self._ask(self._after, PAGE)
 
     def asked(self, request: int) -> bool:
-        """The request is the search's."""
+        """True if the request is the search's."""
         return self.active and request == self._request
 
     def _open_window(self, high: int) -> None:

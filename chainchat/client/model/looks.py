@@ -73,7 +73,7 @@ class Looks:
         self._mention = re.compile(rf"(?<![\w.-])@?{re.escape(name)}(?![\w-])", re.IGNORECASE)
 
     def mentions(self, entry: Entry) -> bool:
-        """Somebody else names this person, or writes to them alone."""
+        """True if somebody else names this person, or writes to them alone."""
         if not entry.is_message or entry.sender.lower() == self._me:
             return False
         return entry.to != EVERYBODY or self._mention.search(entry.text) is not None

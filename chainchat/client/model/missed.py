@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from chainchat.client.engine.events import LoggedIn, MessageArrived
 
 CONTEXT = 20
-"""From before, shown to whoever comes, new or back."""
+"""Messages from before, shown to whoever comes, new or back."""
 
 AT_ONCE = 60
 """The newest messages, shown before the rest."""
@@ -38,7 +38,7 @@ class Missed:
 
     @property
     def search_from(self) -> int:
-        """The newest messages are those after this id."""
+        """The newest messages are asked for after this id."""
         return max(0, self._high - self._look_back)
 
     def listed(self, messages: Sequence[MessageArrived]) -> list[MessageArrived] | None:

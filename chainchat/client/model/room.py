@@ -55,12 +55,10 @@ class Room:
     """One person's screen.
 
     Attributes:
-        view: the part of the transcript that is shown.
         panel: the chain is shown.
         alert: the loudest event since the terminal looked.
 
     Args:
-        engine: has not started yet.
         settings: may change while this runs.
         log: takes each shown line, in order.
         clock: monotonic seconds.
@@ -126,7 +124,7 @@ class Room:
     # --- typed -----------------------------------------------------------------------
 
     def needs_no_question(self, text: str) -> bool:
-        """A paste may stand in the input line."""
+        """True if a paste may stand in the input line."""
         return _lines_of(text) <= MOST_PASTED
 
     def ask_about(self, text: str) -> None:
@@ -134,7 +132,7 @@ class Room:
         self._asked_about = text
 
     def edited(self) -> bool:
-        """No to a paste; True if one was asked about."""
+        """The input has changed: no to a paste; True if one was asked about."""
         asked, self._asked_about = self._asked_about, ""
         return bool(asked)
 

@@ -18,7 +18,7 @@ class Searching:
         failed: the last ``find`` found nothing.
 
     Args:
-        ignored: names in lower case, of whom nothing is found.
+        ignored: see ``LookingBack``.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class Searching:
         return [f"* searched back to {self._reached()}; Ctrl-R goes on"]
 
     def go_on(self) -> None:
-        """Ask for what is next; call it some times a second."""
+        """See ``LookingBack``."""
         self._back.go_on()
 
     def heard(self, event: events.Event) -> list[str] | None:

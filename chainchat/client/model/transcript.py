@@ -97,7 +97,7 @@ class Transcript:
     # --- what stands before an entry
 
     def begins_day(self, place: int) -> bool:
-        """A day of the person's begins with the message at ``place``."""
+        """True if a day of the person's begins with the message at ``place``."""
         entry = self.entries[place]
         if not entry.is_message:
             return False
@@ -105,7 +105,7 @@ class Transcript:
         return earlier is None or self.local(earlier.time).date() < self.local(entry.time).date()
 
     def begins_unread(self, place: int) -> bool:
-        """The line of what is unread stands before the message at ``place``."""
+        """True if the line of what is unread stands before the message at ``place``."""
         entry = self.entries[place]
         if not self.unread_after or not entry.is_message or entry.id <= self.unread_after:
             return False
@@ -155,6 +155,6 @@ class Transcript:
 
 
 def matches(wanted: str, sender: str, text: str) -> bool:
-    """``text`` holds what is wanted, in any case, or ``sender`` is."""
+    """True if ``text`` holds what is wanted, in any case, or ``sender`` is."""
     wanted = wanted.casefold()
     return wanted in text.casefold() or wanted == sender.casefold()

@@ -30,7 +30,7 @@ class View:
 
     @property
     def follows(self) -> bool:
-        """The newest is shown."""
+        """True while the newest is shown."""
         return self._last is None
 
     def rows_of(self, place: int, columns: int) -> list[Pieces]:

@@ -62,7 +62,7 @@ def columns_of(character: str) -> int:
 
 @lru_cache(maxsize=4096)
 def is_spacing_mark(character: str) -> bool:
-    """A mark that takes a column in some terminals only."""
+    """True for a mark that takes a column in some terminals only."""
     return unicodedata.category(character) == "Mc"
 
 

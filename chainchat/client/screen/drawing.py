@@ -91,7 +91,7 @@ class SteadyOutput(Vt100_Output):
 
 @lru_cache(maxsize=4096)
 def is_certain(cell: str) -> bool:
-    """Every terminal gives this cell as much room as we do."""
+    """True if every terminal gives this cell as much room as we do."""
     if len(cell) != 1:
         return False
     is_new = cell >= EMOJI or (SYMBOLS[0] <= cell <= SYMBOLS[1] and get_cwidth(cell) == 2)

@@ -35,13 +35,7 @@ HOW_TO_SELECT = (
 
 
 class Face(Protocol):
-    """What keys act on.
-
-    Attributes:
-        input: the line that is typed.
-        searched: what is searched for.
-        app: draws both.
-    """
+    """What keys act on."""
 
     room: Room
     input: Buffer

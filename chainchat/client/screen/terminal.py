@@ -81,7 +81,7 @@ def locale_is_utf8() -> bool:
 
 
 class Terminal:
-    """One person's session with ``engine``, which has not started yet.
+    """One person's session.
 
     Args:
         tls: see ``Connection``.

@@ -23,7 +23,9 @@ from chainchat.client.model.standing import Names, Standing
 from chainchat.client.script.output import Output
 
 NOT_CONFIRMED, REFUSED, TRY_AGAIN = 1, 3, 75
-"""Perhaps said; refused and not said; no login, so nothing was said (``EX_TEMPFAIL``)."""
+"""Exit statuses: perhaps said; refused and not said; no login, so nothing was said
+(``EX_TEMPFAIL``).
+"""
 
 MOST_PENDING = 4096
 """Unacknowledged lines at which reading waits."""
@@ -39,7 +41,7 @@ MOST_TYPED = 100
 
 
 class Pipe:
-    """One run of ``engine``, which has not started yet, without a terminal.
+    """One run without a terminal.
 
     Args:
         follow: stay, and print, after the end of the input.
