@@ -14,7 +14,7 @@ TICK = 0.1
 """Seconds between looks at the clock."""
 
 READ_OCTETS = 4096
-"""In one turn of the event loop; keys and timers get the next."""
+"""Per turn of the event loop; keys and timers get the next."""
 
 _KEEPALIVE = {"TCP_KEEPIDLE": 20, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 4}
 """Seconds before the first probe and between probes; their number."""
@@ -25,7 +25,7 @@ _UNKNOWN_CA = (18, 19, 20, 21)
 
 
 class _Link(asyncio.BufferedProtocol):
-    """A TCP connection; speaks to its owner while it is the current one."""
+    """Speaks to its owner while it is the current connection."""
 
     def __init__(self, owner: "Connection") -> None:
         self._owner = owner

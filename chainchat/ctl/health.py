@@ -280,7 +280,7 @@ def _kept_unread(report: dict[str, Any]) -> Iterator[str]:
 
 
 def status(settings: config.Settings, positions: list[str], *, as_json: bool) -> int:
-    """Ask these nodes, and show their answers; returns the exit status."""
+    """Ask, and show the answers; returns the exit status."""
     found = [seen(settings, position) for position in positions]
     _show(settings, found, as_json=as_json)
     return judged(found, len(settings.founding))[0]

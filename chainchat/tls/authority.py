@@ -17,7 +17,7 @@ from chainchat.tls.identity import is_address
 YEARS = 10
 
 BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
-"""Certificates are valid since: machines without a clock start at this time."""
+"""When certificates begin: machines without a clock start at this time."""
 
 
 def new_key() -> ec.EllipticCurvePrivateKey:
@@ -46,7 +46,7 @@ def new_certificate(
     authority_key: PrivateKey,
     now: datetime,
 ) -> x509.Certificate:
-    """For a node with these DNS names and addresses; the first is the subject."""
+    """For these DNS names and addresses; the first is the subject."""
     names = list(names)
     subject = _name(chain, names[0].partition(".")[0])
     builder = _builder(subject, authority.subject, key.public_key(), now)

@@ -45,7 +45,7 @@ class ChainTLS:
         self._check_dates = check_dates
 
     def secured(self, factory: Any, *, dials: bool) -> IProtocolFactory:
-        """The factory, with TLS below its links; ``dials``: this side connects."""
+        """Puts TLS below the links; ``dials``: this side connects."""
         return encrypted(factory, self._creator, self._reactor, dials=dials)
 
     def objection(self, transport: Any, member: Member) -> str:

@@ -144,7 +144,7 @@ class NodeTLS:
                 )
 
     def renew(self, credentials: NodeCredentials, *, check_dates: bool) -> list[str]:
-        """Take new credentials for the connections to come; returns news for an operator."""
+        """For the connections to come; returns news for an operator."""
         old, self._credentials = self._credentials, credentials
         if self.chain is not None and credentials.chain is not None:
             self.chain.renew(credentials.chain, check_dates=check_dates)

@@ -96,7 +96,7 @@ class Engine:
     # --- outputs ---------------------------------------------------------------------
 
     def take_events(self, *, seen: bool = True) -> list[events.Event]:
-        """The events since the last call; they count as seen, or only after ``seen``."""
+        """Events since the last call, seen now or only after ``seen``."""
         taken = list(self._events)
         self._events.clear()
         if seen:
@@ -108,7 +108,7 @@ class Engine:
         self._receiving.handed_over()
 
     def take_bytes(self) -> bytes:
-        """The octets to write, after the memory has kept what must not be lost."""
+        """Octets to write, after the memory has kept what must not be lost."""
         self._memory.keep(self._now)
         return self._dialogue.take_bytes()
 
@@ -128,7 +128,7 @@ class Engine:
 
     @property
     def alarm(self) -> float | None:
-        """When ``tick`` is due, to the millisecond; None if nothing is urgent."""
+        """When ``tick`` is due, to the millisecond; None: not urgently."""
         return self._phases.alarm
 
     # --- what the program wants ------------------------------------------------------
@@ -214,7 +214,7 @@ class Engine:
         self._dialogue.hello(self._client, notices=self._notices)
 
     def received(self, data: bytes, now: float) -> None:
-        """Take octets, cut anywhere: the fewer, the shorter the turn."""
+        """Take octets; the fewer, the shorter the turn."""
         self._now = now
         dialogue = self._dialogue
         self._phases.heard()

@@ -7,7 +7,7 @@ from msgspec import Struct, field
 
 
 class Event(Struct, frozen=True, tag_field="event"):
-    """Something that happened, or is to be done."""
+    """What happened, or is to be done."""
 
 
 # --- what the program has to do ------------------------------------------------------
@@ -196,7 +196,7 @@ class Listed(Event, frozen=True, tag="listed"):
 
 
 class HistoryListed(Event, frozen=True, tag="history"):
-    """The complete answer to a SINCE, one's own messages included."""
+    """The complete answer to a SINCE, own messages included."""
 
     request: int
     messages: tuple[MessageArrived, ...]

@@ -11,7 +11,7 @@ from msgspec import Struct
 from chainchat.client.engine.wire import Address
 
 MOST_LINES = 1024
-"""Lines of a named run: the chain remembers so many results."""
+"""Of a named run: the chain remembers so many results."""
 
 PARTS = 1 << 28
 """Of a block of numbers."""
@@ -56,7 +56,7 @@ class Memory:
         self.open[outgoing.number] = outgoing
 
     def settled(self, number: int) -> None:
-        """Forget a SEND: it has its final answer."""
+        """Forget a settled SEND."""
         del self.open[number]
 
     def numbered(self, offset: int) -> None:
@@ -64,7 +64,7 @@ class Memory:
         self.numbered_from = offset
 
     def logged_in(self, token: str, mark: int | None) -> None:
-        """Note a login; ``mark``: the account's read mark, if known."""
+        """``mark``: the account's read mark, if known."""
         self.token = token
         if mark is not None:
             self.seen = mark
@@ -77,14 +77,14 @@ class Memory:
         """Note nodes of the chain."""
 
     def ended(self, reason: str) -> None:  # noqa: ARG002 - for those who keep more
-        """Note the end, with the reason of ``Ended``.
+        """After a logout nothing is open, and the client ID is forgotten.
 
-        After a logout nothing is open, and the client ID is forgotten.
+        ``reason``: see ``Ended``.
         """
         self.token = ""
 
     def keep(self, now: float) -> None:
-        """Bring to the disk what must be there before more is written to the server."""
+        """Bring to the disk what must be there before more is sent."""
 
 
 class NamedMemory(Memory):

@@ -53,7 +53,7 @@ class Outbox:
         return self._unwritten.popleft()
 
     def answered(self, number: int, now: float) -> Outgoing:
-        """Settle a SEND that has its final answer."""
+        """Settle an answered SEND."""
         self._came_back(now)
         if not self._refused:
             self._backoff.reset()
@@ -62,7 +62,7 @@ class Outbox:
         return outgoing
 
     def unwritable(self, number: int) -> None:
-        """Settle a SEND of ``next`` that cannot be written."""
+        """Settle a SEND that cannot be written."""
         self._unanswered -= 1
         self._memory.settled(number)
 

@@ -118,7 +118,7 @@ class Phases:
         return served
 
     def _note_trouble(self, now: float) -> None:
-        """There is no session, or soon none, until the next login."""
+        """No session, or soon none, until the next login."""
         if self._trouble_since is None:
             self._trouble_since = now
 

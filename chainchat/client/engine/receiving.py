@@ -30,7 +30,7 @@ class Receiving:
         self._inbox.reconnected()
 
     def pushed(self, push: Push, dialogue: Dialogue) -> None:
-        """Take a push; ask for what is missing before it."""
+        """Take a push; ask for what is missing."""
         filling = self._inbox.missing is not None
         if message := self._inbox.pushed(push):
             self._events.append(message)

@@ -49,7 +49,7 @@ class Sending:
         self._outbox.tick(now)
 
     def longest(self, to: str) -> int:
-        """Octets of the longest text the server takes, as from somebody with nc."""
+        """Octets of the longest text, as from somebody with nc."""
         return self.max_line - (0 if to == EVERYBODY else len(f">> {to}: "))
 
     def write(self, dialogue: Dialogue) -> None:

@@ -31,7 +31,7 @@ GONE_WITH_THE_SESSION = frozenset({"deleted", "kicked", "moved"})
 
 
 class InUseError(Exception):
-    """Another client of this machine has the account open in this chain."""
+    """Another client here has the account open in this chain."""
 
 
 class KeptMemory(Memory):
@@ -103,7 +103,7 @@ class KeptMemory(Memory):
         self._urgent = True
 
     def settled(self, number: int) -> None:
-        """If this is lost, it costs a repetition that the chain recognizes."""
+        """Losing this costs a repetition that the chain recognizes."""
         super().settled(number)
         self._execute("DELETE FROM open WHERE number = ?", number)
 

@@ -44,7 +44,7 @@ LONGEST_QUOTED = 100
 """Characters of a refused line that are shown."""
 
 IDS_PER_MESSAGE = 4
-"""Ids that ``/last`` looks back per message: logins and others' mail have ids, too."""
+"""Ids looked back per message: logins and others' mail have ids, too."""
 
 
 class Conversation:
@@ -206,7 +206,7 @@ class Conversation:
         return "LIST" in self._refreshing
 
     def _ask_for_us(self, verb: str, *arguments: str) -> None:
-        """Not for the person; the engine repeats the question after a break."""
+        """The engine repeats the question after a break."""
         self._refreshing.add(verb)
         self._engine.request(verb, *arguments)
 

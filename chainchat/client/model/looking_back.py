@@ -74,7 +74,7 @@ class LookingBack:
         self._counted_at = clock()
 
     def begin(self, wanted: str, before: int) -> None:
-        """Look for ``wanted``, or on from where its last search came to."""
+        """Look for ``wanted``, from where its last search came to."""
         if wanted != self.wanted:
             self.wanted, self.ended, self.reached = wanted, False, None
             self._width = PAGE
@@ -90,7 +90,7 @@ class LookingBack:
         self._open_window(self._high)
 
     def go_on(self) -> None:
-        """Ask for the next page, if it is time; call it some times a second."""
+        """Ask for the next page, if due; call it some times a second."""
         if not self.active or self._request:
             return
         now = self._clock()

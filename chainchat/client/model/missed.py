@@ -15,7 +15,7 @@ AT_ONCE = 60
 """The newest messages, shown before the rest."""
 
 IDS_AT_FIRST = 4 * AT_ONCE
-"""Ids looked through for them: logins and others' mail have ids, too."""
+"""Ids looked through for them; see ``IDS_PER_MESSAGE``."""
 
 
 class Missed:

@@ -13,7 +13,7 @@ from chainchat.client.model.looks import Glyphs, Pieces
 from chainchat.client.model.wrapping import wrapped
 
 LONG_AWAY = 60.0
-"""Seconds offline after which a person is told of missed messages."""
+"""Seconds offline after which missed messages are told of."""
 
 Names = Mapping[tuple[str, int], str]
 """Positions, by the address for clients."""
@@ -49,11 +49,11 @@ class Standing:
         self._states: dict[tuple[str, int], str] = {}
 
     def name_of(self, host: str, port: int) -> str:
-        """The position at an address, or else the address."""
+        """The position at an address, or the address."""
         return self._names.get((host, port), f"{host}:{port}")
 
     def heard(self, event: events.Event, now: float) -> None:
-        """Take an event of the engine; ``now``: monotonic seconds."""
+        """``now``: monotonic seconds."""
         match event:
             case events.Connected(host=host, port=port, node=node):
                 self.node = node
@@ -82,7 +82,7 @@ class Standing:
 
     @property
     def away(self) -> list[str]:
-        """Positions that were in the chain and are not, or that the connected node cannot reach."""
+        """Positions that left the chain, or that the connected node cannot reach."""
         unreached = [name for name in self.chain.get("away", "").split(",") if name]
         members = self.members
         left = [name for name in self._ever if name not in members]

@@ -56,7 +56,7 @@ class SteadyOutput(Vt100_Output):
     """Behind the newest cell, for its marks."""
 
     def write(self, data: str) -> None:
-        """Draw a cell, and stand behind it, however wide the terminal finds it."""
+        """Draw a cell, and stand behind it, whatever its width."""
         if data == "\r":  # on its way to the last column
             super().write(data)
             return
