@@ -123,7 +123,6 @@ class Options(usage.Options):
         return preflight.User.chosen(twistd.get("uid"), twistd.get("gid"))
 
     def _name_files(self) -> None:
-        """Each position has its own pid and log file; remove a stale pid file."""
         os.umask(os.umask(0o077) | OTHERS_MASK)
         twistd = self.parent
         if twistd is None:

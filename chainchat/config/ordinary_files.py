@@ -36,5 +36,4 @@ def read_ordinary(path: Path) -> bytes:
 
 
 def _without_waiting(path: str, flags: int) -> int:
-    """At a pipe, do not wait for whoever writes."""
     return os.open(path, flags | os.O_NONBLOCK)

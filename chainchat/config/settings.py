@@ -111,7 +111,6 @@ class Settings:
     Attributes:
         suspect_after: seconds.
         max_line: octets.
-        max_connections: of clients.
         per_address: connections of one address.
         exempt: networks whose addresses have no limit of their own.
         connects_per_minute: new connections of one address.
@@ -125,7 +124,6 @@ class Settings:
         keep_unread: keep what an account has not seen, however old.
         refusal_is_death: a refused connection proves that a process is dead.
         nodes: the founding positions first, the others in the order of the file.
-        chain_tls: the nodes speak TLS with each other.
         check_dates: False to accept certificates before and after their time.
         values: what the file says, by section and key.
     """

@@ -100,7 +100,6 @@ class Conversation(Protocol):
         self.factory.clock.callLater(0, self._hear, line)
 
     def _rest(self) -> None:
-        """Wait for the client, but not for ever."""
         self._rest_no_more()
         end = self.transport.abortConnection
         self._idle = self.factory.clock.callLater(IDLE_SECONDS, end)

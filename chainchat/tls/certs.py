@@ -105,7 +105,6 @@ class Workshop:
         return self._folder / ("ca.crt" if name == "ca" else f"{name}/node.crt")
 
     def _authority(self) -> tuple[Certificate, PrivateKey | None]:
-        """Made if there is none; without a key, if that is not here."""
         certificate, key = self._folder / "ca.crt", self._folder / "ca.key"
         if certificate.exists():
             private = read_key(key) if key.exists() else None
@@ -172,7 +171,6 @@ class Workshop:
 
 
 def _signer(path: Path, key: PrivateKey | None) -> Certificate:
-    """Of the CAs in a file, the one whose key is here."""
     found = read_certificates(path)
     if key is None:
         return found[0]

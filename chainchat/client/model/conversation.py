@@ -256,7 +256,6 @@ class Conversation:
         return [*self._new_day(message.time), self._shown(message)]
 
     def _new_day(self, time: str) -> list[str]:
-        """Before a day's first message; none if the date goes back."""
         day = self._local(time).date().isoformat()
         if day <= self._day:
             return []
@@ -284,7 +283,6 @@ class Conversation:
             self.names.update(names[:room])
 
     def _answers_us(self, request: int, verb: str) -> bool:
-        """True if the request was not the person's."""
         ours = request not in self._foreground
         if ours:
             self._refreshing.discard(verb)

@@ -22,8 +22,7 @@ AT_ONCE = 20
 
 PAGE_EVERY = 0.4
 """Seconds per page after those: servers let an account read 2,000 lines a second, or fewer while it
-also speaks.
-"""
+also speaks."""
 
 CONTEXT = 2
 """Messages shown before and after the one found."""

@@ -56,7 +56,6 @@ class View:
         return shown[-height:] if height > 0 else []
 
     def _upwards(self, columns: int) -> Iterator[tuple[int, list[Pieces]]]:
-        """Entries from the last row shown."""
         place, row = self._end(columns)
         first = True
         while place >= 0:

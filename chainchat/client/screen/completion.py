@@ -78,7 +78,6 @@ class Completions(Completer):
         return begun, names
 
     def _rank(self, name: str) -> tuple[bool, str]:
-        """Those who are here come first."""
         return name not in self._conversation.here, name.lower()
 
 

@@ -70,7 +70,6 @@ class Output:
         await self._over
 
     def _write(self) -> None:
-        """The turn is of bounded length."""
         self._scheduled = False
         try:
             for _ in range(WRITES):
