@@ -22,7 +22,7 @@ from chainchat.tls.credentials import CredentialsError
 from chainchat.tls.node import read
 
 OTHERS_MASK = 0o027
-"""At least taken from others, in the pid file and whatever twistd makes."""
+"""What the umask takes from others at least, in the pid file and whatever twistd makes."""
 
 reactor: Any = installed_reactor
 """The static type of Twisted's reactor knows few of its methods."""

@@ -14,7 +14,7 @@ E = TypeVar("E", bound=Enum)
 
 MOST_POSITIONS = 3
 LEAST_KEPT = 10_000_000
-"""Of ``keep``: less would hardly hold a checkpoint."""
+"""Octets of ``keep``: less would hardly hold a checkpoint."""
 UNITS = {"": 1, "kB": 1_000, "MB": 1_000_000, "GB": 1_000_000_000}
 NO_POSITIONS = ("chain", "clients", "limits", "accounts", "storage", "tls", "log")
 """Sections that are something else."""

@@ -24,7 +24,7 @@ class NewAccounts(Enum):
 
 
 class Plaintext(Enum):
-    """Where others on the way may read a typed password."""
+    """Where a password may be typed that others on the way can read."""
 
     AUTO = "auto"
     """At this machine; elsewhere while the node has no port for TLS."""

@@ -21,7 +21,7 @@ WELL, DEGRADED, DOWN = 0, 1, 2
 """Exit statuses: all is well; the chain confirms, but something is wrong; it does not confirm."""
 
 PATIENCE = 3.0
-"""For a node elsewhere to answer."""
+"""Seconds for a node elsewhere to answer."""
 
 POLL_SECONDS = 0.2
 """Between questions of ``--wait``."""
@@ -269,7 +269,7 @@ def described(report: dict[str, Any]) -> Iterator[str]:
 
 
 def _kept_unread(report: dict[str, Any]) -> Iterator[str]:
-    """Who keeps old messages: as the operator wants, or a program that only sends."""
+    """Who keeps old messages from going: what the operator wants, or a program that only sends."""
     if kept := report.get("kept_unread"):  # an older release does not tell
         yield "old messages stay: {account} has seen none after {after}, since {since}".format(
             **kept

@@ -77,7 +77,7 @@ class Workshop:
         self._now = utc_now()
 
     def make(self, renewed: Sequence[str]) -> int:
-        """Make what is missing, and ``renewed``; returns the exit status."""
+        """Make what is missing, and new certificates for ``renewed``; returns the exit status."""
         os.umask(0o077)
         self._folder.mkdir(mode=OWNERS_FOLDER, parents=True, exist_ok=True)
         authority, key = self._authority()

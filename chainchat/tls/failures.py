@@ -40,13 +40,13 @@ _OTHER_TLS = ("unsupported protocol", "no shared cipher", "version too low", "no
 _NO_CERTIFICATE = ("peer did not return a certificate",)
 
 PLAIN = "does not speak TLS: [tls] chain has to be the same in every chain.ini"
-"""Said with TLS of a node without."""
+"""What a node with TLS says of one without."""
 
 ENCRYPTED = "speaks TLS, and this node does not: [tls] chain has to be the same in every chain.ini"
-"""Said without TLS of a node with it."""
+"""What a node without TLS says of one with it."""
 
 RECORDS = (b"\x16\x03", b"\x15\x03")
-"""Of a handshake and of an alert (RFC 8446, section 5.1)."""
+"""First octets of a handshake and of an alert (RFC 8446, section 5.1)."""
 
 
 def distrust(number: int, certificate: Certificate) -> str:

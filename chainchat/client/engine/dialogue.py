@@ -34,8 +34,8 @@ SILENCE = 3.0
 """Seconds of silence, with a PING or CHAIN unanswered, that make a connection dead."""
 
 PATIENCE = 30.0
-"""Seconds without other replies until the client leaves a node that answers PINGs: another may be
-on the side that goes on."""
+"""Seconds without other replies until the client leaves a node that answers PINGs: it cannot
+confirm, and another may be on the side that goes on."""
 
 ANSWERED_AT_ONCE = frozenset({"CHAIN", "PING"})
 """Requests answered out of order."""

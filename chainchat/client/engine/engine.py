@@ -2,9 +2,9 @@
 
 The program owns the socket and the clock (``connection`` does so on asyncio). It calls ``start``
 once, then ``connected``, ``received`` and ``lost`` as its socket tells, ``tick`` some ten times a
-second, and ``send``, ``request`` and ``logout`` as it likes. After each call it carries out
-``take_events``, in order, and writes ``take_bytes``. After ``Disconnect`` it never mentions the old
-connection again. Times are monotonic seconds.
+second, and ``send``, ``request`` and ``logout`` as it likes. After each call it carries out the
+events of ``take_events``, in order, and writes the octets of ``take_bytes``. After ``Disconnect``
+it never mentions the old connection again. Times are monotonic seconds.
 
 A SEND is repeated, on whichever node answers, until its result is known: each happens, and each
 message arrives, exactly once and in order.
@@ -128,7 +128,7 @@ class Engine:
 
     @property
     def alarm(self) -> float | None:
-        """When ``tick`` is due, to the millisecond; None: not urgently."""
+        """When ``tick`` is due, to the millisecond; None if nothing is urgent."""
         return self._phases.alarm
 
     # --- what the program wants ------------------------------------------------------
@@ -214,7 +214,7 @@ class Engine:
         self._dialogue.hello(self._client, notices=self._notices)
 
     def received(self, data: bytes, now: float) -> None:
-        """Take octets; the fewer, the shorter the turn."""
+        """Take octets, cut anywhere: the fewer, the shorter the turn."""
         self._now = now
         dialogue = self._dialogue
         self._phases.heard()

@@ -6,8 +6,8 @@ from math import inf
 CONNECT_WITHIN = 10.0
 
 GREETING_WITHIN = 3.0
-"""Seconds for an accepted connection's answer to ``/hello``. They double each time: who leaves the
-queue of a busy node and rejoins it makes it longer."""
+"""Seconds for a node that accepted the connection to answer ``/hello``. They double each time: who
+leaves the queue of a busy node and rejoins it makes it longer."""
 
 LONGEST_GREETING = 30.0
 """The most they grow to; also granted to a node that has said anything."""

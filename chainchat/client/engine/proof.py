@@ -117,7 +117,7 @@ def new_key(password: str, salt: bytes) -> Key:
 
 
 def words_of(key: Key) -> tuple[str, ...]:
-    """The arguments of a SECRET."""
+    """The arguments of the SECRET that sets ``key``."""
     verifier = scram.verifier_of(key.salted, key.salt, key.iterations)
     octets = (verifier.salt, verifier.stored, verifier.server)
     salt, stored, server = (base64.b64encode(each).decode() for each in octets)

@@ -1,4 +1,7 @@
-"""A person's lines in and out, without I/O: human mode, on top of machine mode."""
+"""A person's lines in and out, without I/O: human mode, on top of machine mode.
+
+Machine mode has only SINCE: for ``/last`` the client asks ever further back.
+"""
 
 import datetime
 import re
@@ -44,7 +47,7 @@ LONGEST_QUOTED = 100
 """Characters of a refused line that are shown."""
 
 IDS_PER_MESSAGE = 4
-"""Ids looked back per message: logins and others' mail have ids, too."""
+"""Ids that ``/last`` looks back per message: logins and others' mail have ids, too."""
 
 
 class Conversation:

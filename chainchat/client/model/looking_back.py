@@ -64,7 +64,8 @@ class LookingBack:
         self._ignored = ignored
         self._request = 0
         self._high = self._low = self._after = 0
-        """To be looked at: all before ``_high``; now what is after ``_low``, from ``_after`` on."""
+        """All before ``_high`` is still to be looked at; in this window, after ``_low``; the next
+        page begins after ``_after``."""
         self._width = PAGE
         self._found: Found | None = None
         """The newest in this window so far."""
@@ -73,7 +74,7 @@ class LookingBack:
         self._counted_at = clock()
 
     def begin(self, wanted: str, before: int) -> None:
-        """Look for ``wanted``, from where its last search came to."""
+        """Look for ``wanted``; on from where its last search came to."""
         if wanted != self.wanted:
             self.wanted, self.ended, self.reached = wanted, False, None
             self._width = PAGE

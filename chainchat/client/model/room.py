@@ -32,7 +32,7 @@ BUSY = 20
 """With more people on, nobody is told by default who comes and goes."""
 
 NEAR_LIMIT = 0.8
-"""Of the longest text; from there octets are counted."""
+"""Share of the longest text from which octets are counted."""
 
 WEEK = 7
 

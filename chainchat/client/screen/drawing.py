@@ -1,8 +1,8 @@
 """Drawing that stays right whatever width a terminal gives a character.
 
 Terminals disagree about emoji of several characters, and about marks. prompt_toolkit moves the
-cursor by steps from where it believes it: after such a character, the rest of the row would stand
-elsewhere, and what it replaces would stay.
+cursor by steps from where it believes it to be: after such a character, the rest of the row would
+stand elsewhere, and what it replaces would stay.
 """
 
 import sys

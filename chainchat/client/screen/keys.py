@@ -91,7 +91,7 @@ class Keyboard:
         return keys
 
     def _cancel(self, _: KeyPressEvent) -> None:
-        """Away with what is begun, as in a shell; else leave."""
+        """Ctrl-C: away with what is begun, as in a shell; else leave."""
         if self._is_searching():
             self._stop_searching()
         elif self._room.edited():

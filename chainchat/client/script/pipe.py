@@ -24,7 +24,7 @@ from chainchat.client.script.output import Output
 
 NOT_CONFIRMED, REFUSED, TRY_AGAIN = 1, 3, 75
 """Exit statuses: perhaps said; refused and not said; no login, so nothing was said
-(``EX_TEMPFAIL``)."""
+(``EX_TEMPFAIL`` of sysexits.h)."""
 
 MOST_PENDING = 4096
 """Unacknowledged lines at which reading waits."""
