@@ -11,7 +11,7 @@ LAST = 2
 
 
 def take_standard_files() -> None:
-    """Open ``/dev/null`` in the place of each standard file that is closed."""
+    """Open ``/dev/null`` in the place of each that is closed."""
     while (file := os.open(os.devnull, os.O_RDWR)) <= LAST:
         pass
     os.close(file)

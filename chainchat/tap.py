@@ -22,13 +22,13 @@ from chainchat.tls.credentials import CredentialsError
 from chainchat.tls.node import read
 
 OTHERS_MASK = 0o027
-"""What the umask at least takes from others, in the pid file and whatever twistd makes."""
+"""What the umask takes from others at least, in the pid file and whatever twistd makes."""
 
 reactor: Any = installed_reactor
-"""Untyped: the static type of Twisted's reactor knows few of its methods."""
+"""The static type of Twisted's reactor knows few of its methods."""
 
 logs = Logs()
-"""Of this process: ``twistd`` finds what it logs with by a name."""
+"""``twistd`` finds what it logs with by a name."""
 
 
 def log_observer() -> Any:
@@ -123,7 +123,6 @@ class Options(usage.Options):
         return preflight.User.chosen(twistd.get("uid"), twistd.get("gid"))
 
     def _name_files(self) -> None:
-        """Give each position its own pid and log file, and remove a stale pid file."""
         os.umask(os.umask(0o077) | OTHERS_MASK)
         twistd = self.parent
         if twistd is None:

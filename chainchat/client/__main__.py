@@ -47,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _open_what_is_closed() -> None:
-    """Open the standard files that are closed: no socket may take their place."""
+    """No socket may take the place of a standard file."""
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         try:
             os.fstat(number)
@@ -141,7 +141,6 @@ def _log(given: Arguments, name: str) -> Iterator[Callable[[datetime.datetime, s
 
 
 def _fresh_client_id(kind: str) -> str:
-    """``kind`` helps people who read a log."""
     random = "".join(secrets.choice(string.ascii_lowercase + string.digits) for _ in range(16))
     return f"{kind}-{random}"
 

@@ -1,4 +1,4 @@
-"""The command line of the bundled client, and ``client.toml`` where it says nothing."""
+"""The client's command line, and ``client.toml`` where it says nothing."""
 
 import argparse
 import getpass
@@ -23,7 +23,7 @@ MOST_OCTETS = 1 << 20
 """Of the standard input, with ``--send -``."""
 
 ALERT_OCTETS = 900
-"""Of an alert; more than a pager shows."""
+"""More than a pager shows."""
 
 DEFAULT_CONFIG = Path("chain.ini")
 
@@ -38,8 +38,6 @@ in, nothing was said: try again; 130 interrupted."""
 
 
 class _Parser(argparse.ArgumentParser):
-    """Errors are one line."""
-
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: {message} (--help explains the options)\n")
 
@@ -48,11 +46,11 @@ class Arguments:
     """What a run of the client is to do.
 
     Attributes:
-        settings: of ``client.toml``, with the options above them.
+        settings: of ``client.toml``, under the options.
         nodes: to connect to, in this order.
-        names: positions by host and port, as far as a chain.ini names them.
-        tls: which CAs to trust; None: those of the system.
-        password: of the account; empty if it was not given.
+        names: positions in a chain.ini, by host and port.
+        tls: which CAs to trust; None: the system's.
+        password: empty if not given.
     """
 
     def __init__(self, arguments: Sequence[str] | None) -> None:
@@ -94,7 +92,7 @@ def _name_of(parser: argparse.ArgumentParser, chosen: Settings) -> str:
 
 
 def _password(options: argparse.Namespace) -> str:
-    """Never on the command line: others see that."""
+    """On the command line others would see it."""
     if options.password_file is None:
         return os.environ.get(VARIABLE, "")
     text: str = options.password_file.read_text()
@@ -266,7 +264,6 @@ def _input(parser: argparse.ArgumentParser) -> str:
 
 
 def _alert(text: str) -> str:
-    """One line that every server takes, for pagers."""
     line = " / ".join(" ".join(harmless(line).split()) for line in _lines(text))
     while len(line.encode()) > ALERT_OCTETS:
         line = f"{line[: min(len(line) - 2, ALERT_OCTETS)]}…"
@@ -279,10 +276,7 @@ def _nodes(
     chosen: Settings,
     names: dict[tuple[str, int], str],
 ) -> list[Address]:
-    """The nodes of ``--connect``, or of the settings; then those of the configuration.
-
-    ``names`` takes their positions.
-    """
+    """``names`` takes the positions of nodes that a chain.ini names."""
     options.tls = options.tls or chosen.tls
     try:
         usual = [parse_address(node) for node in chosen.nodes]
@@ -326,7 +320,6 @@ def _configured(
 def _tls(
     parser: argparse.ArgumentParser, options: argparse.Namespace, chosen: Settings
 ) -> ssl.SSLContext | None:
-    """None stands for what the system trusts."""
     if options.ca is None and chosen.ca:
         options.ca = Path(chosen.ca).expanduser()
     if options.ca is None:

@@ -1,7 +1,4 @@
-"""The engine on asyncio: owns the socket and the clock, and decides nothing.
-
-``run`` returns when the engine has ended, and raises what the handler of events raises.
-"""
+"""The engine on asyncio: owns the socket and the clock, and decides nothing."""
 
 import asyncio
 import contextlib
@@ -14,21 +11,21 @@ from chainchat.client.engine.engine import Engine
 from chainchat.client.engine.events import ConnectTo, Disconnect, Ended, Event
 
 TICK = 0.1
-"""Seconds between two looks at the clock."""
+"""Seconds between looks at the clock."""
 
 READ_OCTETS = 4096
-"""In one turn of the event loop; keys and timers get the next."""
+"""Per turn of the event loop; keys and timers get the next."""
 
 _KEEPALIVE = {"TCP_KEEPIDLE": 20, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 4}
-"""Seconds before the kernel probes a silent peer, between probes, and the number of these."""
+"""Seconds before the first probe and between probes; their number."""
 
 
 _UNKNOWN_CA = (18, 19, 20, 21)
-"""OpenSSL's numbers for a certificate of an unknown CA."""
+"""OpenSSL's numbers for unknown CAs."""
 
 
 class _Link(asyncio.BufferedProtocol):
-    """One TCP connection; tells the Connection while it is the current one."""
+    """Speaks to its owner while it is the current connection."""
 
     def __init__(self, owner: "Connection") -> None:
         self._owner = owner
@@ -52,7 +49,13 @@ class _Link(asyncio.BufferedProtocol):
 
 
 class Connection:
-    """Runs one engine."""
+    """Runs one engine, which has not started yet.
+
+    Args:
+        heard: called with each event, in order. It may use the engine without a ``flush``, and
+            calls ``behind`` or ``hold`` if it cannot show all at once.
+        tls: which CAs to trust; None: the system's.
+    """
 
     def __init__(
         self,
@@ -60,12 +63,6 @@ class Connection:
         heard: Callable[[Event], None],
         tls: ssl.SSLContext | None = None,
     ) -> None:
-        """Run ``engine``, which has not started yet.
-
-        ``heard`` is called with each event, in order. It may use the engine without a ``flush``. A
-        program that cannot show all of it at once calls ``behind`` or ``hold``. ``tls`` says which
-        CAs to trust; by default, those of the system.
-        """
         self._engine = engine
         self._heard = heard
         self._tls = tls
@@ -77,7 +74,7 @@ class Connection:
         self._timer: asyncio.TimerHandle | None = None
 
     async def run(self) -> None:
-        """Connect, and stay connected, until the engine has ended."""
+        """Connect until the engine has ended; raises what ``heard`` raises."""
         self._loop = asyncio.get_running_loop()
         self._over: asyncio.Future[None] = self._loop.create_future()
         timer = self._loop.call_soon(self._turn, self._engine.start, self._loop.time())
@@ -105,7 +102,7 @@ class Connection:
                 self._link.transport.pause_reading()
 
     def shown(self) -> None:
-        """All that was heard is shown: acknowledge it, and read on."""
+        """All is shown: acknowledge it, and read on."""
         self._behind = False
         self._engine.seen()
         if self._holding:
@@ -145,7 +142,7 @@ class Connection:
         self._turn(partial(self._engine.tick, listening=not self._holding), self._loop.time())
 
     def _set_timer(self) -> None:
-        """Wake up for an alarm that the next tick would serve late."""
+        """Wake up for an alarm before the next tick."""
         if self._timer:
             self._timer.cancel()
         alarm = self._engine.alarm
@@ -182,7 +179,7 @@ class Connection:
             self._attempt.cancel()
 
     def link_made(self, link: _Link) -> None:
-        """The connection is open."""
+        """Tell the engine, or hang up."""
         if link is self._link:
             if self._holding and link.transport:
                 link.transport.pause_reading()
@@ -191,12 +188,12 @@ class Connection:
             link.transport.abort()
 
     def link_received(self, link: _Link, data: bytes) -> None:
-        """Octets came."""
+        """Tell the engine."""
         if link is self._link:
             self._turn(self._engine.received, data, self._loop.time())
 
     def link_lost(self, link: _Link, error: Exception | None) -> None:
-        """The connection ended, or never was."""
+        """Tell the engine; the connection may never have been."""
         if link is self._link:
             self._link = None
             reason = _reason(error) if error else "the server closed the connection"

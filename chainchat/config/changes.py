@@ -29,14 +29,14 @@ class ChangedKey:
 
 
 def changes(old: Settings, new: Settings) -> list[ChangedKey]:
-    """What a file says otherwise than before, in the order of its sections."""
+    """What differs, in the order of the sections."""
     keys = dict.fromkeys((*old.values, *new.values))
     pairs = [(key, old.values.get(key), new.values.get(key)) for key in keys]
     return [ChangedKey(*key, before, after) for key, before, after in pairs if before != after]
 
 
 def reloaded(old: Settings, new: Settings) -> Settings:
-    """The old settings, with the new values that a running node can take."""
+    """The old settings, with what a running node can take of the new."""
     values = {key: value for key, value in old.values.items() if key not in RELOADABLE}
     values |= {key: value for key, value in new.values.items() if key in RELOADABLE}
     taken = {attribute: getattr(new, attribute) for attribute in RELOADABLE.values()}

@@ -41,14 +41,11 @@ RELOADABLE = {
     ("tls", "client-key"): "tls",
     ("tls", "check-dates"): "check_dates",
 }
-"""The keys whose new values a running node takes, and the attribute of ``Settings`` that each sets.
-
-A change of any other key needs a restart.
-"""
+"""The keys whose new values a running node takes, with their attributes of ``Settings``."""
 
 
 def guess(key: str, known: tuple[str, ...]) -> str:
-    """A guess at what an unknown key was meant to be."""
+    """What an unknown key may be meant to be."""
     sections = (
         *(CHAIN_KEYS, CLIENTS_KEYS, LIMITS_KEYS, ACCOUNTS_KEYS, STORAGE_KEYS),
         *(TLS_KEYS, LOG_KEYS),

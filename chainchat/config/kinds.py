@@ -14,7 +14,7 @@ E = TypeVar("E", bound=Enum)
 
 MOST_POSITIONS = 3
 LEAST_KEPT = 10_000_000
-"""Octets that ``keep`` names at least: less would hardly hold a checkpoint."""
+"""Octets of ``keep``: less would hardly hold a checkpoint."""
 UNITS = {"": 1, "kB": 1_000, "MB": 1_000_000, "GB": 1_000_000_000}
 NO_POSITIONS = ("chain", "clients", "limits", "accounts", "storage", "tls", "log")
 """Sections that are something else."""
@@ -22,7 +22,7 @@ NO_POSITIONS = ("chain", "clients", "limits", "accounts", "storage", "tls", "log
 
 @dataclass(frozen=True, slots=True)
 class Kind(Generic[T]):
-    """A kind of value: how it is read, and what an error says is allowed."""
+    """How a value is read, and what an error says is allowed."""
 
     read: Callable[[str], T]
     allowed: str

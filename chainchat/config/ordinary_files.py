@@ -1,6 +1,6 @@
 """Reads the files that people write: chain.ini, certificates, keys.
 
-A running node reads them again, and must not wait for the other end of a pipe, or a device.
+A running node reads them again, and must not wait for a pipe or a device.
 """
 
 import os
@@ -36,5 +36,4 @@ def read_ordinary(path: Path) -> bytes:
 
 
 def _without_waiting(path: str, flags: int) -> int:
-    """Open a file; of a pipe, do not wait for whoever writes."""
     return os.open(path, flags | os.O_NONBLOCK)

@@ -121,7 +121,7 @@ def _tls_files(section: Section) -> TLSFiles:
 
 
 def _node(section: Section, position: str, order: int | None) -> NodeSettings:
-    """``order``, its place among the founders if any, gives the default ports."""
+    """``order``, among the founders if it is one, gives the default ports."""
     try:
         kinds.POSITION.read(position)
     except ValueError:

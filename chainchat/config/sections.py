@@ -43,7 +43,7 @@ class Section:
                 raise self.error(f"{shown(key)} is unknown{hint}; allowed: {', '.join(known)}")
 
     def take(self, key: str, kind: Kind[T], default: T | None = None) -> T:
-        """The value of a key; without a default, the key is required."""
+        """The value of a key, which is required if there is no default."""
         text = self._values.get(key)
         if text is None:
             if default is None:
@@ -67,11 +67,11 @@ class Section:
             raise self.error(f"the section is missing{hint}; {reason}")
 
     def folder(self, key: str, default: str) -> Path:
-        """A folder that a key names, relative to the folder of the file."""
+        """Relative to the folder of chain.ini."""
         return self._path_of(key, self.take(key, FOLDER, default))
 
     def file(self, key: str, default: str) -> Path:
-        """A file that a key names, relative to the folder of the chain.ini."""
+        """See ``folder``."""
         return self._path_of(key, self.take(key, FILE, default))
 
     def _path_of(self, key: str, text: str) -> Path:

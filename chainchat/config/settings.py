@@ -1,4 +1,4 @@
-"""The settings: everything that chain.ini says, typed."""
+"""Everything that chain.ini says, typed."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -27,7 +27,7 @@ class Plaintext(Enum):
     """Where a password may be typed that others on the way can read."""
 
     AUTO = "auto"
-    """At this machine; from others while the node has no port for TLS."""
+    """At this machine; elsewhere while the node has no port for TLS."""
 
     ALLOW = "allow"
     REFUSE = "refuse"
@@ -42,7 +42,7 @@ class LogFormat(Enum):
 
 @dataclass(frozen=True, slots=True)
 class AccountRules:
-    """The section [accounts]; ``delete_others``: in an open room everybody may delete anybody."""
+    """``delete_others``: in an open room everybody may delete anybody."""
 
     new: NewAccounts = NewAccounts.OPEN
     delete_others: bool = True
@@ -55,13 +55,13 @@ class NodeSettings:
 
     Attributes:
         host: where its node listens for the others, and they dial it.
-        client_host: where it listens for clients.
-        client_port: for clients without TLS; 0: none.
+        client_host: where it listens for clients; empty: ``host``.
+        client_port: without TLS; 0: none.
         tls_port: for clients with TLS; 0: none.
         web_port: for health checks, metrics and the page; 0: none.
         web_host: where that listens.
         web_url: where people find it behind a proxy; empty: there.
-        chain_host_key, client_host_key: the keys that say ``host`` and ``client_host``, for errors.
+        chain_host_key, client_host_key: the keys of ``host`` and ``client_host``, for errors.
     """
 
     position: str
@@ -78,7 +78,6 @@ class NodeSettings:
     client_host_key: str = "host"
 
     def __post_init__(self) -> None:
-        """Give clients the host of the chain port, unless they have another."""
         if not self.client_host:
             object.__setattr__(self, "client_host", self.host)
 
@@ -88,9 +87,9 @@ class TLSFiles:
     """Where TLS finds certificates and keys; ``%p`` in a path stands for the position.
 
     Attributes:
-        ca: the CAs whose certificates the nodes accept from each other.
+        ca: whose certificates the nodes accept from each other.
         certificate: what a node shows to the others, then intermediates.
-        client_certificate: what it shows to clients, then intermediates.
+        client_certificate: the same for clients.
     """
 
     ca: Path
@@ -107,28 +106,26 @@ class TLSFiles:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """All of chain.ini.
+    """All of chain.ini. Limits are per node; a rate of 0 is no limit.
 
     Attributes:
         suspect_after: seconds.
         max_line: octets.
-        max_connections: of clients, per node.
-        per_address: connections of one address, per node.
+        per_address: connections of one address.
         exempt: networks whose addresses have no limit of their own.
-        connects_per_minute: new connections of one address, per node; 0: no limit.
-        new_accounts: accounts that one address may make in ten minutes, per node; 0: no limit.
-        most_accounts: accounts in all, beyond which nodes make no more.
-        send_rate: messages of one account a second, per node; 0: no limit.
+        connects_per_minute: new connections of one address.
+        new_accounts: that one address may make in ten minutes.
+        most_accounts: in all, beyond which nodes make no more.
+        send_rate: messages of one account a second.
         send_burst: messages of one account at once.
         stop: octets of free disk below which the node takes nothing new; 0: off.
-        keep_days: the age at which messages are removed; 0: never.
-        keep_octets: how much is kept at most, about; 0: as much as there is room for.
-        keep_unread: keep what an account has not seen, however old it is.
+        keep_days: age at which messages are removed; 0: never.
+        keep_octets: about the most that is kept; 0: as much as there is room for.
+        keep_unread: keep what an account has not seen, however old.
         refusal_is_death: a refused connection proves that a process is dead.
         nodes: the founding positions first, the others in the order of the file.
-        chain_tls: the nodes speak TLS with each other.
-        check_dates: false if an expired certificate is as good as any.
-        values: what the file says, by section and key; without what it leaves out.
+        check_dates: False to accept certificates before and after their time.
+        values: what the file says, by section and key.
     """
 
     path: Path

@@ -15,7 +15,7 @@ from chainchat.node.report import Report
 
 
 class Invitation(Struct, frozen=True):
-    """A password that is shown once, and what the chain keeps of it."""
+    """A password, shown once, and what the chain keeps of it."""
 
     password: str
     verifier: Verifier
@@ -25,16 +25,15 @@ class Office(Struct, frozen=True):
     """What the service of a node does for its operator.
 
     Attributes:
-        node: the present life of the node.
-        reload: reads chain.ini again and tells what came of it, a line each; RefusedError (541):
+        node: its present life.
+        reload: reads chain.ini again; returns what came of it, a line each. RefusedError (541):
             nothing has changed.
         new_invitation: makes a password for an account, in another thread; True to reset one.
             RefusedError: too many are being made (435), or nobody new may have this name (524).
-        drain: lets nobody in, and sends the clients elsewhere within some seconds; True when they
-            are gone, False if that was ended.
-        undrain: lets clients in again.
+        drain: lets nobody in, and sends the clients elsewhere within so many seconds; True when
+            they are gone, False if that was ended.
         stop: begins the polite end of the process.
-        log_level: chooses how much is logged, unless it is given nothing; tells the level.
+        log_level: chooses how much is logged, unless given nothing; returns the level.
             RefusedError (501): there is no such level.
         refusal_is_death: see ``Settings``.
     """
@@ -60,11 +59,11 @@ class Desk:
 
     @property
     def node(self) -> Node:
-        """The present life of the node."""
+        """The node's present life."""
         return self.office.node()
 
     async def commit(self, command: AnyCommand, explain: Callable[[Refused], str]) -> int:
-        """Submit a command; the id of its entry, once that is committed and applied.
+        """Submit a command; returns its entry's id, once that is committed and applied.
 
         ``explain``: what a refusal means, for people.
 

@@ -1,4 +1,4 @@
-"""The control socket itself: connections, lines, and one answer after the other.
+"""The control socket: connections, lines, and one answer after the other.
 
 The grammar is machine mode's, with JSON in the place of words: ``@1 kick alice`` is answered by
 ``+OK @1 {"name":"alice"}`` or ``-ERR 521 @1 there is no account alice``, a list by ``| @1 {…}`` for
@@ -37,7 +37,7 @@ MOST_CONNECTIONS = 8
 MOST_OCTETS = 256
 
 MOST_LINES = 16
-"""Lines that wait; while there are so many, nothing is read."""
+"""Lines that wait; at so many, nothing is read."""
 
 READ_OCTETS = 4_096
 
@@ -48,7 +48,7 @@ log = Logger()
 
 @implementer(IPullProducer)
 class Conversation(Protocol):
-    """One connection, with one command at a time, a page in a turn."""
+    """One connection: one command at a time, a page in a turn."""
 
     transport: Any
     factory: "ControlFactory"
@@ -61,7 +61,7 @@ class Conversation(Protocol):
         self._connected = True
         self._idle: Timer | None = None
         self.stopping = False
-        """True if it has asked for the end, and waits for it."""
+        """True if it has ordered the end, and waits for it."""
         self._answer: Iterator[str] = iter(())
         self._tag = ""
 
@@ -100,7 +100,6 @@ class Conversation(Protocol):
         self.factory.clock.callLater(0, self._hear, line)
 
     def _rest(self) -> None:
-        """Wait for the client, but not for ever."""
         self._rest_no_more()
         end = self.transport.abortConnection
         self._idle = self.factory.clock.callLater(IDLE_SECONDS, end)
@@ -153,7 +152,7 @@ class Conversation(Protocol):
         Deferred.fromCoroutine(verb.carry_out(self._desk, words)).addCallbacks(done, failed)
 
     def _peer(self) -> str:
-        """Who is at the other end: ``uid 1000``, where the system tells."""
+        """``uid 1000``, where the system tells."""
         if sys.platform != "linux":
             return "the owner"
         form = struct.Struct("3i")
@@ -196,7 +195,7 @@ class Conversation(Protocol):
 
 
 class TooManyProtocol(Protocol):
-    """A connection too many: told so, and closed."""
+    """It is told so, and closed."""
 
     transport: Any
 
@@ -225,7 +224,7 @@ class ControlFactory(Factory):
         return conversation
 
     def close(self) -> None:
-        """End all conversations, except one that has asked for the end of the process."""
+        """End all, except one that ordered the end of the process."""
         for conversation in [*self.conversations]:
             if not conversation.stopping:
                 conversation.transport.loseConnection()
@@ -234,7 +233,7 @@ class ControlFactory(Factory):
 def listen(path: Path, factory: ControlFactory, reactor: Any) -> Any:
     """Listen at ``path``, for the owner alone. Call it with the data locked.
 
-    A socket that is there already belongs to a process that is dead, since it has not the lock.
+    A socket that is there already belongs to a dead process: it has not the lock.
 
     Raises:
         ConfigError: something else is there.

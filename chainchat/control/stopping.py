@@ -1,14 +1,14 @@
-"""Whether the chain would go on without a node: what ``may-stop`` answers."""
+"""Whether the chain would go on without a node, for ``may-stop``."""
 
 from chainchat.chain.membership.changes import may_shrink
 from chainchat.node.status import NodeStatus
 
 NO_MEMBERS = ("learner",)
-"""Standings of a node that the chain does not need."""
+"""Standings that the chain does not need."""
 
 
 def objection(status: NodeStatus, *, refusal_is_death: bool) -> str:
-    """Why the chain would not go on if this node's process ended, and what to do; mostly empty.
+    """Why the chain would not go on without this node, and what to do; mostly empty.
 
     The rule by which the others splice a member out decides (``may_shrink``), as if this node's
     port refused connections. ``refusal_is_death``: see ``Settings``.

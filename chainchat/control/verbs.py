@@ -1,6 +1,6 @@
-"""The control commands: a table of verbs, each with its form, and a coroutine that carries it out.
+"""The control commands: a table of verbs, each with its form and a coroutine.
 
-A verb's value becomes one line, as JSON, or pages of such lines if it is a list.
+A verb's value becomes one line of JSON, or pages of such lines if it is a list.
 """
 
 import difflib
@@ -39,10 +39,9 @@ class Verb(Struct, frozen=True):
 
     Attributes:
         form: how it is written.
-        about: what it does, for people.
         least, most: words after the verb.
         carry_out: does it; returns a value, or pages.
-        changes: True if it belongs in the audit.
+        changes: it belongs in the audit.
     """
 
     form: str
@@ -90,7 +89,7 @@ async def _status(desk: Desk, _: Words) -> Report:
 
 
 class AccountShown(Struct, frozen=True):
-    """An account; ``protected``: it has a password; ``on``: it has a session."""
+    """``protected``: it has a password; ``on``: it has a session."""
 
     name: str
     role: str
@@ -113,7 +112,7 @@ def _pages_of_accounts(desk: Desk) -> Pages:
 
 
 class MayStop(Struct, frozen=True):
-    """``may``: True if the chain would go on without this node; else ``reason``: why not."""
+    """``may``: the chain would go on without this node; ``reason``: why not."""
 
     position: str
     may: bool
@@ -127,7 +126,7 @@ async def _may_stop(desk: Desk, _: Words) -> MayStop:
 
 
 class Exported(Struct, frozen=True, rename={"sender": "from"}):
-    """A chat message; ``to``: ``*`` for one to everybody."""
+    """``to``: an account, or ``*`` for everybody."""
 
     id: int
     time: str
@@ -195,7 +194,7 @@ class Granted(Struct, frozen=True):
 
 
 class Invited(Struct, frozen=True):
-    """An account, and the password to hand to its owner, which is shown nowhere else.
+    """An account, and the password for its owner, shown nowhere else.
 
     ``once``: it admits only to choose another.
     """
@@ -268,7 +267,7 @@ async def _reload(desk: Desk, _: Words) -> Reloaded:
 
 
 class Drained(Struct, frozen=True):
-    """A node that takes no clients, and how many have not gone."""
+    """``left``: clients that have not gone."""
 
     position: str
     drained: bool
@@ -295,7 +294,7 @@ def _drained(desk: Desk) -> Drained:
 
 
 class Stopping(Struct, frozen=True):
-    """A node whose process ends; the connection ends with it."""
+    """The connection ends with the process."""
 
     position: str
     stopping: bool = True

@@ -41,7 +41,7 @@ def _common() -> argparse.ArgumentParser:
 
 
 def parser() -> argparse.ArgumentParser:
-    """The options, and a parser for each verb."""
+    """A parser of options and verbs."""
     options = argparse.ArgumentParser(
         prog="chainchatctl",
         description="Asks a node on this machine, and gives it orders, as the owner of its data.",
@@ -106,7 +106,7 @@ def _add_export(export: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Ask, and show the answer; the exit status.
+    """Ask, and show the answer; returns the exit status.
 
     Raises:
         ConfigError: chain.ini cannot be used.

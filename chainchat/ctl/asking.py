@@ -12,10 +12,10 @@ from chainchat import config
 from chainchat.network.control_socket import objection_to, socket_of
 
 PATIENCE = 3.0
-"""Seconds without an answer before somebody at the terminal is told."""
+"""Seconds until somebody at the terminal is told to wait."""
 
 MISUSE = ("500", "501", "502", "503", "504", "520")
-"""Codes that say that the command itself is wrong."""
+"""Codes: the command itself is wrong."""
 
 WAIT_FOR_CHAIN = (
     "waiting for the chain to confirm; Ctrl-C ends the waiting, and what was asked for may still "
@@ -34,7 +34,7 @@ class UnreachableError(Exception):
 
 
 def chosen_node(settings: config.Settings, position: str | None) -> config.NodeSettings:
-    """The node at ``position``, or else the only one whose data are on this machine.
+    """The node at ``position``, or the only one whose data are on this machine.
 
     Raises:
         UnreachableError: there is none, or there are several.
@@ -63,7 +63,7 @@ def chosen_node(settings: config.Settings, position: str | None) -> config.NodeS
 
 
 def is_here(node: config.NodeSettings) -> bool:
-    """True if the data of a node are on this machine."""
+    """True if the node's data are on this machine."""
     try:
         return node.data.is_dir()
     except PermissionError:  # whoever may not look will be told so
@@ -71,14 +71,13 @@ def is_here(node: config.NodeSettings) -> bool:
 
 
 class Connection:
-    """A connection to the control socket of one node."""
+    """A connection to a node's control socket.
+
+    Raises:
+        UnreachableError: says why there is none.
+    """
 
     def __init__(self, node: config.NodeSettings) -> None:
-        """Connect.
-
-        Raises:
-            UnreachableError: says why not.
-        """
         self._position = node.position
         objection = objection_to(node.data)
         if objection:
@@ -99,9 +98,9 @@ class Connection:
     def ask(
         self, command: str, told_to_wait: Callable[[], None], *, patience: float = PATIENCE
     ) -> Iterator[Any]:
-        """Yield what the node answers to a command: a value, or the items of a list.
+        """Yield what the node answers: a value, or the items of a list.
 
-        ``told_to_wait`` is called once if the answer takes longer than ``patience`` seconds.
+        ``told_to_wait`` is called once, after ``patience`` seconds without an answer.
 
         Raises:
             RefusedError: the node says no.
@@ -131,7 +130,7 @@ class Connection:
         )
 
     def wait_for_end(self) -> None:
-        """Wait until the node has closed the connection."""
+        """Wait until the node closes the connection."""
         for _ in self._lines:
             pass
 

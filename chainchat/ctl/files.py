@@ -1,7 +1,6 @@
 """``chainchatctl backup``, ``inspect`` and ``export``: data on this machine's disks.
 
-A backup is made here rather than in the node: it costs the node nothing, and may go wherever
-whoever asks may write.
+A backup made here costs the node nothing, and may go wherever who asks may write.
 """
 
 import json
@@ -18,15 +17,15 @@ from chainchat.storage import durable
 
 DATABASE = "chainchat.sqlite"
 AT_ONCE = -1
-"""Pages that a step of a backup copies: all, or a writer would make it begin again."""
+"""All pages in one step of a backup, or a writer would make it begin again."""
 
 BUSY_SECONDS = 30.0
 
 
 def backup(node: config.NodeSettings, to: Path) -> int:
-    """Copy the data of a running node to a new file, for its owner alone; its octets.
+    """Copy a running node's data to a new file, for its owner alone; returns its octets.
 
-    The file appears under its name when it is whole and on the disk.
+    The file gets its name when it is whole and on the disk.
 
     Raises:
         UnreachableError: the node does not run, or the file cannot be written.
@@ -105,7 +104,7 @@ def described(path: Path, found: dict[str, Any]) -> Iterator[str]:
 
 
 def export(node: config.NodeSettings | None, path: Path | None, after: int, name: str) -> None:
-    """Write messages as JSON lines: what was said to everybody, and from or to ``name``.
+    """Write messages as JSON lines: those to everybody, and from or to ``name``.
 
     Args:
         node: asked, if no ``path`` is given.

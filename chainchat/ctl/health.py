@@ -1,6 +1,6 @@
-"""``chainchatctl status``: how a node is, or all of chain.ini, in words and as an exit status.
+"""``chainchatctl status``: how nodes are, in words and as an exit status.
 
-A node elsewhere is asked at its client port, and tells what it tells everybody before the login.
+A node elsewhere is asked at its client port, for what it tells everybody before the login.
 """
 
 import json
@@ -18,18 +18,18 @@ from chainchat.ctl.tables import aligned, size, span
 from chainchat.network.addresses import place
 
 WELL, DEGRADED, DOWN = 0, 1, 2
-"""Exit statuses: all is well; the chain confirms, and something is wrong; it does not confirm."""
+"""Exit statuses: all is well; the chain confirms, but something is wrong; it does not confirm."""
 
 PATIENCE = 3.0
 """Seconds for a node elsewhere to answer."""
 
 POLL_SECONDS = 0.2
-"""How often ``--wait`` asks."""
+"""Between questions of ``--wait``."""
 
 MEMBERS = ("head", "middle", "tail", "only")
 
 LEARNER = "learner"
-"""The role of a node that copies the log, and joins when there is room."""
+"""Copies the log, and joins when there is room."""
 
 GOALS = ("serving", "member", "full")
 
@@ -43,7 +43,7 @@ class Seen:
     """What one node has answered.
 
     Attributes:
-        report: the status that it told; empty without an answer.
+        report: its status; empty without an answer.
         error: why there is no answer.
     """
 
@@ -57,13 +57,13 @@ class Seen:
         return bool(self.report.get("confirms"))
 
     def in_reserve(self, founding: int) -> bool:
-        """True if it waits outside a whole chain to take a lost member's place, as a spare does."""
+        """True if it waits outside a whole chain to take a lost member's place."""
         report = self.report
         learns = report.get("role") == LEARNER
         return learns and len(report["members"]) >= founding and not report["away"]
 
     def state(self, founding: int) -> str:
-        """In a word or two, for a table."""
+        """In a word or two."""
         if not self.report:
             return "down"
         if self.in_reserve(founding):
@@ -145,7 +145,7 @@ def _until_told(lines: Any) -> Iterator[bytes]:
 
 
 def _heard(node: config.NodeSettings, lines: list[str]) -> dict[str, Any]:
-    """What a status would say, as far as the answer to CHAIN does."""
+    """As much of a status as the answer to CHAIN tells."""
     found = _ANSWER.fullmatch(lines[-1].rstrip("\r\n")) if lines else None
     if found is None:
         raise UnreachableError(f"{node.client_host} answers, but not as chainchat")
@@ -201,7 +201,7 @@ def _troubles(one: Seen, founding: int) -> Iterator[str]:
 
 
 def reached(goal: str, one: Seen, founding: int) -> bool:
-    """True if a node is what ``--wait`` waits for."""
+    """True if the node is what ``--wait`` waits for."""
     report = one.report
     if not report:
         return False
@@ -280,7 +280,7 @@ def _kept_unread(report: dict[str, Any]) -> Iterator[str]:
 
 
 def status(settings: config.Settings, positions: list[str], *, as_json: bool) -> int:
-    """Ask these nodes, and show what they answer; the exit status."""
+    """Ask, and show the answers; returns the exit status."""
     found = [seen(settings, position) for position in positions]
     _show(settings, found, as_json=as_json)
     return judged(found, len(settings.founding))[0]
@@ -295,7 +295,7 @@ def wait(
     as_json: bool,
     clock: Callable[[], float] = time.monotonic,
 ) -> int:
-    """Ask until all of these nodes are what ``goal`` says; show what they answer then.
+    """Ask until all these nodes are what ``goal`` says, and show their answers.
 
     Raises:
         UnreachableError: it took too long.

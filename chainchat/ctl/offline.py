@@ -1,7 +1,7 @@
-"""What ``chainchatctl`` reads in data that no node needs for it: ``inspect`` and ``export``.
+"""What ``chainchatctl`` reads without a node: ``inspect`` and ``export``.
 
 Nothing beside the data is made or changed. SQLite would do both to a write-ahead log that a killed
-node has left, so such data are copied, and the copy is opened.
+node has left: such data are copied, and the copy is opened.
 """
 
 import shutil
@@ -32,7 +32,7 @@ from chainchat.storage.wal import log_of
 NEWEST = 3
 
 AT_ONCE, OCTETS_AT_ONCE = 1_000, 1_000_000
-"""Messages, and octets of entries, that are read at once."""
+"""Messages, and octets of entries, read at once."""
 
 
 class OfflineError(Exception):
@@ -103,7 +103,7 @@ def _connected(database: Path, options: str) -> Iterator[sqlite3.Connection]:
 
 
 def inspected(path: Path) -> dict[str, Any]:
-    """What a data folder or a backup holds, for programs and people.
+    """What a data folder or a backup holds.
 
     Raises:
         OfflineError: it cannot be read.
@@ -154,7 +154,7 @@ def _log(database: sqlite3.Connection) -> dict[str, Any]:
 
 
 def _beginning(database: sqlite3.Connection) -> EntryId:
-    """The entry before the log, which may have lost all others: that of its checkpoint."""
+    """The entry before the log, which may have lost all others."""
     tables = "SELECT name FROM sqlite_master WHERE name = 'beginning'"  # older schemas lack it
     if database.execute(tables).fetchone() is None:
         return EntryId()
@@ -199,11 +199,11 @@ def _read(stored: bytes, what: str) -> bytes:
 def exported(path: Path, after: int, name: str) -> Iterator[ChatMessage]:
     """The messages above the id ``after`` to everybody, and from or to the account ``name``.
 
-    They are read in a copy, on which the whole log is applied; its end may hold messages that
-    nobody was told to be committed.
+    They are read in a copy with the whole log applied, whose end may hold messages never told to be
+    committed.
 
     Raises:
-        OfflineError: it cannot be read; or there is no such account.
+        OfflineError: the data cannot be read, or there is no such account.
     """
     with tempfile.TemporaryDirectory(prefix="chainchat-") as folder:
         with opened(path) as database, closing(sqlite3.connect(Path(folder) / DATABASE)) as copy:

@@ -1,6 +1,6 @@
-"""``bin/rolling-restart``: restarts one node after the other, and never two at once.
+"""``bin/rolling-restart``: restarts one node after the other, never two at once.
 
-For each node: ask if the chain goes on without it, drain it, restart it, wait until it is a member.
+For each: ask if the chain goes on without it, drain it, restart it, wait until it is a member.
 """
 
 import argparse
@@ -63,7 +63,7 @@ class Rolling:
         self._settings = settings
 
     def order(self) -> list[str]:
-        """The members from the tail to the head, then the others that run."""
+        """Members from the tail to the head, then the others that run."""
         positions = self._arguments.positions
         unknown = [each for each in positions if each not in self._settings.nodes]
         if unknown:

@@ -1,6 +1,6 @@
-"""The verbs of ``chainchatctl``: what may follow each, and how its answer is shown to people.
+"""The verbs of ``chainchatctl``: what may follow each, and how its answer is shown.
 
-A new verb of the control socket that needs no options is one line of the table.
+A new verb of the control socket without options is one line of the table.
 """
 
 from collections.abc import Callable, Iterator
@@ -11,7 +11,7 @@ from chainchat.ctl.asking import WAIT_FOR_CHAIN
 from chainchat.ctl.health import described
 
 Answer = dict[str, Any]
-"""From its JSON."""
+"""From JSON."""
 
 
 @dataclass(frozen=True)
@@ -20,11 +20,11 @@ class Verb:
 
     Attributes:
         show: the lines that show one line of its answer.
-        arguments: names of what follows, as ``argparse`` shows them.
+        arguments: names of what follows, for ``argparse``.
         optional: names of what may follow then.
-        choices: what may follow then, or may not.
-        refused: True for an answer that is a no: the exit status is 1.
-        waiting: what somebody at a terminal is told if the answer takes long.
+        choices: one of these may follow then.
+        refused: the answer means no: the exit status is 1.
+        waiting: what a terminal shows if the answer takes long.
     """
 
     about: str
@@ -123,4 +123,3 @@ VERBS = {
     "reload": Verb("read chain.ini and certificates again", _reloaded),
     "help": Verb("list what the node understands", _help),
 }
-"""In order."""

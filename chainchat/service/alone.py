@@ -1,4 +1,4 @@
-"""Going on alone, by an operator's order."""
+"""Going on alone, forced by an operator."""
 
 import secrets
 
@@ -10,7 +10,7 @@ from chainchat.chain.record import Record, forced_alone
 from chainchat.config import ConfigError
 
 FORCED_AHEAD = 1_000
-"""Epochs left out by a node that is forced to go on alone, at least."""
+"""Epochs that a forced node leaves out, at least."""
 
 FORCED_SPREAD = 2**20
 """More epochs, a random number below this; the epoch can still be read out over the telephone."""
@@ -48,7 +48,7 @@ def gone_on_alone(
 
 
 def forced_epoch(known: int) -> int:
-    """The first epoch of a node forced to go on alone; ``known``: the newest it knows.
+    """The first epoch of a forced node; ``known``: the newest it knows.
 
     Two nodes forced by mistake must not share one.
     """

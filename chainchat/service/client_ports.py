@@ -21,17 +21,17 @@ from chainchat.tls.layers import encrypted
 from chainchat.web.limits import FILES
 
 NEW_ACCOUNTS_SECONDS = 600.0
-"""Seconds for which the accounts that an address makes are counted."""
+"""For which an address's new accounts are counted."""
 
 QUEUE = 1_024
-"""Connections that wait in a port to be accepted, at most."""
+"""Connections that wait in a port."""
 
 log = Logger()
 
 
 @implementer(ILoggingContext)
 class NotYet(Factory):
-    """The factory of a port that accepts nothing yet; ``name``: the port's, for the log."""
+    """Accepts nothing yet; ``name``: the port's, for the log."""
 
     noisy = False
 
@@ -44,14 +44,15 @@ class NotYet(Factory):
 
 
 class ClientPorts:
-    """The port without TLS and the one with it, or one of them."""
+    """The port without TLS, the one with it, or both.
+
+    Connections wait in them until ``open``.
+
+    Raises:
+        CannotListenError: somebody else has one.
+    """
 
     def __init__(self, reactor: Any, own: NodeSettings, host: str) -> None:
-        """Take the ports. Connections wait in them until ``open``.
-
-        Raises:
-            CannotListenError: somebody else has one.
-        """
         self._reactor = reactor
         self._own = own
         crowd = crowded(reactor)
@@ -76,7 +77,7 @@ class ClientPorts:
             factory: makes a port's factory, of where clients find each node, by position.
             resolved: the nodes, with addresses for hosts.
             named: the nodes as chain.ini has them: clients look for these names in certificates.
-            tls: begins TLS; None without a port for it.
+            tls: None without a port for it.
         """
         if self._own.client_port:
             plain = {
@@ -94,10 +95,10 @@ class ClientPorts:
 
 
 def client_limits(settings: Settings, files: int, position: str) -> ClientLimits:
-    """The limits for clients of the node at ``position``, which may open ``files`` files.
+    """The limits of the node at ``position``, which may open ``files`` files.
 
     Raises:
-        ConfigError: this process may open too few files for any client.
+        ConfigError: too few for any client.
     """
     kept = reserve(len(settings.nodes)) + (FILES if settings.nodes[position].web_port else 0)
     limits = ClientLimits(

@@ -1,4 +1,4 @@
-"""Passwords that the owner of a node hands out, as operators do in the chat."""
+"""Passwords that a node's owner hands out, as operators do in the chat."""
 
 from twisted.internet.defer import Deferred
 
@@ -10,7 +10,7 @@ from chainchat.sessions.invitations import new_invitation
 
 
 def invitation(guard: Guard, node: Node, name: str, reset: bool) -> Deferred[Invitation]:
-    """Make a password for a new account, or with ``reset`` for an old one, in another thread.
+    """Make a password in another thread; ``reset``: for an old account.
 
     Raises:
         RefusedError: 435, too many are being hashed; 524, nobody new may have this name.

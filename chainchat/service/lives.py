@@ -1,4 +1,4 @@
-"""What a life of the node begins with: its record, and what chain.ini says of the chain."""
+"""What a life of the node begins with: its record, and the chain's settings."""
 
 import secrets
 from collections.abc import Mapping
@@ -28,10 +28,10 @@ def begun(
 
     Args:
         host: the address of the chain port.
-        fenced: positions that an operator has fenced, if the node is to go on alone.
+        fenced: see ``NodeService``.
 
     Raises:
-        ConfigError: ``fenced`` are not the other members.
+        ConfigError: see ``gone_on_alone``.
         StorageError: the stored record is corrupt.
     """
     step = 1 + secrets.randbelow(INCARNATION_STEP)
@@ -44,7 +44,7 @@ def begun(
 
 
 def chain_settings(settings: Settings, nodes: Mapping[str, NodeSettings]) -> ChainSettings:
-    """What the chain needs of ``settings``; ``nodes`` have addresses for hosts."""
+    """``nodes`` have addresses for hosts."""
     return ChainSettings(
         founding=settings.founding,
         suspect_after=settings.suspect_after,
@@ -56,5 +56,5 @@ def chain_settings(settings: Settings, nodes: Mapping[str, NodeSettings]) -> Cha
 
 
 def new_identity() -> int:
-    """A random identity for a configuration."""
+    """At random, for a configuration."""
     return secrets.randbits(IDENTITY_BITS)

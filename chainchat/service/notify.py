@@ -21,7 +21,7 @@ class Manager:
         self._tell("READY=1")
 
     def status(self, text: str) -> None:
-        """How the node is, for people; told again only if it is new."""
+        """For people; told again only if it is new."""
         if text != self._status:
             self._status = text
             self._tell(f"STATUS={text}")

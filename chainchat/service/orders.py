@@ -1,4 +1,4 @@
-"""What the owner of a running node orders: new settings, how much is logged."""
+"""What a running node's owner orders: new settings, how much is logged."""
 
 from collections.abc import Callable
 
@@ -22,6 +22,11 @@ class Orders:
 
     Attributes:
         settings: those in force since the last reload.
+
+    Args:
+        files: that this process may open.
+        host: this node's address, which its certificate names.
+        links: with the other nodes, which new certificates may allow.
     """
 
     def __init__(
@@ -37,13 +42,6 @@ class Orders:
         host: str,
         links: Callable[[], Links],
     ) -> None:
-        """Change nothing yet.
-
-        Args:
-            files: that this process may open.
-            host: the address of this node, which its certificate names.
-            links: with the other nodes, which new certificates may allow.
-        """
         self.settings = settings
         self._position = position
         self._logs = logs
@@ -57,7 +55,7 @@ class Orders:
     def reload(self) -> list[str]:
         """Read chain.ini and the files of TLS again, and take what a running node can take.
 
-        Returns what is new and what needs a restart, for an operator; it is logged, too.
+        Returns and logs what is new and what needs a restart.
 
         Raises:
             RefusedError: 541, a file cannot be used; nothing has changed.
@@ -98,7 +96,7 @@ class Orders:
         return lines
 
     def log_level(self, level: str) -> str:
-        """Choose how much is logged, unless ``level`` is empty; the level.
+        """Choose how much is logged, unless ``level`` is empty; returns the level.
 
         Raises:
             RefusedError: 501, there is no such level.

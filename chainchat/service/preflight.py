@@ -1,4 +1,4 @@
-"""Preflight: what is checked before a node starts, while the terminal can still show it."""
+"""What is checked before a node starts, while the terminal can still show it."""
 
 import errno
 import os
@@ -24,20 +24,20 @@ from chainchat.storage.private import narrowed, user_name
 from chainchat.storage.sqlite import DATABASE, SQLiteStorage
 
 FIRST_PASSED = 3
-"""The first file that a service manager passes to a process (``sd_listen_fds(3)``)."""
+"""The first file that a service manager passes (``sd_listen_fds(3)``)."""
 
 LENT_PORTS = Path("/proc/sys/net/ipv4/ip_local_port_range")
 RESERVED_PORTS = Path("/proc/sys/net/ipv4/ip_local_reserved_ports")
-"""Where Linux tells which ports it gives to outgoing connections, and which of them it keeps."""
+"""Ports that Linux gives to outgoing connections, and those of them that it keeps."""
 
 LOG_MODE = 0o640
-"""The permissions of a log file: a group may be given it to read."""
+"""A group may be given a log file to read."""
 
 log = Logger()
 
 
 def check_system() -> None:
-    """Check that this system has what a node cannot do without.
+    """Check what a node cannot do without.
 
     Raises:
         ConfigError: no clock goes on while the machine sleeps.
@@ -50,10 +50,10 @@ def check_system() -> None:
 
 
 def check_control(settings: config.Settings, node: config.NodeSettings) -> None:
-    """Check that the data folder has room for the control socket.
+    """Check the control socket's path.
 
     Raises:
-        ConfigError: its path is too long.
+        ConfigError: it is too long.
     """
     objection = objection_to_path(node.data)
     if objection:
@@ -70,7 +70,7 @@ class User(NamedTuple):
 
     @classmethod
     def chosen(cls, uid: int | None = None, gid: int | None = None) -> "User":
-        """The user whom twistd's ``--uid`` and ``--gid`` choose; None stands for none.
+        """Whom twistd's ``--uid`` and ``--gid`` choose; None: nobody.
 
         Raises:
             ConfigError: there is no such user, or it is not root who chooses.
@@ -95,7 +95,7 @@ class User(NamedTuple):
 
 
 def check_data(data: Path, user: User) -> None:
-    """Check that the node can use its data, and make the folder if there is none.
+    """Check that the node can use its data; make the folder if there is none.
 
     Raises:
         StorageError: the node cannot.
@@ -178,7 +178,7 @@ def keep_log_private(log: Path, user: User) -> None:
 
 
 def keep_data_private(node: config.NodeSettings) -> None:
-    """Take from others what a copy left open, and log what that was."""
+    """Close to others what a copy left open, and log it."""
     data, text = node.data, ""
     try:
         if names := narrowed(data):
@@ -191,7 +191,7 @@ def keep_data_private(node: config.NodeSettings) -> None:
 
 
 def check_folder_free(pidfile: Path) -> None:
-    """Check that the process that a pid file of this folder names is not a node of another chain.
+    """Refuse a pid file whose process is a node of another chain, in this folder.
 
     Raises:
         SystemExit: it is.
@@ -222,7 +222,7 @@ def check_folder(folder: Path) -> None:
 
 
 def remove_stale(pidfile: Path) -> None:
-    """Remove a pid file of a process that is gone.
+    """Remove the pid file of a process that is gone.
 
     Raises:
         SystemExit: it cannot be removed.
@@ -234,7 +234,7 @@ def remove_stale(pidfile: Path) -> None:
 
 
 def check_writable(pidfile: Path) -> None:
-    """Check that twistd can write a process id; it would show a traceback.
+    """Check that twistd can write a pid file; it would show a traceback.
 
     Raises:
         SystemExit: it cannot.
@@ -309,10 +309,9 @@ def probe_ports(
 def borrowed_ports(
     node: config.NodeSettings, lent: Path = LENT_PORTS, reserved: Path = RESERVED_PORTS
 ) -> list[str]:
-    """What is to be told of ports that the system gives to outgoing connections, too.
+    """Warnings of ports that the system gives to outgoing connections, too.
 
-    ``lent`` tells the first and the last such port, ``reserved`` which of them it does not give
-    away.
+    ``lent`` holds the first and the last such port, ``reserved`` those not given away.
     """
     try:
         first, last = map(int, lent.read_text().split())

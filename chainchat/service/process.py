@@ -8,7 +8,7 @@ from contextlib import suppress
 
 
 def raise_file_limit() -> int:
-    """Take as many open files as the system gives; return how many."""
+    """Take as many open files as the system gives; returns how many."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     with suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
@@ -17,7 +17,7 @@ def raise_file_limit() -> int:
 
 
 def collect_garbage_rarely() -> None:
-    """Collect rarely: nearly everything is freed by its last reference.
+    """Nearly everything is freed by its last reference.
 
     Python's default costs a fifth of a busy node's time.
     """

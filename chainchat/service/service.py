@@ -63,16 +63,16 @@ if TYPE_CHECKING:
     from chainchat.web.port import WebPort
 
 STOP_SECONDS = 1.0
-"""Seconds for a stopping node to answer what it has taken."""
+"""For a stopping node to answer what it has taken."""
 
 ANSWER_SECONDS = 0.1
-"""Seconds for the answer to whoever orders a stop, before it begins."""
+"""For the answer to whoever orders a stop."""
 
 DAY_SECONDS = 86_400.0
-"""How often the log warns of certificates that expire soon."""
+"""Between warnings of certificates that expire soon."""
 
 TOLD_SECONDS = 1.0
-"""How often the service manager is told how the node is."""
+"""Between reports to the service manager."""
 
 NONCES = 2**48
 """A life's pings are numbered from a random number below this."""
@@ -85,10 +85,14 @@ class StartError(Exception):
 
 
 class NodeService(Service):
-    """One node as a service: opens everything at the start, closes everything at the end.
+    """One node: opens everything at the start, closes everything at the end.
 
     ``privilegedStartService`` takes the ports, with root's rights where there are any;
     ``startService`` opens the data, as the user that twistd has become (``--uid``).
+
+    Args:
+        fenced: positions that an operator has fenced, if the node is to go on alone.
+        foreground: somebody reads this process's standard error.
     """
 
     def __init__(
@@ -101,12 +105,6 @@ class NodeService(Service):
         foreground: bool = True,
         logs: Logs | None = None,
     ) -> None:
-        """Open nothing yet.
-
-        Args:
-            fenced: positions that an operator has fenced, if the node is to go on alone.
-            foreground: somebody reads this process's standard error.
-        """
         self._reactor = reactor
         self._settings = settings
         self._own = own
@@ -349,7 +347,7 @@ class NodeService(Service):
         self._links.start(self._introduction, self._node, self._node.configuration.members)
 
     def send(self, to: str, message: Message) -> None:
-        """Send for the node: this is its ``Network``, since the links outlive it."""
+        """The service is the node's ``Network``, since the links outlive it."""
         self._links.send(to, message)
 
     def distrust(self, position: str, reason: str) -> None:

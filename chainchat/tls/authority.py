@@ -17,16 +17,16 @@ from chainchat.tls.identity import is_address
 YEARS = 10
 
 BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
-"""From when it is valid: machines without a clock of their own start at this time."""
+"""When certificates begin: machines without a clock start at this time."""
 
 
 def new_key() -> ec.EllipticCurvePrivateKey:
-    """A key: P-256, which every TLS knows."""
+    """P-256, which every TLS knows."""
     return ec.generate_private_key(ec.SECP256R1())
 
 
 def new_authority(chain: str, key: ec.EllipticCurvePrivateKey, now: datetime) -> x509.Certificate:
-    """The certificate of a CA that signs for nodes only."""
+    """A CA that signs for nodes only."""
     # The next CA of the chain has another name, so that nobody takes one for the other.
     name = _name(chain, f"CA {secrets.token_hex(4)}")
     usage = _key_usage(signs_certificates=True)
@@ -46,7 +46,7 @@ def new_certificate(
     authority_key: PrivateKey,
     now: datetime,
 ) -> x509.Certificate:
-    """The certificate of a node, for these DNS names and IP addresses; the first is the subject."""
+    """For these DNS names and addresses; the first is the subject."""
     names = list(names)
     subject = _name(chain, names[0].partition(".")[0])
     builder = _builder(subject, authority.subject, key.public_key(), now)
@@ -66,7 +66,7 @@ def new_certificate(
 
 
 def pem(made: x509.Certificate | ec.EllipticCurvePrivateKey) -> bytes:
-    """A certificate or key as a file has it."""
+    """A certificate or key as in a file."""
     if isinstance(made, x509.Certificate):
         return made.public_bytes(Encoding.PEM)
     return made.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())

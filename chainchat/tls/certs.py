@@ -39,10 +39,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command.
-
-    Returns the exit status: 0 all is as chain.ini wants it; 1 something is not; 2 wrong options.
-    """
+    """Exit status: 0 all is as chain.ini wants it; 1 something is not; 2 wrong options."""
     parser = _make_parser()
     options = parser.parse_args(arguments)
     try:
@@ -65,19 +62,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 class Workshop:
-    """The folder for the CA, and a folder for each position."""
+    """A folder for the CA, and one for each position.
+
+    Args:
+        client_names: by which clients know every node.
+    """
 
     def __init__(
         self, settings: config.Settings, folder: Path, client_names: Sequence[str]
     ) -> None:
-        """``client_names``: by which clients know every node."""
         self._settings = settings
         self._folder = folder
         self._client_names = client_names
         self._now = utc_now()
 
     def make(self, renewed: Sequence[str]) -> int:
-        """Make what is missing, and new certificates for ``renewed``; the exit status."""
+        """Make what is missing, and new certificates for ``renewed``; returns the exit status."""
         os.umask(0o077)
         self._folder.mkdir(mode=OWNERS_FOLDER, parents=True, exist_ok=True)
         authority, key = self._authority()
@@ -91,7 +91,7 @@ class Workshop:
         return 1 if stale else 0
 
     def show(self) -> int:
-        """Show every certificate: for whom it is, and how long."""
+        """For whom every certificate is, and how long."""
         for name in ("ca", *self._settings.nodes):
             path = self._certificate(name)
             if not path.exists():
@@ -105,7 +105,6 @@ class Workshop:
         return self._folder / ("ca.crt" if name == "ca" else f"{name}/node.crt")
 
     def _authority(self) -> tuple[Certificate, PrivateKey | None]:
-        """The CA, made if there is none; without a key, if that is not here."""
         certificate, key = self._folder / "ca.crt", self._folder / "ca.key"
         if certificate.exists():
             private = read_key(key) if key.exists() else None
@@ -153,7 +152,7 @@ class Workshop:
         return identity(position, self._settings.name), node.host, node.client_host
 
     def _is_stale(self, position: str, authority: Certificate, wanted: Sequence[str]) -> bool:
-        """Tell whether a certificate fits, or why not; ``wanted``: clients' names."""
+        """Print whether a certificate fits; ``wanted``: clients' names."""
         path = self._certificate(position)
         there = read_certificates(path)[0]
         _, host, *client_hosts = map(canonical, self._names(position))
@@ -172,7 +171,6 @@ class Workshop:
 
 
 def _signer(path: Path, key: PrivateKey | None) -> Certificate:
-    """The CA whose key is here, of those in a file."""
     found = read_certificates(path)
     if key is None:
         return found[0]
@@ -183,7 +181,7 @@ def _signer(path: Path, key: PrivateKey | None) -> Certificate:
 
 
 def _others(certificates: Sequence[Certificate]) -> tuple[str, ...]:
-    """Names that clients use are kept when a certificate is renewed."""
+    """Clients' names are kept at a renewal."""
     found = names(certificates[0]) if certificates else ()
     return tuple(n for n in found if not is_address(n) and not n.endswith(".chainchat"))
 

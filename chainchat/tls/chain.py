@@ -14,7 +14,13 @@ from chainchat.tls.layers import certificate, encrypted
 
 
 class ChainTLS:
-    """What the links need of TLS."""
+    """What the links need of TLS.
+
+    Args:
+        names: by position, the host in ``chain.ini`` and its address.
+        expiry: is told about the others' certificates.
+        check_dates: see ``Settings``.
+    """
 
     def __init__(
         self,
@@ -26,13 +32,6 @@ class ChainTLS:
         *,
         check_dates: bool,
     ) -> None:
-        """Take the first credentials.
-
-        Args:
-            names: by position, the host that ``chain.ini`` names, and its address.
-            expiry: is told about the certificates of the others.
-            check_dates: False to accept certificates before and after their time.
-        """
         self._reactor = reactor
         self._chain = chain
         self._names = names
@@ -46,7 +45,7 @@ class ChainTLS:
         self._check_dates = check_dates
 
     def secured(self, factory: Any, *, dials: bool) -> IProtocolFactory:
-        """The factory, with TLS below its links; ``dials``: True if this side connects."""
+        """Puts TLS below the links; ``dials``: this side connects."""
         return encrypted(factory, self._creator, self._reactor, dials=dials)
 
     def objection(self, transport: Any, member: Member) -> str:
@@ -69,7 +68,7 @@ class ChainTLS:
         return unfit
 
     def warning(self, position: str) -> str:
-        """That the certificate of a position expires soon; empty if not."""
+        """That a position's certificate expires soon; empty if not."""
         return self._expiry.warning(_of(position))
 
 

@@ -13,30 +13,27 @@ from chainchat.tls.failures import distrust
 from chainchat.tls.layers import Encrypted
 
 NO_CHECK_TIME = 0x200000
-"""OpenSSL's ``X509_V_FLAG_NO_CHECK_TIME``, which pyOpenSSL does not name."""
+"""``X509_V_FLAG_NO_CHECK_TIME``, which pyOpenSSL does not name."""
 
 
 @implementer(IOpenSSLClientConnectionCreator, IOpenSSLServerConnectionCreator)
 class Creator:
-    """Begins TLS on a connection, with the newest context.
-
-    A factory keeps its creator for ever; new certificates come in here.
-    """
+    """Begins TLS with the newest context: a factory keeps its creator for ever."""
 
     def __init__(self, context: SSL.Context) -> None:
         self.context = context
 
     def clientConnectionForTLS(self, _: Encrypted) -> SSL.Connection:  # noqa: N802 - Twisted's name
-        """The side that dials."""
+        """For either side."""
         return SSL.Connection(self.context, None)
 
     serverConnectionForTLS = clientConnectionForTLS  # noqa: N815 - Twisted's name
 
 
 def between_nodes(credentials: Credentials, *, check_dates: bool) -> SSL.Context:
-    """For both ends of a link: TLS 1.3, and both show a certificate of a trusted CA.
+    """For links: TLS 1.3, and both ends show a certificate of a trusted CA.
 
-    ``check_dates``: False to accept certificates before and after their time.
+    ``check_dates``: see ``Settings``.
     """
     context = _context(credentials, SSL.TLS1_3_VERSION)
     store = context.get_cert_store()
@@ -50,7 +47,7 @@ def between_nodes(credentials: Credentials, *, check_dates: bool) -> SSL.Context
 
 
 def for_clients(credentials: Credentials) -> SSL.Context:
-    """For clients: TLS 1.2 at least, and they show no certificate."""
+    """For clients: TLS 1.2 at least; they show no certificate."""
     return _context(credentials, SSL.TLS1_2_VERSION)
 
 
@@ -70,7 +67,7 @@ def _context(credentials: Credentials, least: int) -> SSL.Context:
 
 
 def _verified(connection: SSL.Connection, shown: X509, number: int, _: int, accepted: int) -> bool:
-    """Note why OpenSSL refuses a certificate; its own error says only that it does."""
+    """OpenSSL's own error says only that it refuses a certificate."""
     if not accepted:
         layer = connection.get_app_data()
         try:

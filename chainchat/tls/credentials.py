@@ -1,4 +1,4 @@
-"""Certificates and keys, read and looked at before use."""
+"""Certificates and keys, read and checked before use."""
 
 import stat
 from collections.abc import Sequence
@@ -37,7 +37,7 @@ class Credentials(Struct, frozen=True):
     """What one side of a connection shows, and whom it trusts.
 
     Attributes:
-        authorities: the CAs that it trusts; none if it asks for no certificate.
+        authorities: none if it asks for no certificate.
     """
 
     certificates: tuple[Certificate, ...]
@@ -51,12 +51,12 @@ class Credentials(Struct, frozen=True):
 
     @property
     def begins(self) -> datetime:
-        """When the last of the certificates begins to be valid."""
+        """Since when all certificates are valid."""
         return max(certificate.not_valid_before_utc for certificate in self.certificates)
 
     @property
     def expires(self) -> datetime:
-        """When the first of the certificates expires."""
+        """When the first certificate expires."""
         return min(certificate.not_valid_after_utc for certificate in self.certificates)
 
 
@@ -113,7 +113,7 @@ def _read(path: Path) -> bytes:
 
 
 def read_key(path: Path) -> PrivateKey:
-    """Read a private key.
+    """The private key of a PEM file.
 
     Raises:
         CredentialsError: there is none, or it cannot be used without a person.
@@ -146,7 +146,7 @@ def is_signed_by(certificate: Certificate, authority: Certificate) -> bool:
 
 
 def days_left(expires: datetime, now: datetime) -> int:
-    """Whole days before a certificate expires; negative when it has."""
+    """Whole days; negative when it has expired."""
     return (expires - now).days
 
 
@@ -156,7 +156,7 @@ def utc_now() -> datetime:
 
 
 def described(certificates: Sequence[Certificate]) -> str:
-    """The first certificate, for a line of the log: subject and dates."""
+    """The first certificate, for the log: subject and dates."""
     own = certificates[0]
     return f"{own.subject.rfc4514_string()}, {period(own)}"
 

@@ -16,7 +16,7 @@ class Expiry:
         self._expires: dict[str, datetime] = {}
 
     def note(self, whose: str, certificates: Iterable[Certificate]) -> None:
-        """Note when the first of these expires; none: that there is none any more."""
+        """Note when the first of these expires; none: forget what was noted."""
         expires = min((each.not_valid_after_utc for each in certificates), default=None)
         if expires is None:
             self._expires.pop(whose, None)
@@ -36,7 +36,7 @@ class Expiry:
 
     @property
     def expires(self) -> dict[str, datetime]:
-        """When certificates expire, by whose they are."""
+        """By whose they are."""
         return dict(self._expires)
 
     @property

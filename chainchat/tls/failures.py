@@ -46,7 +46,7 @@ ENCRYPTED = "speaks TLS, and this node does not: [tls] chain has to be the same 
 """What a node without TLS says of one with it."""
 
 RECORDS = (b"\x16\x03", b"\x15\x03")
-"""The beginnings of a handshake and of an alert (RFC 8446, section 5.1)."""
+"""First octets of a handshake and of an alert (RFC 8446, section 5.1)."""
 
 
 def distrust(number: int, certificate: Certificate) -> str:

@@ -12,7 +12,7 @@ class Shaking(Protocol):
     """A connection that has not agreed on TLS.
 
     Attributes:
-        connected: false once it has ended.
+        connected: False once it has ended.
     """
 
     connected: int
@@ -23,7 +23,7 @@ class Shaking(Protocol):
 
 
 class Handshakes:
-    """The handshakes at one port, one step after another."""
+    """One port's handshakes, one step after another."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -32,7 +32,7 @@ class Handshakes:
         self._stopped = False
 
     def take(self, connection: Shaking, data: bytes) -> None:
-        """Go on with a handshake, now or in its turn; until then the connection reads no more."""
+        """Go on, now or in turn; until then the connection reads no more."""
         if self._stopped or (self._share.is_due and not self._waiting):
             self._step(connection, data)
             return

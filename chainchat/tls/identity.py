@@ -21,18 +21,18 @@ LONGEST_SHOWN = 80
 
 
 def identity(position: str, chain: str) -> str:
-    """The name in the certificate of a position."""
+    """The name in a position's certificate."""
     return f"{position}.{chain}.chainchat"
 
 
 def objection(certificate: Certificate, position: str, chain: str, hosts: Sequence[str]) -> str:
     """Why this is not the certificate of a position at its host; empty if it is.
 
-    It has to name the position, or any member could take the place of another; and the host,
-    because refusals there will be taken as proofs of death.
+    It has to name the position, or any member could take another's place; and the host, because
+    refusals there will be taken as proofs of death.
 
     Args:
-        certificate: of a CA that is trusted.
+        certificate: of a trusted CA.
         hosts: names and addresses of its host; one is enough.
     """
     name = identity(position, chain)
@@ -55,7 +55,7 @@ def objection(certificate: Certificate, position: str, chain: str, hosts: Sequen
 
 
 def another_position(certificate: Certificate, position: str, chain: str) -> str:
-    """The name of another position of the chain, if the certificate is of such and not of this."""
+    """Another position's name, if the certificate is of that and not of this one."""
     try:
         own, known = identity(position, chain).lower(), names(certificate)
     except ValueError:
@@ -65,7 +65,7 @@ def another_position(certificate: Certificate, position: str, chain: str) -> str
 
 
 def names(certificate: Certificate) -> tuple[str, ...]:
-    """The names and addresses in a certificate.
+    """Names and addresses in a certificate.
 
     Raises:
         ValueError: they cannot be read.
@@ -79,14 +79,14 @@ def names(certificate: Certificate) -> tuple[str, ...]:
 
 
 def shown_names(certificate: Certificate) -> str:
-    """The names in a certificate, for the log."""
+    """The names, for the log."""
     text = ", ".join(names(certificate))
     text = "".join(char if char.isprintable() else "?" for char in text)
     return text if len(text) <= LONGEST_SHOWN else text[:LONGEST_SHOWN] + "…"
 
 
 def is_address(host: str) -> bool:
-    """True if a host is given as an IP address."""
+    """True for an IP address."""
     try:
         ip_address(host)
     except ValueError:
@@ -95,7 +95,7 @@ def is_address(host: str) -> bool:
 
 
 def canonical(host: str) -> str:
-    """A host as a certificate names it: each address in one way only."""
+    """As a certificate has it: each address in one way only."""
     return str(ip_address(host)) if is_address(host) else host
 
 
@@ -114,7 +114,7 @@ def _fits(patterns: Sequence[CertificatePattern], name: str) -> bool:
 
 
 def _is_for_both_ends(certificate: Certificate) -> bool:
-    """Dialling and being dialled; without the extension, a certificate is for everything."""
+    """Dialling and being dialled; without the extension, all is allowed."""
     try:
         usage = certificate.extensions.get_extension_for_class(ExtendedKeyUsage).value
     except ExtensionNotFound:

@@ -27,7 +27,7 @@ class NodeCredentials(Struct, frozen=True):
 
     Attributes:
         chain: for the other nodes; None without TLS between nodes.
-        clients: for clients; None if they get no TLS.
+        clients: None if they get no TLS.
     """
 
     chain: Credentials | None
@@ -72,7 +72,7 @@ def _different(*hosts: str) -> tuple[str, ...]:
 
 
 def _is_trusted(credentials: Credentials) -> bool:
-    """True if a trusted CA has signed this node's certificate, or its last intermediate."""
+    """The CA may have signed the certificate or its last intermediate."""
     return any(is_signed_by(credentials.certificates[-1], each) for each in credentials.authorities)
 
 
@@ -90,8 +90,11 @@ class NodeTLS:
     """TLS of one node.
 
     Attributes:
-        chain: for the links; None without TLS between nodes.
-        clients: begins TLS with clients; None if they get none.
+        chain: for the links, if they have TLS.
+        clients: begins TLS with clients, if they get any.
+
+    Args:
+        addresses: by position.
     """
 
     def __init__(
@@ -101,7 +104,6 @@ class NodeTLS:
         credentials: NodeCredentials,
         addresses: Mapping[str, str],
     ) -> None:
-        """``addresses``: by position."""
         self.expiry = Expiry(utc_now)
         self._credentials = credentials
         names = {p: (node.host, addresses[p]) for p, node in settings.nodes.items()}
@@ -142,7 +144,7 @@ class NodeTLS:
                 )
 
     def renew(self, credentials: NodeCredentials, *, check_dates: bool) -> list[str]:
-        """Take new credentials, for the connections to come; returns the news for an operator."""
+        """For the connections to come; returns news for an operator."""
         old, self._credentials = self._credentials, credentials
         if self.chain is not None and credentials.chain is not None:
             self.chain.renew(credentials.chain, check_dates=check_dates)

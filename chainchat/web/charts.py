@@ -14,7 +14,7 @@ STEPS = (1, 2, 5, 10)
 
 
 def line(values: Sequence[float | None], *, title: str, top: float) -> Element:
-    """A line.
+    """Draw a line.
 
     Args:
         values: the oldest first; None where there is none.
@@ -46,7 +46,7 @@ Run = list[tuple[float, float]]
 
 
 def _runs(values: Sequence[float | None], top: float) -> list[Run]:
-    """The points of each stretch without a hole, the newest at the right."""
+    """Points without holes between them, the newest at the right."""
     runs: list[Run] = [[]]
     for place, value in enumerate(values, POINTS - len(values)):
         if value is None:

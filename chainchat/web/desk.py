@@ -1,6 +1,6 @@
 """What the web port answers, and whom it tells what is new.
 
-Whatever costs something is made at most once a second, for all who ask.
+Whatever costs something is made at most once a second, for all.
 """
 
 from collections.abc import Callable
@@ -25,14 +25,14 @@ FILES = {
     "/page.js": "text/javascript; charset=utf-8",
     "/icon.svg": "image/svg+xml",
 }
-"""What stands beside this module, and is sent as it is."""
+"""Files beside this module, sent as they are."""
 
 READERS_OF_TEXT = ("curl", "wget", "httpie", "fetch", "xh")
 """Programs that show what they get on a terminal."""
 
 
 class Fresh:
-    """Something made again when the last one is too old."""
+    """Made again when it is too old."""
 
     def __init__(self, make: Callable[[], bytes], clock: Clock) -> None:
         self._make = make
@@ -49,10 +49,9 @@ class Fresh:
 
 
 class WebDesk:
-    """Answers each request at once; a ``Desk``."""
+    """A ``Desk`` that answers at once; ``pages``: of the nodes, by position."""
 
     def __init__(self, shown: Shown, pages: dict[str, str], clock: Clock) -> None:
-        """``pages``: where the pages of the nodes are, by position."""
         self._shown = shown
         self._pages = pages
         self._clock = clock
@@ -149,7 +148,7 @@ class WebDesk:
 
 
 def takes_text(asked: Asked) -> bool:
-    """True for a program on a terminal, or that asks for plain text."""
+    """True for a program on a terminal, or one that asks for plain text."""
     kinds = [kind.partition(";")[0].strip() for kind in asked.accept.split(",")]
     if "text/html" in kinds:
         return False

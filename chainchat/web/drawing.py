@@ -1,7 +1,4 @@
-"""The chain, drawn: its nodes, their links, and what moves between them.
-
-Two drawings show the same, for wide and for narrow screens.
-"""
+"""The chain, drawn for wide and for narrow screens: nodes, links, and what moves between them."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -13,28 +10,28 @@ WIDE, HIGH = 260, 136
 """Of a node."""
 
 GAP = 128
-"""Between two nodes; the style sheet moves the entries as far."""
+"""Between nodes; the style sheet moves the entries as far."""
 
 BELOW = 40
-"""Between two rows."""
+"""Between rows."""
 
 IN_A_ROW = 3
-"""A chain has no more members, so all of them are in the first row."""
+"""A chain has no more members, so all are in the first row."""
 
 MARGIN = 2
 MOST_ENTRIES = 6
-"""Dots that travel between two nodes, at most."""
+"""Dots that travel between two nodes."""
 
 
 class Spot(NamedTuple):
-    """Where a node is drawn: its upper left corner."""
+    """The upper left corner of a node."""
 
     x: float
     y: float
 
 
 def chain(view: View, *, tall: bool) -> Element:
-    """The drawing; ``tall``: from top to bottom, for a narrow screen."""
+    """``tall``: from top to bottom, for a narrow screen."""
     members = [place for place in places(view.report) if place.position in view.report.members]
     others = [place for place in places(view.report) if place not in members]
     spots = list((_tall_spots if tall else _wide_spots)(len(members), len(others)))
@@ -98,7 +95,7 @@ def _short(place: Place) -> bool:
 
 
 def mark(state: State, x: float, y: float) -> Element:
-    """The shape of a state."""
+    """A shape for each state."""
     match state:
         case State.WELL:
             return tag("circle", cx=x, cy=y, r=6.5, class_="mark")
@@ -143,7 +140,7 @@ def _gap(view: View, before: Place, after: Place, spot: Spot, *, tall: bool) -> 
 
 
 def _between(view: View, before: Place, after: Place) -> tuple[str, list[Element]]:
-    """This node knows nothing of the links between two others."""
+    """This node knows nothing of links between others."""
     well = all(place.linked and place.said != AWAY for place in (before, after))
     if well:
         return "gap", _whole_gap(view)

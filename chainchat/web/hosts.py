@@ -17,7 +17,7 @@ HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s:\[\]/@]+)(:[0-9]{1,5})?")
 
 
 def names_of(own: NodeSettings) -> frozenset[str]:
-    """The names and addresses of a node's web port, in lower case."""
+    """Names and addresses of a node's web port, in lower case."""
     page = urlsplit(own.web_url).hostname or ""
     return frozenset(filter(None, ("localhost", own.web_host.lower(), own.host.lower(), page)))
 
@@ -27,7 +27,6 @@ def is_ours(host: str | None, names: Collection[str], address: str) -> bool:
 
     Args:
         host: as the request has it. Only ancient programs leave it out.
-        names: of this node.
         address: of this side of the connection.
     """
     if host is None:

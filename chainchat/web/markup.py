@@ -12,7 +12,6 @@ def tag(kind: str, /, *children: Child, **attributes: str | float | None) -> Ele
 
     Args:
         kind: such as ``p`` or ``svg``.
-        children: elements and texts, in order.
         attributes: ``class_`` stands for ``class``, ``aria_label`` for ``aria-label``; empty ones
             are left out.
     """
@@ -35,7 +34,7 @@ def tag(kind: str, /, *children: Child, **attributes: str | float | None) -> Ele
 
 
 def written(element: Element) -> str:
-    """The element as HTML."""
+    """As HTML."""
     return ElementTree.tostring(element, "unicode", method="html")
 
 

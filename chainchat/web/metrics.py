@@ -1,7 +1,7 @@
-"""The metrics of a node, in Prometheus' format.
+"""A node's metrics, in Prometheus' format.
 
-Nothing is counted here. Seconds and octets ("bytes") are the only units; no label has a value that
-clients choose.
+Nothing is counted here. Seconds and octets ("bytes") are the only units; no label's value comes
+from clients.
 """
 
 import os
@@ -35,15 +35,14 @@ KINDS = ("found", "resume", "shrink", "join", "other")
 
 
 class Shown(Struct, frozen=True):
-    """What the web port shows of a node, and where it comes from.
+    """Where the web port finds what it shows of a node.
 
     Attributes:
-        node: the present life of the node.
+        node: its present life.
         sessions: of that life.
-        admission: of clients.
-        links: positions that are linked, with the lane.
+        links: linked positions, with the lane.
         most_files: that this process may open.
-        drained: True while no client is let in.
+        drained: no client is let in.
     """
 
     report: Callable[[], Report]
@@ -63,7 +62,7 @@ class NodeCollector(Collector):
         self._watchers = watchers
 
     def collect(self) -> Iterator[Metric]:
-        """Yield each metric."""
+        """See ``Collector``."""
         report, node = self._shown.report(), self._shown.node()
         yield from _of_configuration(report, node)
         yield from _of_log(report)
@@ -260,7 +259,7 @@ def _unix(shown: str) -> float:
 
 
 def open_files() -> int:
-    """Open files of this process; 0 where the system does not tell."""
+    """0 where the system does not tell."""
     try:
         return os.stat(OPEN_FILES).st_size or len(os.listdir(OPEN_FILES))  # Linux since 6.2 counts
     except OSError:
@@ -268,12 +267,12 @@ def open_files() -> int:
 
 
 def registry(shown: Shown, watchers: Callable[[], int]) -> CollectorRegistry:
-    """A registry with the metrics of a node; ``watchers``: how many browsers watch the page."""
+    """``watchers``: how many browsers watch the page."""
     made = CollectorRegistry(auto_describe=False)
     made.register(NodeCollector(shown, watchers))
     return made
 
 
 def rendered(metrics: CollectorRegistry) -> bytes:
-    """All metrics now, in Prometheus' text format."""
+    """In Prometheus' text format."""
     return generate_latest(metrics)

@@ -11,7 +11,7 @@ from chainchat.web.pulse import POINT_SECONDS, POINTS
 from chainchat.web.view import Headline, Place, State, View, headline, listed, places
 
 REFRESH_SECONDS = 5
-"""Between two loads of the page, without JavaScript."""
+"""Between loads without JavaScript."""
 
 DAY_SECONDS = 86_400
 SOON_SECONDS = 30 * DAY_SECONDS
@@ -22,7 +22,7 @@ MINUTES = POINTS * POINT_SECONDS // 60
 PLACE = re.compile(r"\{\{(\w+)\}\}")
 
 Parts = dict[str, str]
-"""The parts of a page as HTML, by the id of their elements."""
+"""HTML, by the id of its element."""
 
 
 def parts(view: View) -> Parts:
@@ -47,7 +47,7 @@ def _written(child: Child) -> str:
 
 
 def tab(view: View) -> str:
-    """What the tab of a browser says."""
+    """For the browser's tab."""
     return f"{headline(view.report).state.shape} {view.report.chain} · {view.report.position}"
 
 
@@ -250,7 +250,7 @@ def octets(size: float) -> str:
 
 
 def document(view: View) -> bytes:
-    """The page, for a browser."""
+    """For a browser."""
     made = parts(view)
     report = view.report
     shell = written(
@@ -336,7 +336,7 @@ def _footer(report: Report) -> Element:
 
 
 def plain(view: View) -> str:
-    """The page in plain text, for curl and the like."""
+    """In plain text, for curl and the like."""
     report = view.report
     said = headline(report)
     lines = [f"{said.state.shape} {report.chain}, seen from {report.position}: {said.words}"]

@@ -1,4 +1,4 @@
-"""The web port of a node, and the links to the others' pages."""
+"""A node's web port, and the links to the others' pages."""
 
 from typing import Any
 
@@ -18,14 +18,15 @@ EVERYWHERE = {"0.0.0.0", "::"}  # noqa: S104 - only compared with
 
 
 class WebPort:
-    """The web port of one node."""
+    """The web port of one node.
+
+    Connections wait in it until ``open``.
+
+    Raises:
+        CannotListenError: the system does not allow it.
+    """
 
     def __init__(self, reactor: Any, settings: Settings, own: NodeSettings, address: str) -> None:
-        """Take the port, on this address; connections wait in it until ``open``.
-
-        Raises:
-            CannotListenError: the system does not allow it.
-        """
         self._reactor = reactor
         self._pages = pages(settings, own)
         self._factory = WebFactory(reactor, names_of(own))
@@ -48,9 +49,9 @@ class WebPort:
 
 
 def pages(settings: Settings, own: NodeSettings) -> dict[str, str]:
-    """Where the pages of the nodes are, by position, as far as a browser can get there from here.
+    """The nodes' pages, by position, as far as a browser can get there from here.
 
-    A page on the loopback addresses of another machine is out of reach.
+    A page on another machine's loopback addresses is out of reach.
     """
     found = {}
     for position, node in settings.nodes.items():

@@ -9,7 +9,7 @@ from chainchat.node.tally import Tally
 
 POINTS = 60
 POINT_SECONDS = 5
-"""A point of a line stands for so many beats, one each second."""
+"""Beats per point, one each second."""
 
 
 class Beat(Struct, frozen=True):
@@ -18,7 +18,7 @@ class Beat(Struct, frozen=True):
     Attributes:
         committed: numbers.
         answered: turns with requests of this node's clients whose answers came.
-        took: seconds from each of these turns to the answers, added up.
+        took: seconds from these turns to the answers, added up.
     """
 
     committed: int
@@ -32,8 +32,7 @@ class Pulse(Struct, frozen=True):
     Attributes:
         rates: numbers committed a second, by point, the oldest first.
         latencies: mean seconds until clients were answered; None where nobody asked.
-        rate: of the last seconds.
-        latency: likewise.
+        rate, latency: of the last seconds.
         moved: numbers committed in the last second.
     """
 
@@ -52,7 +51,7 @@ class Heart:
         self._beats: deque[Beat] = deque(maxlen=POINT_SECONDS)
         self._count = 0
         self._before: tuple[int, int, float] | None = None
-        """Committed, answered and took since the beginning; None while this is no member."""
+        """Committed, answered and took in all; None while this is no member."""
 
     def beat(self, report: Report, tally: Tally) -> None:
         """A second has passed."""

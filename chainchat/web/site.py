@@ -1,6 +1,6 @@
-"""HTTP for strangers: few connections, small requests, and one answer each.
+"""HTTP for strangers: few connections, small requests without a body, one answer each.
 
-What an answer costs is bounded by whoever gives it. A request has no body.
+What an answer costs is bounded by whoever gives it.
 """
 
 import json
@@ -44,7 +44,7 @@ HEADERS = {
 
 
 class Answer(Struct, frozen=True):
-    """An answer: status, type and octets; ``headers``: further ones."""
+    """``headers``: further ones."""
 
     status: int
     kind: str
@@ -53,19 +53,12 @@ class Answer(Struct, frozen=True):
 
 
 def text(said: str, status: int = 200) -> Answer:
-    """An answer in plain text."""
+    """In plain text."""
     return Answer(status, TEXT, f"{said}\n".encode())
 
 
 class Asked(Struct, frozen=True):
-    """What a request asks for.
-
-    Attributes:
-        path: such as ``/metrics``.
-        query: what follows the question mark.
-        accept: the types of content that the asker takes.
-        agent: the program that asks.
-    """
+    """What a request asks for, and which program asks."""
 
     path: str
     query: str
@@ -77,7 +70,7 @@ class Watcher(Protocol):
     """A connection that is told what is new."""
 
     def tell(self, data: bytes) -> bool:
-        """Send more; False, and the end of the connection, if the last was not read yet."""
+        """Send more; False, and the end, if the last is still unread."""
 
     def close(self) -> None:
         """End the connection."""
@@ -215,7 +208,7 @@ class WebChannel(HTTPChannel):
         return False
 
     def stays(self) -> None:
-        """Let the connection last: it watches."""
+        """It watches: let it last."""
         self._end_life()
 
     def _end_life(self) -> None:
@@ -239,8 +232,7 @@ class WebFactory(Factory):
     Attributes:
         desk: set before the first connection is accepted.
         names: of this node, by which it may be asked.
-        connections: that are open.
-        watching: those of them that watch.
+        connections, watching: those that are open, and that watch.
     """
 
     noisy = False
@@ -264,7 +256,7 @@ class WebFactory(Factory):
         return "web port"
 
     def log(self, request: WebRequest) -> None:
-        """Write no line for each request."""
+        """No line for each request."""
 
     def close(self) -> None:
         """End all connections."""

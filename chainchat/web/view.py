@@ -9,12 +9,7 @@ from chainchat.web.pulse import Pulse
 
 
 class View(Struct, frozen=True):
-    """Everything on the page of a node, at one moment.
-
-    Attributes:
-        pulse: of the chain, as this node feels it.
-        pages: addresses of all nodes that have one, by position.
-    """
+    """Everything on a node's page, at one moment; ``pages``: addresses, by position."""
 
     report: Report
     pulse: Pulse = Pulse()
@@ -54,7 +49,7 @@ def listed(positions: tuple[str, ...]) -> str:
 
 
 def headline(report: Report) -> Headline:
-    """How the chain is, as this node sees it."""
+    """As this node sees it."""
     if report.drained:
         return Headline(State.WEAK, "Drained", _sentence(report.reason))
     if not report.serving:
@@ -106,7 +101,7 @@ def _arrows(positions: tuple[str, ...]) -> str:
 LEARNER = "learner"
 AWAY, IN_RESERVE = "away", "in reserve"
 SILENT_SECONDS = 10.0
-"""After which a node outside the chain, which nobody waits for, is said to be silent."""
+"""Until a node outside the chain, for which nobody waits, is called silent."""
 
 
 class Place(Struct, frozen=True):
@@ -115,8 +110,8 @@ class Place(Struct, frozen=True):
     Attributes:
         role: in the chain, or why it has none.
         said: the state in words.
-        linked: True if this node is connected with it.
-        here: True if it is this node.
+        linked: with this node.
+        here: it is this node.
     """
 
     position: str
@@ -128,7 +123,7 @@ class Place(Struct, frozen=True):
 
 
 def places(report: Report) -> tuple[Place, ...]:
-    """All nodes: those of the chain from head to tail, then the others."""
+    """The chain's nodes from head to tail, then the others."""
     own = Place(report.position, report.role, *_own_state(report), linked=True, here=True)
     others = {peer.position: _place(peer, report) for peer in report.peers}
     found = {**others, own.position: own}
@@ -137,7 +132,7 @@ def places(report: Report) -> tuple[Place, ...]:
 
 
 def _is_whole(report: Report) -> bool:
-    """True if nobody is missing in the chain: a learner waits to take a lost member's place."""
+    """A learner then waits to take a lost member's place."""
     return len(report.members) >= len(report.founding) and not report.away
 
 

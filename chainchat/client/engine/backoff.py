@@ -1,8 +1,7 @@
-"""The next node to try, and the time: drawn at random, so that clients do not do the same.
+"""The next node to try, and when: drawn at random, so that clients do not move together.
 
-The clients of a dead node spread over the others, and over some time if they are many. After
-failures, each wait is drawn evenly between nothing and a bound that doubles (exponential backoff
-with full jitter).
+The clients of a dead node spread over the others, and over time if they are many. After failures,
+waits are drawn evenly up to a bound that doubles (exponential backoff with full jitter).
 """
 
 from collections.abc import Iterable
@@ -11,46 +10,40 @@ from random import Random
 from chainchat.client.engine.wire import Address
 
 LASTING = 5.0
-"""Seconds of a session that show that its node is well."""
+"""Seconds of a session that show its node is well."""
 
 SPREAD = 0.001
-"""Seconds for each session of a dead node, over which all of them reconnect."""
+"""Seconds per session of a dead node, over which all reconnect."""
 
 LONGEST_SPREAD = 2.0
-"""The most of these seconds, however many sessions."""
+"""Seconds, however many sessions."""
 
 MOST_NODES = 32
 """Further addresses are ignored."""
 
 
 class Backoff:
-    """Waits that grow with each failure in a row."""
+    """Waits whose bound doubles from ``first`` to ``longest`` seconds."""
 
     def __init__(self, random: Random, first: float, longest: float) -> None:
-        """The bounds of the first and of the longest wait, in seconds."""
         self._random = random
         self._first = first
         self._longest = longest
         self._bound = first
 
     def next(self) -> float:
-        """The next wait, in seconds."""
+        """Seconds to wait."""
         wait = self._random.uniform(0.0, self._bound)
         self._bound = min(self._longest, 2 * self._bound)
         return wait
 
     def reset(self) -> None:
-        """Make the next wait a short one again."""
+        """Begin with short waits again."""
         self._bound = self._first
 
 
 class Nodes:
-    """The known nodes of the chain, and which one to try.
-
-    Attributes:
-        current: the node to try.
-        sessions: how many the current node has, as it said last.
-    """
+    """The chain's known nodes, and which to try; ``sessions``: the current one's, as last told."""
 
     def __init__(self, addresses: Iterable[Address], random: Random) -> None:
         self._addresses = list(dict.fromkeys(Address(*address) for address in addresses))
@@ -74,14 +67,14 @@ class Nodes:
     ) -> float:
         """Move on to another node, after the current one failed or refused.
 
-        Returns the seconds to wait: some only after a whole round of failures. After the break of a
-        session, a client that was alone at the node tries the next one at once; many spread.
+        Returns the seconds to wait: none until a whole round of failures, except to spread the many
+        clients of a lost node.
 
         Args:
-            served: how many seconds the session lasted, if there was one.
-            sent_on: True if the node announced that it closes, and named the others.
-            unanswered: True if the node accepted the connection and said nothing: it is frozen, or
-                has too many clients to greet, and coming back at once would make that worse.
+            served: seconds of the session, if there was one.
+            sent_on: the node announced its end, and named the others.
+            unanswered: the node accepted the connection, but said nothing: it is frozen or too
+                busy, and coming back at once would make that worse.
         """
         if served is not None and (sent_on or served >= LASTING):
             self._failures = 0

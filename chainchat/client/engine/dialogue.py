@@ -1,7 +1,6 @@
-"""One connection: requests go out, and each reply is paired with its request.
+"""Requests and replies of one connection: each reply answers the oldest request.
 
-Each reply answers the oldest request. Only CHAIN and PING are answered at once, whatever waits: so
-the dialogue can tell a waiting node from a dead one.
+Only CHAIN and PING are answered at once, which tells a waiting node from a dead one.
 """
 
 from collections import deque
@@ -26,29 +25,29 @@ from chainchat.client.engine.wire import (
 )
 
 PING_AFTER = 5.0
-"""Seconds of silence before a PING is sent."""
+"""Seconds of silence before a PING."""
 
 PING_UNANSWERED_AFTER = 1.0
 """The same while a request is unanswered."""
 
 SILENCE = 3.0
-"""Seconds of silence, with a PING or CHAIN unanswered, after which a connection counts as dead."""
+"""Seconds of silence, with a PING or CHAIN unanswered, that make a connection dead."""
 
 PATIENCE = 30.0
-"""Seconds without other replies after which the client leaves a node that answers PINGs: it cannot
+"""Seconds without other replies until the client leaves a node that answers PINGs: it cannot
 confirm, and another may be on the side that goes on."""
 
 ANSWERED_AT_ONCE = frozenset({"CHAIN", "PING"})
-"""Requests that a node answers out of order."""
+"""Requests answered out of order."""
 
 ENDING_CODES = frozenset({421, 422, 423, 424, 425, 431, 505})
-"""Refusals of the connection: the server closes after them."""
+"""Refusals after which the server closes."""
 
 LONGEST_LIST = 64 << 20
-"""Characters; the server never ends a longer list."""
+"""Characters; a longer list counts as endless."""
 
 NO_TAG = "-"
-"""The tag of an answer to a line without one, like ``/hello``."""
+"""Answers a line without a tag, like ``/hello``."""
 
 
 class Asked(Struct):
@@ -56,9 +55,8 @@ class Asked(Struct):
 
     Attributes:
         verb: HELLO for the switch to machine mode.
-        number: of the SEND, or of the program's request; 0 for the engine's own.
-        items: the lines of the answering list that have come.
-        messages: the same for SINCE.
+        number: of the SEND or the program's request; 0 for the engine's own.
+        items, messages: listed so far; ``messages`` for SINCE.
     """
 
     tag: str
@@ -71,14 +69,14 @@ class Asked(Struct):
 
     @property
     def of_program(self) -> bool:
-        """True for a request of the program that is no SEND."""
+        """True for a request of the program, but no SEND."""
         return self.number > 0 and self.verb != "SEND"
 
     def listed(self, text: str) -> None:
-        """Take a line of the list, and parse it: the end of a long list is no long turn.
+        """Parse a line of the list now: the end of a long list is no long turn.
 
         Raises:
-            ProtocolError: it is not what was asked for.
+            ProtocolError: the list is endless, or not what was asked for.
         """
         self.length += len(text)
         if self.length > LONGEST_LIST:
@@ -94,21 +92,21 @@ class Asked(Struct):
             raise ProtocolError("the server listed more messages than it was asked for")
 
     def forget(self) -> None:
-        """Drop the list, which will be sent again."""
+        """Drop the list: it will come again."""
         self.items.clear()
         self.messages.clear()
         self.length = 0
 
 
 class Reply(Struct, frozen=True):
-    """A request, and the line that ends its answer."""
+    """A request and the end of its answer."""
 
     asked: Asked
     line: Done | Refusal | End
 
 
 class Dialogue:
-    """One connection, from ``/hello`` to its end. Times are monotonic seconds.
+    """One connection, from ``/hello`` to its end; times are monotonic seconds.
 
     Call ``trouble`` some ten times a second.
     """
@@ -117,18 +115,18 @@ class Dialogue:
         self._in_order: deque[Asked] = deque()
         """Oldest first."""
         self._at_once: dict[str, Asked] = {}
-        """Replies to these may overtake; by tag."""
+        """By tag; their replies may overtake."""
         self._reader = LineReader()
         self._written: list[str] = []
         self._heard_at = now
         self._pinged_at: float | None = None
-        """Since when one of those is unanswered, as ``trouble`` saw."""
+        """Since when ``trouble`` saw one of those unanswered."""
         self._stuck_since: float | None = None
-        """The same for the oldest of the others."""
+        """The same for the oldest in order."""
 
     @property
     def unanswered(self) -> list[Asked]:
-        """The requests without a reply."""
+        """Requests without a reply."""
         return [*self._in_order, *self._at_once.values()]
 
     def take_bytes(self) -> bytes:
@@ -151,12 +149,12 @@ class Dialogue:
         self._written.append(request_line(asked.tag, asked.verb, *asked.arguments))
 
     def send(self, number: int, line: str) -> None:
-        """Write a SEND that ``wire.send_line`` has made."""
+        """Write a line of ``wire.send_line``."""
         self._in_order.append(Asked(str(number), "SEND", number))
         self._written.append(line)
 
     def feed(self, data: bytes, now: float) -> Iterator[Push | Note | Refusal | Reply]:
-        """Parse octets. A Refusal by itself ends the connection.
+        """Parse octets; a Refusal by itself ends the connection.
 
         Raises:
             ProtocolError: they are not machine mode.
@@ -175,7 +173,7 @@ class Dialogue:
                     if asked.verb != "PING":
                         yield Reply(asked, line)
                 case Refusal(tag="-") if self._in_order:
-                    # Not understood, so answered without its tag; but in its place.
+                    # Not understood: answered in its place, but without its tag.
                     self._stuck_since = None
                     yield Reply(self._in_order.popleft(), line)
                 case Done() | Refusal() | End():

@@ -6,8 +6,8 @@ second, and ``send``, ``request`` and ``logout`` as it likes. After each call it
 events of ``take_events``, in order, and writes the octets of ``take_bytes``. After ``Disconnect``
 it never mentions the old connection again. Times are monotonic seconds.
 
-The engine repeats every SEND, on whichever node answers, until its result is known: each happens
-exactly once and in order. Every message arrives once and in order.
+A SEND is repeated, on whichever node answers, until its result is known: each happens, and each
+message arrives, exactly once and in order.
 """
 
 from collections.abc import Iterable
@@ -35,14 +35,24 @@ from chainchat.client.engine.wire import (
 )
 
 PASSWORD_CODES = frozenset({434, 513})
-"""Refusals of a LOGIN that needs a proof, or another one."""
+"""Refusals of a LOGIN that needs a proof, or another."""
 
 PASSWORD_WRONG = 500
 """Refusals below this are for now."""
 
 
 class Engine:
-    """One client of one account."""
+    """One client of one account.
+
+    Args:
+        client: a fresh client ID; ``memory`` may know an earlier one.
+        nodes: where to connect, in this order.
+        quiet: log in without being told what others say.
+        insist: retry while the name is in use, at the first login too.
+        keys: to log in without the password; None: kept only while this runs.
+        asks: somebody answers ``PasswordNeeded``.
+        memory: of an earlier run.
+    """
 
     def __init__(
         self,
@@ -59,17 +69,6 @@ class Engine:
         asks: bool = False,
         memory: Memory | None = None,
     ) -> None:
-        """Make a client; ``start`` sets it going.
-
-        Args:
-            client: the client ID, fresh for each engine; ``memory`` may know an earlier one.
-            nodes: where to connect, in this order; the nodes say where else.
-            quiet: log in without being told what others say.
-            insist: try again when the name is in use, at the first login too.
-            keys: of the account, to log in without the password; None: only while this runs.
-            asks: true if somebody answers ``PasswordNeeded``.
-            memory: of an earlier run, which this one goes on with.
-        """
         self.name = name
         self.online = False
         self.newest = 0  # the highest message id heard of
@@ -97,7 +96,7 @@ class Engine:
     # --- outputs ---------------------------------------------------------------------
 
     def take_events(self, *, seen: bool = True) -> list[events.Event]:
-        """The events since the last call; they count as seen, or only after ``seen``."""
+        """Events since the last call, seen now or only after ``seen``."""
         taken = list(self._events)
         self._events.clear()
         if seen:
@@ -105,11 +104,11 @@ class Engine:
         return taken
 
     def seen(self) -> None:
-        """The program has delivered all messages that it took."""
+        """The program has delivered all it took."""
         self._receiving.handed_over()
 
     def take_bytes(self) -> bytes:
-        """The octets to write, after the memory has kept what must not be lost."""
+        """Octets to write, after the memory has kept what must not be lost."""
         self._memory.keep(self._now)
         return self._dialogue.take_bytes()
 
@@ -119,7 +118,7 @@ class Engine:
         return len(self._sending)
 
     def longest(self, to: str = EVERYBODY) -> int:
-        """Octets of the longest text that the server takes."""
+        """Octets of the longest text the server takes."""
         return self._sending.longest(to)
 
     @property
@@ -141,7 +140,7 @@ class Engine:
         self._connect()
 
     def send(self, text: str, to: str = EVERYBODY) -> int:
-        """Say something; returns the number of this SEND in the events about it.
+        """Say something; returns the SEND's number in events.
 
         Raises:
             UnsendableError: no server would take it. A text too long becomes a ``SendRefused``.
@@ -151,7 +150,7 @@ class Engine:
         return number
 
     def request(self, verb: str, *arguments: str | int) -> int:
-        """Ask once logged in; returns the number of this request in the event that answers it.
+        """Ask once logged in; returns the request's number in its answer.
 
         Raises:
             UnsendableError: an argument holds a control character.
@@ -166,7 +165,7 @@ class Engine:
         return self._passwords.is_protected
 
     def password(self, password: str) -> None:
-        """Answer ``PasswordNeeded``; it is hashed now, and forgotten.
+        """Answer ``PasswordNeeded``.
 
         Raises:
             RefusedError: 522, no account can have it.
@@ -207,7 +206,7 @@ class Engine:
     # --- what the socket and the clock say -------------------------------------------
 
     def connected(self, now: float) -> None:
-        """The connection that ``ConnectTo`` asked for is open."""
+        """What ``ConnectTo`` asked for is open."""
         assert self._phases.now is Phase.CONNECTING, "no connection was asked for"
         self._now = now
         self._phases.greeting(now)
@@ -229,7 +228,7 @@ class Engine:
         self._pump()
 
     def lost(self, now: float, reason: str = "the connection broke") -> None:
-        """The connection, or the attempt, is over; ``reason``: for people."""
+        """The connection or the attempt is over; ``reason``: for people."""
         self._now = now
         self._lost(reason)
 
@@ -253,7 +252,7 @@ class Engine:
             self._connect()
 
     def tick(self, now: float, *, listening: bool = True) -> None:
-        """Time has passed; ``listening``: the program reads, so silence is the node's."""
+        """``listening``: the program reads, so silence is the node's."""
         self._now = now
         if not listening:
             self._dialogue.deaf(now)
@@ -337,7 +336,6 @@ class Engine:
                 self._log_in()
 
     def _password_refused(self, refusal: Refusal) -> None:
-        """Try again later what is refused for now; else ask again, or give up."""
         if self._phases.now is Phase.LOGGING_IN and refusal.code < PASSWORD_WRONG:
             self._login_refused("LOGIN", refusal)
         else:

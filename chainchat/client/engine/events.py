@@ -1,4 +1,4 @@
-"""The events that the engine tells the program around it.
+"""The events that the engine tells its program.
 
 ``chainchat-client --json`` prints all but the first two, one object a line, the tag as ``event``.
 """
@@ -7,7 +7,7 @@ from msgspec import Struct, field
 
 
 class Event(Struct, frozen=True, tag_field="event"):
-    """Something that happened, or that the program has to do."""
+    """What happened, or is to be done."""
 
 
 # --- what the program has to do ------------------------------------------------------
@@ -22,13 +22,13 @@ class ConnectTo(Event, frozen=True, tag="connect-to"):
 
 
 class Disconnect(Event, frozen=True, tag="disconnect"):
-    """Close the connection, or give up the attempt; ignore whatever it still says."""
+    """Close the connection or the attempt; ignore whatever it still says."""
 
 
 class PasswordNeeded(Event, frozen=True, tag="password-needed"):
     """Call ``password``, or ``logout`` to leave.
 
-    ``new``: the account has a password that admits only to choose another: ask for that one.
+    ``new``: for a new password; the present one admits only to choosing it.
     """
 
     text: str
@@ -39,7 +39,7 @@ class PasswordNeeded(Event, frozen=True, tag="password-needed"):
 
 
 class Connected(Event, frozen=True, tag="connected"):
-    """A node answered in machine mode; ``node``: its position in the chain."""
+    """``node``: its position in the chain."""
 
     host: str
     port: int
@@ -47,7 +47,7 @@ class Connected(Event, frozen=True, tag="connected"):
 
 
 class ConnectionLost(Event, frozen=True, tag="connection-lost"):
-    """There is no connection; the next try is in ``retry`` seconds."""
+    """The next try is in ``retry`` seconds."""
 
     host: str
     port: int
@@ -56,7 +56,7 @@ class ConnectionLost(Event, frozen=True, tag="connection-lost"):
 
 
 class LoginDelayed(Event, frozen=True, tag="login-delayed"):
-    """The login was refused for now; the next try is in ``retry`` seconds."""
+    """Refused for now; the next try is in ``retry`` seconds."""
 
     code: int
     text: str
@@ -64,11 +64,11 @@ class LoginDelayed(Event, frozen=True, tag="login-delayed"):
 
 
 class StillOffline(Event, frozen=True, tag="still-offline"):
-    """The client is offline for a second; told once."""
+    """Offline for a second; told once."""
 
 
 class LoggedIn(Event, frozen=True, tag="logged-in"):
-    """The account is logged in; messages after id ``after``, up to ``high``, are from the past."""
+    """Messages after id ``after``, up to ``high``, are from the past."""
 
     name: str
     high: int
@@ -83,18 +83,18 @@ class PasswordChanged(Event, frozen=True, tag="password-changed"):
 
 
 class PasswordRefused(Event, frozen=True, tag="password-refused"):
-    """The password is as it was; or (code 0) the connection broke before the answer."""
+    """The password is unchanged, or (code 0) the answer was lost."""
 
     code: int
     text: str
 
 
 class Ended(Event, frozen=True, tag="ended"):
-    """The engine has ended for good.
+    """Nothing follows.
 
     Attributes:
-        reason: ``logout``, ``moved`` (the session was resumed elsewhere), ``deleted`` (the account
-            was), ``kicked`` (by an operator) or ``refused`` (no node will ever accept the login).
+        reason: ``logout``, ``moved`` (the session was resumed elsewhere), ``deleted`` (the
+            account), ``kicked`` (by an operator) or ``refused`` (no node will accept the login).
         code: the protocol's error code, or 0.
     """
 
@@ -118,9 +118,8 @@ class MessageArrived(Event, frozen=True, tag="message"):
     """A message; each id arrives once, in order.
 
     Attributes:
-        id: the place in the log.
         time: UTC, like ``2026-11-22T11:03:07.120Z``.
-        sender: an account (``from`` in JSON).
+        sender: ``from`` in JSON.
         to: an account, or ``*`` for a broadcast.
     """
 
@@ -132,14 +131,14 @@ class MessageArrived(Event, frozen=True, tag="message"):
 
 
 class GapNoticed(Event, frozen=True, tag="gap"):
-    """A push before ``previous`` is missing; the engine asks for the messages after ``after``."""
+    """Messages after ``after``, up to ``previous``, are missing, and asked for."""
 
     after: int
     previous: int
 
 
 class SendPending(Event, frozen=True, tag="pending"):
-    """The engine repeats a new SEND until it is answered."""
+    """A new SEND, repeated until it is answered."""
 
     number: int
     to: str
@@ -149,7 +148,7 @@ class SendPending(Event, frozen=True, tag="pending"):
 class SendAcknowledged(Event, frozen=True, tag="acknowledged"):
     """A SEND is on the disk of every member of the chain, as message ``id``.
 
-    ``again``: it already was, by an attempt whose answer was lost.
+    ``again``: through an earlier attempt, whose answer was lost.
     """
 
     number: int
@@ -160,7 +159,7 @@ class SendAcknowledged(Event, frozen=True, tag="acknowledged"):
 
 
 class SendDelayed(Event, frozen=True, tag="send-delayed"):
-    """A SEND was refused for now: the engine repeats it and all later ones; told once."""
+    """Refused for now: the engine repeats this SEND and all later ones; told once."""
 
     number: int
     code: int
@@ -168,7 +167,7 @@ class SendDelayed(Event, frozen=True, tag="send-delayed"):
 
 
 class SendRefused(Event, frozen=True, tag="send-refused"):
-    """A SEND was refused for good."""
+    """Refused for good."""
 
     number: int
     to: str
@@ -181,7 +180,7 @@ class SendRefused(Event, frozen=True, tag="send-refused"):
 
 
 class Answered(Event, frozen=True, tag="answered"):
-    """A request was done; ``words``: the ``key=value`` words of the reply."""
+    """``words``: the reply's ``key=value`` words."""
 
     request: int
     verb: str
@@ -197,14 +196,14 @@ class Listed(Event, frozen=True, tag="listed"):
 
 
 class HistoryListed(Event, frozen=True, tag="history"):
-    """The complete answer to a SINCE, one's own messages included."""
+    """The complete answer to a SINCE, own messages included."""
 
     request: int
     messages: tuple[MessageArrived, ...]
 
 
 class RequestRefused(Event, frozen=True, tag="request-refused"):
-    """A request was refused, or (code 0) the connection broke before the answer came."""
+    """A request was refused, or (code 0) its answer was lost."""
 
     request: int
     verb: str

@@ -1,7 +1,7 @@
-"""Received messages: each one once and in order, whatever is pushed twice or missing.
+"""Received messages: each once and in order, whatever is pushed twice or missing.
 
-Each push names the one before, so a hole shows at once. SINCE fills it, page by page; until then
-pushes are held back, and dropped if they are too many: a hole in turn.
+Each push names the one before, so a hole shows at once. SINCE fills it, page by page. Until then
+pushes wait, or are dropped if they are too many: a hole in turn.
 """
 
 from collections.abc import Sequence
@@ -10,21 +10,21 @@ from chainchat.client.engine.events import MessageArrived
 from chainchat.client.engine.wire import Push
 
 ACKNOWLEDGE_EVERY = 1.0
-"""Seconds between two ACKs."""
+"""Seconds between ACKs."""
 
 MOST_HELD = 1000
 """Pushes that wait while a hole is filled."""
 
 PAGE = 500
-"""Messages in a page that fills a hole."""
+"""Messages of a page of SINCE."""
 
 
 class Inbox:
     """Deduplicates, orders, and knows how far the read mark may move.
 
     Attributes:
-        last: id of the newest message let through; None before the first.
-        missing: the id up to which a hole reaches; None without a hole.
+        last: id of the newest message let through, if any.
+        missing: id up to which a hole reaches, if any.
     """
 
     def __init__(self) -> None:
@@ -39,7 +39,7 @@ class Inbox:
         self._acknowledged_at = 0.0
 
     def pushed(self, push: Push) -> MessageArrived | None:
-        """Take a push; returns its message if it is the next one."""
+        """Take a push; returns its message if it is next."""
         if self.missing is not None:
             if len(self._held) < MOST_HELD:
                 self._held.append(push)
@@ -58,11 +58,11 @@ class Inbox:
 
     @property
     def after(self) -> int:
-        """The id after which SINCE is to list what is missing."""
+        """The id after which SINCE is to list."""
         return max(self.last or 0, self._listed)
 
     def filled(self, listed: Sequence[MessageArrived], own_name: str) -> list[MessageArrived]:
-        """Take a page that SINCE listed after ``after``; returns what may pass now, in order.
+        """Take a page of SINCE; returns what may pass now, in order.
 
         Ask again while ``missing`` is set.
         """
@@ -104,7 +104,7 @@ class Inbox:
         return self._acknowledged
 
     def reconnected(self) -> None:
-        """Start over on a new connection: held pushes come again, and an ACK may be lost."""
+        """Start over: held pushes come again, and an ACK may be lost."""
         self.missing = None
         self._held.clear()
         self._dropped = self._listed = 0

@@ -10,10 +10,9 @@ from chainchat.client.engine.wire import Refusal, whole_number
 
 
 class Login:
-    """The account's token, while there is one, and the retries.
+    """The account's token, and the retries.
 
-    RESUME needs the id of the last message seen, or else the account's read mark from LOGIN's
-    reply.
+    RESUME needs the id of the last message seen, or else the read mark from LOGIN's reply.
     """
 
     def __init__(
@@ -28,7 +27,7 @@ class Login:
         self._backoff = Backoff(random, first=0.5, longest=4.0)
 
     def request(self, last_seen: int | None) -> Asked:
-        """The request to make on a new connection, or again."""
+        """To be made on a new connection, or again."""
         after, token = self._memory.seen if last_seen is None else last_seen, self._memory.token
         if token and not self._quiet and after is not None:
             return Asked("resume", "RESUME", 0, (self._name, token, f"after={after}"))
@@ -36,7 +35,7 @@ class Login:
         return Asked("login", "LOGIN", 0, (self._name, *quiet))
 
     def done(self, words: dict[str, str]) -> None:
-        """Note a successful login, with the words of the reply."""
+        """Note a login, with the reply's words."""
         mark = whole_number(words["mark"]) if "mark" in words else None
         self._memory.logged_in(words.get("session", self._memory.token), mark)
         self._insist = self._was_in = True

@@ -1,6 +1,6 @@
-"""What a client remembers from one run to the next, so that an end or a crash says nothing twice.
+"""What a client remembers between runs, so that an end or a crash says nothing twice.
 
-``Memory`` forgets everything with the process; ``kept_memory`` keeps it on the disk.
+``Memory`` forgets with the process; ``kept_memory`` keeps on disk.
 """
 
 import base64
@@ -11,10 +11,10 @@ from msgspec import Struct
 from chainchat.client.engine.wire import Address
 
 MOST_LINES = 1024
-"""Lines of a named run: the chain remembers so many results."""
+"""Of a named run: the chain remembers so many results."""
 
 PARTS = 1 << 28
-"""Into which a block of numbers is divided."""
+"""Of a block of numbers."""
 
 
 class Outgoing(Struct, frozen=True):
@@ -29,12 +29,12 @@ class Memory:
     """The memory of one account in one chain.
 
     Attributes:
-        finishes: True if nothing is repeated after the end, so that the chain may forget it.
-        open: the SENDs without a final answer, by number, in order.
-        last_number: the highest number of a SEND of this client ID.
-        numbered_from: what is added to these numbers on the wire; None before the first login.
-        token: with which the session can be resumed; mostly empty.
-        seen: id of the newest message that was acknowledged, if any.
+        finishes: nothing is repeated after the end: the chain may forget it.
+        open: SENDs without a final answer, by number, in order.
+        last_number: the highest of this client ID's SENDs.
+        numbered_from: added to these numbers on the wire; None before the first login.
+        token: resumes the session; mostly empty.
+        seen: id of the newest acknowledged message, if any.
     """
 
     finishes = True
@@ -56,43 +56,43 @@ class Memory:
         self.open[outgoing.number] = outgoing
 
     def settled(self, number: int) -> None:
-        """Forget a SEND that has its final answer."""
+        """Forget a settled SEND."""
         del self.open[number]
 
     def numbered(self, offset: int) -> None:
-        """Note what is added to the numbers, from the first login on."""
+        """Note ``numbered_from``, at the first login."""
         self.numbered_from = offset
 
     def logged_in(self, token: str, mark: int | None) -> None:
-        """Note a login; ``mark``: the account's read mark, if known."""
+        """``mark``: the account's read mark, if known."""
         self.token = token
         if mark is not None:
             self.seen = mark
 
     def acknowledged(self, identifier: int) -> None:
-        """Note that everything up to this id was seen."""
+        """Everything up to this id was seen."""
         self.seen = identifier
 
     def learned(self, addresses: list[Address]) -> None:
         """Note nodes of the chain."""
 
     def ended(self, reason: str) -> None:  # noqa: ARG002 - for those who keep more
-        """Note the end, with the reason of ``Ended``.
+        """After a logout nothing is open, and the client ID is forgotten.
 
-        After a logout nothing is open, and nobody knows the client ID any more.
+        ``reason``: see ``Ended``.
         """
         self.token = ""
 
     def keep(self, now: float) -> None:
-        """Bring to the disk what must not be lost before anything more is written to the server."""
+        """Bring to the disk what must be there before more is sent."""
 
 
 class NamedMemory(Memory):
-    """The memory of a run that has a name, and may be repeated anywhere: nothing is said twice.
+    """The memory of a named run, which may be repeated anywhere: nothing is said twice.
 
-    Client ID and numbers follow from the name. What a new client ID numbers from may have grown
-    between two runs, but only one that is unknown begins there: so numbers come in blocks, and tell
-    by their middle part whether the highest one is of this name.
+    Client ID and numbers follow from the name. A new client ID's offset may grow between runs, but
+    only an unknown one begins there: so numbers come in blocks, and their middle part tells whether
+    the highest is of this name.
     """
 
     finishes = False
@@ -108,7 +108,7 @@ class NamedMemory(Memory):
         return self._client
 
     def numbered(self, offset: int) -> None:
-        """Begin where an earlier run of this name began, or else in the next block."""
+        """Begin where an earlier run of this name did, or else in the next block."""
         block, rest = divmod(offset, PARTS * MOST_LINES)
         if rest // MOST_LINES != self._part:
             block += 1

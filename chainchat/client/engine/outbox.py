@@ -1,8 +1,8 @@
-"""The SENDs without a final answer: what to write, in which order, and what to write again.
+"""The SENDs without a final answer: what to write next, or again.
 
-What one client says is never reordered. After a refusal with 4xx the server refuses the later
-numbers too (451), so nothing new is written until all SENDs under way are answered. Then all that
-are open are written again, lowest number first.
+What one client says is never reordered. After a refusal with 4xx the server refuses later numbers
+too (451): nothing new is written until all SENDs under way are answered. Then all open ones are
+written again, lowest number first.
 """
 
 from collections import deque
@@ -37,7 +37,7 @@ class Outbox:
         return outgoing
 
     def reconnected(self) -> None:
-        """Write everything open again on a new connection."""
+        """Write everything open again."""
         self._unanswered = 0
         self._start_over()
 
@@ -53,7 +53,7 @@ class Outbox:
         return self._unwritten.popleft()
 
     def answered(self, number: int, now: float) -> Outgoing:
-        """Settle ``number``, which has its final answer."""
+        """Settle an answered SEND."""
         self._came_back(now)
         if not self._refused:
             self._backoff.reset()
@@ -62,12 +62,12 @@ class Outbox:
         return outgoing
 
     def unwritable(self, number: int) -> None:
-        """Settle ``number``, which came from ``next`` but cannot be written."""
+        """Settle a SEND that cannot be written."""
         self._unanswered -= 1
         self._memory.settled(number)
 
     def refused_for_now(self, now: float) -> None:
-        """Note an answer of 4xx."""
+        """Note a 4xx."""
         self._refused = True
         self._came_back(now)
 
@@ -77,6 +77,6 @@ class Outbox:
             self._retry_at = now + self._backoff.next()
 
     def tick(self, now: float) -> None:
-        """Begin a retry whose time has come."""
+        """Begin a retry that is due."""
         if self._refused and not self._unanswered and now >= self._retry_at:
             self._start_over()

@@ -1,4 +1,4 @@
-"""The password of the engine's account: when it is needed, proved, chosen and changed.
+"""The account's password: needed, proved, chosen and changed.
 
 Each call gives the engine its next step.
 """
@@ -25,7 +25,7 @@ class Passwords:
     """The password of one account.
 
     Attributes:
-        wanted: True after ``PasswordNeeded``, until there is an answer.
+        wanted: ``PasswordNeeded`` is not answered.
     """
 
     def __init__(
@@ -45,15 +45,15 @@ class Passwords:
         self._proof: Proof | None = None
         self._proved = False
         self._new: Key | None = None
-        """The key of the password that is being set."""
+        """Of the password that is being set."""
         self._changing = False
-        """True while the program changes the password, or ``_removing`` it."""
+        """The program changes the password."""
         self._removing = False
         self.wanted = False
         self.is_protected = keys.key is not None
 
     def needed(self, refusal: Refusal) -> Step:
-        """The step after a LOGIN that needs a proof, or another one."""
+        """After a LOGIN that needs a proof, or another."""
         self.is_protected = True
         if self._proved and refusal.code == NEEDED:
             return self._want(refusal, new=True)
@@ -70,11 +70,11 @@ class Passwords:
         return PasswordNeeded(refusal.text, new)
 
     def keep(self, password: str) -> None:
-        """Keep an answer that came while there was no connection."""
+        """Keep an answer that came without a connection."""
         self._password = _prepared(password)
 
     def answer(self, password: str) -> Step:
-        """The step after the person's answer to ``PasswordNeeded``."""
+        """After the answer to ``PasswordNeeded``."""
         if self._proved:
             self._new = new_key(checked_password(password), self._random(SALT_OCTETS))
             self.wanted = False
@@ -84,7 +84,7 @@ class Passwords:
         return self._begin()
 
     def change(self, old: str, new: str) -> Step:
-        """The first step to a new password, or to none."""
+        """Begin with a new password, or with none."""
         key = new_key(checked_password(new), self._random(SALT_OCTETS)) if new else None
         self._new, self._removing, self._changing = key, not new, True
         if not self.is_protected:
@@ -102,7 +102,7 @@ class Passwords:
         return Asked("secret", "SECRET", 0, words)
 
     def done(self, verb: str, rest: str) -> Step:
-        """The step after a request for which the server has thanked.
+        """After a ``+OK``.
 
         Raises:
             ProtocolError: the server proves nothing, or wants a weaker proof than before.
@@ -135,7 +135,7 @@ class Passwords:
         return PasswordChanged(self._removing) if changing else None
 
     def refused(self, refusal: Refusal) -> Step:
-        """The step after a request that was refused."""
+        """After an ``-ERR``."""
         if self._changing:
             self._changing, self._new, self._password = False, None, ""
             return PasswordRefused(refusal.code, refusal.text)
@@ -147,7 +147,7 @@ class Passwords:
         return self._want(refusal)
 
     def broke(self) -> Event | None:
-        """What to tell when the connection has broken."""
+        """What to tell after a break."""
         self._proved, self.wanted, self._proof = False, False, None
         if not self._changing:
             return None

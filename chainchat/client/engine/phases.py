@@ -1,4 +1,4 @@
-"""The phases of the engine, and how long each may last. Times are monotonic seconds."""
+"""The engine's phases, and how long each may last. Times are monotonic seconds."""
 
 from enum import Enum, auto
 from math import inf
@@ -6,17 +6,17 @@ from math import inf
 CONNECT_WITHIN = 10.0
 
 GREETING_WITHIN = 3.0
-"""Seconds before a node that accepted the connection answers ``/hello``. They double each time:
-whoever leaves the queue of a busy node and joins it again makes it longer."""
+"""Seconds for a node that accepted the connection to answer ``/hello``. They double each time: who
+leaves the queue of a busy node and rejoins it makes it longer."""
 
 LONGEST_GREETING = 30.0
-"""The most that they grow to; also granted to a node that has said anything at all."""
+"""The most they grow to; also granted to a node that has said anything."""
 
 CLOSING_WITHIN = 2.0
-"""Seconds that a closing node gets for its last answers."""
+"""Seconds for a closing node's last answers."""
 
 OFFLINE_TOLD_AFTER = 1.0
-"""Seconds; most breaks are over before."""
+"""Seconds; most breaks are shorter."""
 
 
 class Phase(Enum):
@@ -59,7 +59,7 @@ class Phases:
         self.alarm = now + CONNECT_WITHIN
 
     def greeting(self, now: float) -> None:
-        """Wait for the answer to ``/hello``: there is a connection."""
+        """Wait for the answer to ``/hello``."""
         self.now = Phase.GREETING
         self._connected_at = now
         self.alarm = now + self._greeting_within
@@ -84,7 +84,7 @@ class Phases:
     # --- within a phase
 
     def heard(self) -> None:
-        """The node has said something."""
+        """The node said something."""
         if self.now is Phase.GREETING:
             self.alarm = self._connected_at + LONGEST_GREETING  # it is alive
 
@@ -94,11 +94,11 @@ class Phases:
             self.alarm = now + self._greeting_within
 
     def no_greeting(self) -> None:
-        """Be more patient with the next node: this one has said nothing."""
+        """Be more patient with the next node."""
         self._greeting_within = min(LONGEST_GREETING, 2 * self._greeting_within)
 
     def troubled(self, now: float, seconds: float) -> None:
-        """The server has said that it needs so many seconds."""
+        """The server needs so many seconds."""
         self._note_trouble(now)
         self.alarm = now + seconds
 
@@ -110,14 +110,14 @@ class Phases:
         return True
 
     def broke(self, now: float) -> float | None:
-        """Note that the connection broke; returns the seconds of the session on it, if any."""
+        """Note a break; returns the session's seconds, if any."""
         served = None if self._online_since is None else now - self._online_since
         self._online_since = None
         self._note_trouble(now)
         return served
 
     def _note_trouble(self, now: float) -> None:
-        """There is no session, or soon none, until the next login."""
+        """No session, or soon none, until the next login."""
         if self._trouble_since is None:
             self._trouble_since = now
 

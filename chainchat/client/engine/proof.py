@@ -1,7 +1,6 @@
-"""The client's side of SCRAM-SHA-256: proves the password of an account, and makes new ones.
+"""The client's side of SCRAM-SHA-256: proves an account's password, and makes new ones.
 
-A password is hashed once, and then forgotten: the hash is kept, which admits to this account alone
-(``Keys``).
+A password is hashed once and forgotten; the hash, which admits to this account alone, is kept.
 """
 
 import base64
@@ -15,7 +14,7 @@ from chainchat.chat import scram
 from chainchat.client.engine.wire import ProtocolError
 
 FEWEST_ITERATIONS = 4096
-"""RFC 7677's least, while nothing is known of an account."""
+"""RFC 7677's least, for an account not known yet."""
 
 NONCE_OCTETS = 18
 
@@ -32,11 +31,11 @@ class Key(Struct, frozen=True):
 
 
 class Keys:
-    """The key of one account, kept from one run of the client to the next.
+    """The key of one account.
 
     Attributes:
         key: the newest that was accepted, if any.
-        most: iterations that an exchange has had, at most.
+        most: iterations of any exchange so far.
     """
 
     def __init__(self) -> None:
@@ -44,22 +43,24 @@ class Keys:
         self.most = FEWEST_ITERATIONS
 
     def accepted(self, key: Key) -> None:
-        """Keep a key that the server has accepted."""
+        """Keep a key that was accepted."""
         self.key = key
         self.most = max(self.most, key.iterations)
 
     def forget(self) -> None:
-        """Forget the key: it is not accepted any more."""
+        """Forget a key that is refused."""
         self.key = None
 
 
 class Proof:
-    """One exchange: ``first`` and ``final`` are sent, and ``is_signed`` checks the server."""
+    """One exchange: ``first`` and ``final`` are sent, ``is_signed`` checks the server.
+
+    Without a password, the kept key has to do.
+    """
 
     def __init__(
         self, name: str, keys: Keys, random: Callable[[int], bytes], password: str = ""
     ) -> None:
-        """Begin; without a password, the kept key has to do."""
         self._keys = keys
         self._password = password
         self._nonce = base64.b64encode(random(NONCE_OCTETS)).decode()
@@ -73,10 +74,10 @@ class Proof:
         return _GS2 + self._bare
 
     def final(self, challenge: str) -> str:
-        """The last message; empty if the kept key does not fit and there is no password.
+        """The last message; empty without a password or a kept key that fits.
 
         Raises:
-            ProtocolError: the challenge is none, or asks for a weaker proof than ever before.
+            ProtocolError: it is no challenge, or asks for a weaker proof than before.
         """
         found = _CHALLENGE.fullmatch(challenge)
         if found is None or not found[1].startswith(self._nonce):
@@ -116,7 +117,7 @@ def new_key(password: str, salt: bytes) -> Key:
 
 
 def words_of(key: Key) -> tuple[str, ...]:
-    """The arguments of the SECRET that sets this key's password."""
+    """The arguments of the SECRET that sets ``key``."""
     verifier = scram.verifier_of(key.salted, key.salt, key.iterations)
     octets = (verifier.salt, verifier.stored, verifier.server)
     salt, stored, server = (base64.b64encode(each).decode() for each in octets)

@@ -1,4 +1,4 @@
-"""What the engine hears: pushed messages as events, with the holes between them filled."""
+"""What the engine hears: pushes as events, with holes filled."""
 
 from chainchat.client.engine import events
 from chainchat.client.engine.dialogue import Asked, Dialogue
@@ -18,19 +18,19 @@ class Receiving:
 
     @property
     def last(self) -> int | None:
-        """Id of the newest message let through; None before the first."""
+        """See ``Inbox.last``."""
         return self._inbox.last
 
     def handed_over(self) -> None:
-        """The program has all that has passed."""
+        """See ``Inbox.handed_over``."""
         self._inbox.handed_over()
 
     def reconnected(self) -> None:
-        """Start over on a new connection."""
+        """See ``Inbox.reconnected``."""
         self._inbox.reconnected()
 
     def pushed(self, push: Push, dialogue: Dialogue) -> None:
-        """Take a push; ask for what is missing before it."""
+        """Take a push; ask for what is missing."""
         filling = self._inbox.missing is not None
         if message := self._inbox.pushed(push):
             self._events.append(message)
@@ -55,7 +55,7 @@ class Receiving:
         dialogue.ask(Asked("gap", "SINCE", 0, (self._inbox.after, PAGE)))
 
     def acknowledge(self, dialogue: Dialogue, now: float, *, at_once: bool = False) -> None:
-        """Move the read mark, if it is time."""
+        """Move the read mark, if due."""
         if (seen := self._inbox.to_acknowledge(now, at_once=at_once)) is not None:
             self._memory.acknowledged(seen)
             dialogue.ask(Asked("ack", "ACK", 0, (seen,)))

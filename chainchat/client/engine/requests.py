@@ -1,4 +1,4 @@
-"""What the engine's program asks for, and the answers."""
+"""What the program asks the engine for, and the answers."""
 
 from collections import deque
 from collections.abc import Iterable
@@ -7,7 +7,7 @@ from chainchat.client.engine import events, wire
 from chainchat.client.engine.dialogue import Asked, Dialogue
 
 READS = frozenset({"CHAIN", "LIST", "SINCE", "WHO"})
-"""Requests that may be repeated on a new connection."""
+"""Requests that a new connection may repeat."""
 
 
 class Requests:
@@ -19,11 +19,7 @@ class Requests:
         self._events = told
 
     def add(self, verb: str, arguments: tuple[str | int, ...]) -> int:
-        """Take a request; returns its number.
-
-        Raises:
-            UnsendableError: an argument holds a control character.
-        """
+        """Take a request; returns its number."""
         for argument in arguments:
             wire.checked(str(argument))
         self._count += 1
@@ -36,7 +32,7 @@ class Requests:
             dialogue.ask(self._held.popleft())
 
     def ask_again(self, interrupted: Iterable[Asked]) -> None:
-        """Keep the unanswered reads for the next connection; refuse the others."""
+        """Keep unanswered reads for the next connection; refuse the others."""
         requests = [asked for asked in interrupted if asked.of_program]
         for asked in requests:
             if asked.verb not in READS:

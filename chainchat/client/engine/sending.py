@@ -1,4 +1,4 @@
-"""What the engine says: SENDs on their way to the wire, and their answers as events."""
+"""SENDs on their way to the wire, and their answers as events."""
 
 from random import Random
 
@@ -9,17 +9,17 @@ from chainchat.client.engine.outbox import Outbox
 from chainchat.client.engine.wire import EVERYBODY, whole_number
 
 EARLIER_REFUSED = 451
-"""The refusal of a SEND because of an earlier one, already told."""
+"""Because of an earlier refusal, already told."""
 
 USUAL_LINE = 1024
-"""Octets, until the server has said how many it takes."""
+"""Octets, until the server says how many it takes."""
 
 
 class Sending:
     """The outbox, with its events.
 
     Attributes:
-        max_line: octets of the longest line that the server takes.
+        max_line: octets of the longest line the server takes.
     """
 
     def __init__(self, random: Random, memory: Memory, told: list[events.Event]) -> None:
@@ -45,11 +45,11 @@ class Sending:
         self._outbox.reconnected()
 
     def tick(self, now: float) -> None:
-        """Begin a retry whose time has come."""
+        """Begin a retry that is due."""
         self._outbox.tick(now)
 
     def longest(self, to: str) -> int:
-        """Octets of the longest text that the server takes, as from somebody with nc."""
+        """Octets of the longest text, as from somebody with nc."""
         return self.max_line - (0 if to == EVERYBODY else len(f">> {to}: "))
 
     def write(self, dialogue: Dialogue) -> None:
@@ -81,7 +81,7 @@ class Sending:
         return identifier
 
     def refused(self, number: int, code: int, text: str, now: float) -> None:
-        """Take an ``-ERR``: repeat what was refused for now, and say why once."""
+        """Take an ``-ERR``: repeat what is refused for now, and say why once."""
         if code >= 500:
             self._refuse(self._outbox.answered(number, now), code, text.removeprefix("again "))
             return

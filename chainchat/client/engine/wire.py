@@ -1,7 +1,4 @@
-"""Machine mode as bytes: a node's lines parsed into records, and a client's lines written.
-
-``docs/protocol.md`` is the reference.
-"""
+"""Machine mode, as in ``docs/protocol.md``: a node's lines parsed, and a client's written."""
 
 import re
 from typing import NamedTuple
@@ -14,7 +11,7 @@ LONGEST_LINE = 64 * 1024
 """Octets; no chainchat sends a longer line."""
 
 LONGEST_NUMBER = 19
-"""Digits of the protocol's largest number; Python refuses to parse very long ones."""
+"""Digits; Python refuses to parse very long numbers."""
 
 EVERYBODY = "*"
 
@@ -22,7 +19,7 @@ TLS_SCHEME = "tls://"
 
 
 class Address(NamedTuple):
-    """Where a node is; ``tls``: True if it takes TLS there."""
+    """``tls``: the node takes TLS there."""
 
     host: str
     port: int
@@ -40,7 +37,7 @@ class ProtocolError(Exception):
 
 
 class UnsendableError(ValueError):
-    """Words that cannot be part of a request; ``code``: the refusal they would get."""
+    """It cannot be sent; ``code``: the refusal it would get."""
 
     def __init__(self, code: int, text: str) -> None:
         super().__init__(text)
@@ -65,7 +62,7 @@ class Done(Struct, frozen=True):
 
 
 class Refusal(Struct, frozen=True):
-    """``-ERR nnn @tag …``; the tag is ``-`` where the line had none."""
+    """``-ERR nnn @tag …``; ``-`` if the line had no tag."""
 
     tag: str
     code: int
@@ -97,7 +94,7 @@ ServerLine = Push | Done | Refusal | Item | End | Note
 
 
 class LineReader:
-    """Cuts bytes into lines, decoding and splitting a chunk as a whole, for speed."""
+    """Cuts bytes into lines, a whole chunk at once, for speed."""
 
     def __init__(self) -> None:
         self._rest = bytearray()
@@ -128,7 +125,7 @@ def parse_line(line: str) -> ServerLine | None:
     """Parse one line of a node; None if a program may ignore it.
 
     Raises:
-        ProtocolError: it is not a line of the protocol.
+        ProtocolError: it is none of the protocol.
     """
     mark, _, rest = line.partition(" ")
     try:
@@ -157,7 +154,7 @@ def parse_line(line: str) -> ServerLine | None:
 
 
 def parse_message(rest: str) -> Push:
-    """Parse ``id prev time from to :text``, which follows ``MSG``.
+    """Parse ``id prev time from to :text``.
 
     Raises:
         ValueError: it is not of that form.
@@ -189,10 +186,10 @@ def key_values(words: str) -> dict[str, str]:
 
 
 def whole_number(word: str) -> int:
-    """Parse a number that a node wrote.
+    """Parse a node's number.
 
     Raises:
-        ProtocolError: it is no number.
+        ProtocolError: it is none.
     """
     if not (word.isascii() and word.isdigit() and len(word) <= LONGEST_NUMBER):
         raise ProtocolError(f"the server wrote {word[:60]!r} for a number")
@@ -203,7 +200,7 @@ def whole_number(word: str) -> int:
 
 
 def hello_line(client: str, *, notices: bool) -> str:
-    """The line that switches to machine mode."""
+    """The switch to machine mode."""
     return f"/hello chainchat/1 client={client}{' notices=on' if notices else ''}\n"
 
 
@@ -218,7 +215,7 @@ def send_line(tag: int, number: int, to: str, text: str) -> str:
 
 
 def octets(text: str) -> int:
-    """The length of a text in UTF-8."""
+    """Of the text in UTF-8."""
     return len(text) if text.isascii() else len(text.encode())
 
 
@@ -237,7 +234,7 @@ def checked(text: str) -> str:
 
 
 def harmless(text: str) -> str:
-    """Remove characters that could play tricks on a terminal."""
+    """Replace what could play tricks on a terminal."""
     if text.isprintable():
         return text
     return _UNSENDABLE.sub("\ufffd", text.replace("\t", " "))
@@ -263,7 +260,7 @@ def parse_address(text: str, *, tls: bool = False) -> Address:
 
 
 def parse_nodes(text: str, *, tls: bool) -> list[Address]:
-    """The addresses in a ``nodes=`` word; ``tls``: of a node that was reached with TLS."""
+    """The addresses in ``nodes=``; ``tls``: the node was reached with TLS."""
     addresses = []
     for word in text.split(","):
         try:

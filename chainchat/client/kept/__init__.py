@@ -1,1 +1,1 @@
-"""What outlives a run: pending lines, keys, and what a person has chosen."""
+"""What outlives a run: pending lines, keys, and a person's choices."""

@@ -1,4 +1,4 @@
-"""Keys in a file that only its owner can read: no password, but what admits to one account."""
+"""Keys in a file that only its owner can read; each admits to one account."""
 
 import os
 from contextlib import suppress
@@ -17,7 +17,7 @@ class _Kept(msgspec.Struct):
 
 
 class KeptKeys(Keys):
-    """The key of ``name``, in a file of the state folder.
+    """The key of ``name``, in the state folder.
 
     A file that cannot be used is no error: the person is asked for the password again.
     """
@@ -40,7 +40,7 @@ class KeptKeys(Keys):
             self._write()
 
     def _write(self) -> None:
-        """Write the file again: nobody else can ever read a part of it."""
+        """Nobody else can ever read a part of the file."""
         with suppress(OSError):
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             draft = self._path.with_suffix(f".{os.getpid()}")
@@ -51,6 +51,6 @@ class KeptKeys(Keys):
 
 
 def state_folder() -> Path:
-    """The folder for what is worth less than data (XDG base directories)."""
+    """For what is worth less than data (XDG base directories)."""
     base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
     return Path(base) / "chainchat"

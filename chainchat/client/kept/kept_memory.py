@@ -1,7 +1,7 @@
-"""The memory of a client on the disk: one SQLite file for each account and chain, locked.
+"""A client's memory on the disk: one locked SQLite file per account and chain.
 
-A chain is known by its nodes: beside the file stands a link for each of their addresses. So the
-file is found whichever node is named, and a second client of the same chain finds it locked.
+Beside the file stand links for the nodes' addresses: it is found whichever is named, and a second
+client of the chain finds it locked.
 """
 
 import os
@@ -16,7 +16,7 @@ from chainchat.client.engine.wire import Address
 from chainchat.client.kept.kept_keys import state_folder
 
 KEEP_EVERY = 1.0
-"""Seconds after which is kept what costs only a repetition if it is lost."""
+"""Seconds after which is kept what, if lost, costs only a repetition."""
 
 _TABLES = """
     PRAGMA locking_mode = EXCLUSIVE;
@@ -31,24 +31,22 @@ GONE_WITH_THE_SESSION = frozenset({"deleted", "kicked", "moved"})
 
 
 class InUseError(Exception):
-    """Another client of this machine has the same account in the same chain."""
+    """Another client here has the account open in this chain."""
 
 
 class KeptMemory(Memory):
-    """A memory in a file.
+    """A memory in a file, which is made if there is none.
 
     Attributes:
-        trouble: why nothing can be kept; mostly empty. It may be read, told and cleared.
+        trouble: why nothing can be kept; mostly empty. Whoever tells it clears it.
+
+    Raises:
+        InUseError: another process has the file open.
+        OSError: it cannot be made.
+        sqlite3.Error: it cannot be read.
     """
 
     def __init__(self, path: Path) -> None:
-        """Open the file, or make it.
-
-        Raises:
-            InUseError: another process has it open.
-            OSError: it cannot be made.
-            sqlite3.Error: it cannot be read.
-        """
         super().__init__()
         self.trouble = ""
         self._path = path
@@ -56,7 +54,7 @@ class KeptMemory(Memory):
         self._urgent = False
         self._changed = False
         self._stale = False
-        """The file is behind, because it could not be written."""
+        """The file is behind: it could not be written."""
         self._kept_at = 0.0
         os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
         self._file = sqlite3.connect(path, timeout=0, isolation_level=None)
@@ -84,7 +82,7 @@ class KeptMemory(Memory):
         self._file.execute("COMMIT")
 
     def close(self) -> None:
-        """Keep everything, and let another client have the file."""
+        """Keep everything, and let go of the file."""
         self._urgent = self._changed
         self.keep(0.0)
         self._file.close()
@@ -105,7 +103,7 @@ class KeptMemory(Memory):
         self._urgent = True
 
     def settled(self, number: int) -> None:
-        """If this is lost, it costs a repetition that the chain recognizes."""
+        """Losing this costs a repetition that the chain recognizes."""
         super().settled(number)
         self._execute("DELETE FROM open WHERE number = ?", number)
 
@@ -130,7 +128,7 @@ class KeptMemory(Memory):
             _link(self._path, addresses)
 
     def ended(self, reason: str) -> None:
-        """The lines of an account that is deleted are nobody's any more."""
+        """A deleted account's lines are nobody's any more."""
         if reason == "deleted":
             self.open.clear()
             self._execute("DELETE FROM open")
@@ -163,7 +161,7 @@ class KeptMemory(Memory):
         self._try(statement, *values)
 
     def _try(self, statement: str, *values: str | int | None) -> bool:
-        """True if it was done. A full disk must not keep anybody from talking."""
+        """True if done. A full disk must not keep anybody from talking."""
         if self._stale:
             return False
         try:
@@ -177,7 +175,6 @@ class KeptMemory(Memory):
         return True
 
     def _write_all(self) -> None:
-        """Write everything again, after the file could not be written."""
         self._stale = False
         self._execute("DELETE FROM open")
         for outgoing in self.open.values():
@@ -192,7 +189,7 @@ class KeptMemory(Memory):
 
 
 def find(account: str, addresses: Iterable[Address]) -> Path:
-    """The file of an account in the chain of these nodes; made known to all of them.
+    """An account's file in the chain of these nodes, made known to all of them.
 
     Raises:
         OSError: the folder cannot be made or read.

@@ -1,4 +1,4 @@
-"""What a person has chosen: ``client.toml``, the command line above it, and ``/set``."""
+"""A person's choices: ``client.toml``, the command line above it, and ``/set``."""
 
 import os
 from pathlib import Path
@@ -15,24 +15,24 @@ ABOUT = {
     "title": "count what is unread in the title of the window",
     "utc": "show times in UTC",
 }
-"""The settings that ``/set`` changes."""
+"""What ``/set`` changes."""
 
 Switch = Literal["on", "off"]
 
 
 class SettingsError(Exception):
-    """``client.toml``, or a ``/set``, cannot be used; the text says why."""
+    """``client.toml``, or a ``/set``, cannot be used."""
 
 
 class Settings(Struct, forbid_unknown_fields=True):
     """One person's choices.
 
     Attributes:
-        nodes: where to connect: ``HOST:PORT``, or ``tls://HOST:PORT``.
+        nodes: ``HOST:PORT`` or ``tls://HOST:PORT``.
         tls: with every node.
-        ca: file of the CA that signed the nodes' certificates.
-        ignore: names whose messages are not shown.
-        log: file to which everything is appended, a line each.
+        ca: file of the CA of the nodes' certificates.
+        ignore: names of whom nothing is shown.
+        log: file for everything shown, a line each.
     """
 
     name: str = ""
@@ -67,13 +67,13 @@ class Settings(Struct, forbid_unknown_fields=True):
 
 
 def config_file() -> Path:
-    """Where programs keep what a person has chosen (XDG base directories)."""
+    """As the XDG base directories say."""
     base = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
     return Path(base) / "chainchat" / "client.toml"
 
 
 def load(path: Path | None = None) -> Settings:
-    """The settings of a file; the defaults, if the usual one is not there.
+    """The settings of a file; the defaults, if the usual one is missing.
 
     Raises:
         SettingsError: the file cannot be read, or says something unknown.

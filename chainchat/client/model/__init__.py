@@ -1,1 +1,1 @@
-"""What a person sees, without a terminal: ``room`` has it all, ``transcript`` what was said."""
+"""What a person sees, without a terminal: all in ``room``, what was said in ``transcript``."""

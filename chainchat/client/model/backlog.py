@@ -8,11 +8,11 @@ MOST_LINES = 200
 """In one turn of the event loop."""
 
 MOST_CHARACTERS = 16 * 1024
-"""In one turn, before its last line."""
+"""The same, before its last line."""
 
 
 class Backlog:
-    """A queue of lines: a long list costs nothing until its lines are taken, turn by turn."""
+    """A queue of lines: a long list costs nothing until it is taken, turn by turn."""
 
     def __init__(self) -> None:
         self._queue: deque[Iterator[str]] = deque()
@@ -22,7 +22,7 @@ class Backlog:
 
     @property
     def full(self) -> bool:
-        """True if more than one turn's worth waits: read no more."""
+        """True if more than a turn's worth waits: read no more."""
         return len(self._queue) >= MOST_LINES
 
     def add(self, lines: Iterable[str]) -> None:
@@ -33,7 +33,7 @@ class Backlog:
             return
 
     def take(self) -> list[str]:
-        """The next lines, as many as one turn shows."""
+        """The lines that one turn shows."""
         taken: list[str] = []
         characters = 0
         while self._queue and len(taken) < MOST_LINES and characters < MOST_CHARACTERS:

@@ -1,7 +1,6 @@
 """A person's lines in and out, without I/O: human mode, on top of machine mode.
 
-Machine mode has only SINCE: for ``/last`` the client asks ever further back until there are enough
-messages.
+Machine mode has only SINCE: for ``/last`` the client asks ever further back.
 """
 
 import datetime
@@ -36,19 +35,19 @@ from chainchat.client.engine.wire import EVERYBODY, LONGEST_NUMBER, UnsendableEr
 from chainchat.client.model.questions import Asking
 
 STATUS_EVERY = 5.0
-"""Seconds between two requests for the chain's state."""
+"""Seconds between requests for the chain's state."""
 
 FOR_NO_LOG = "+OK the password of"
 """Begins a line that is for no log."""
 
 MOST_NAMES = 10_000
-"""Accounts that are remembered for completion."""
+"""Remembered for completion."""
 
 LONGEST_QUOTED = 100
-"""Characters of a refused line that its refusal shows."""
+"""Characters of a refused line that are shown."""
 
 IDS_PER_MESSAGE = 4
-"""Ids that ``/last`` looks back for each message: logins and others' mail have ids, too."""
+"""Ids that ``/last`` looks back per message: logins and others' mail have ids, too."""
 
 
 class Conversation:
@@ -56,9 +55,13 @@ class Conversation:
 
     Attributes:
         names: of known accounts.
-        here: the names of those who are on.
+        here: of those who are on.
         node: the position of the connected node, if any.
         trouble: what ended the connection or prevents the login; mostly empty.
+
+    Args:
+        asks: ``asking`` can be answered, without showing what is typed.
+        zone: of the times shown; None: this machine's.
     """
 
     def __init__(
@@ -70,12 +73,6 @@ class Conversation:
         zone: datetime.tzinfo | None = datetime.UTC,
         name_of: Callable[[str, int], str] = "{}:{}".format,
     ) -> None:
-        """Ask and show nothing yet.
-
-        Args:
-            asks: True if ``asking`` can be answered, without showing what is typed.
-            zone: of the times that are shown; None: that of this machine.
-        """
         self.names: set[str] = set()
         self.here: set[str] = set()
         self.node = ""
@@ -100,13 +97,13 @@ class Conversation:
 
     @property
     def asked(self) -> int:
-        """How many of the person's requests are unanswered."""
+        """The person's unanswered requests."""
         return len(self._foreground)
 
     # --- typed -----------------------------------------------------------------------
 
     def typed(self, line: str) -> list[str]:
-        """Carry out ``line``; returns lines to show at once, an error with ``-ERR``."""
+        """Carry out ``line``; returns lines to show, an error with ``-ERR``."""
         line = line.replace("\t", " ")
         if not line.strip():
             return []
@@ -182,7 +179,7 @@ class Conversation:
         return [f"* leaving once {lines} confirmed; Ctrl-C leaves at once"]
 
     def refresh(self, now: float) -> bool:
-        """Ask for the contents of a status line; True if so. ``now``: monotonic seconds."""
+        """Ask for what a status line shows; True if asked. ``now``: monotonic seconds."""
         if not self._engine.online:
             return False
         asked = False
@@ -200,7 +197,7 @@ class Conversation:
         self._status_due = 0.0
 
     def seek(self, beginning: str) -> None:
-        """Ask for the names that begin so, for completion; costly where many clients do so."""
+        """Ask for the names that begin so; costly where many clients do."""
         may_be_name = not beginning or NAME.fullmatch(beginning)
         if self._engine.online and may_be_name and not self.seeking:
             self._sought = beginning.lower()
@@ -212,14 +209,14 @@ class Conversation:
         return "LIST" in self._refreshing
 
     def _ask_for_us(self, verb: str, *arguments: str) -> None:
-        """Ask once, not for the person; the engine repeats the question after a break."""
+        """The engine repeats the question after a break."""
         self._refreshing.add(verb)
         self._engine.request(verb, *arguments)
 
     # --- heard -----------------------------------------------------------------------
 
     def heard(self, event: events.Event) -> Iterable[str]:
-        """The lines that tell a person of ``event``, each made when its turn comes."""
+        """What to tell of ``event``, each line made in its turn."""
         return map(harmless, self._lines(event))
 
     def _lines(self, event: events.Event) -> Iterable[str]:
@@ -262,7 +259,6 @@ class Conversation:
         return [*self._new_day(message.time), self._shown(message)]
 
     def _new_day(self, time: str) -> list[str]:
-        """The line before a day's first message; none if the date goes back."""
         day = self._local(time).date().isoformat()
         if day <= self._day:
             return []
@@ -290,7 +286,6 @@ class Conversation:
             self.names.update(names[:room])
 
     def _answers_us(self, request: int, verb: str) -> bool:
-        """True if this answers a request that is not the person's."""
         ours = request not in self._foreground
         if ours:
             self._refreshing.discard(verb)
@@ -325,7 +320,7 @@ class Conversation:
         return [*removed, *lines, f". {shown} message{'' if shown == 1 else 's'}"]
 
     def listed(self, messages: Iterable[events.MessageArrived]) -> list[str]:
-        """Messages as lines of a list, with their days."""
+        """Lines of a list, with the days."""
         lines = []
         day = ""
         for message in messages:
@@ -413,7 +408,7 @@ class Conversation:
         return []
 
     def _note_trouble(self, trouble: str) -> None:
-        """Remember the first trouble, to be told when it is over, or lasts."""
+        """Only the first trouble is told, once it is over, or lasts."""
         self.trouble = self.trouble or trouble
 
     def _logged_in(self, name: str) -> str:
@@ -431,12 +426,12 @@ class Conversation:
 
 
 def _beginning(text: str) -> str:
-    """The whole of it is in the history."""
+    """The history has the whole."""
     return text if len(text) <= LONGEST_QUOTED else f"{text[:LONGEST_QUOTED]} ..."
 
 
 def milliseconds(time: str) -> int:
-    """The server's time as milliseconds since 1970; 0 if malformed."""
+    """Milliseconds since 1970; 0 if malformed."""
     try:
         return round(datetime.datetime.fromisoformat(time).timestamp() * 1000)
     except (ValueError, OverflowError):

@@ -1,4 +1,4 @@
-"""The search in what the servers keep, before what is loaded: backwards, a page at a time.
+"""The search in what the servers keep, backwards from what is loaded.
 
 Memory holds one page, and what was found in it.
 """
@@ -12,20 +12,20 @@ from chainchat.client.engine.events import MessageArrived
 from chainchat.client.model.transcript import matches
 
 PAGE = 500
-"""Messages that are asked for at a time."""
+"""Messages per page."""
 
 WIDEST = 16 * PAGE
-"""Ids looked through at a time where few of them are messages."""
+"""Ids looked through at a time if few are messages."""
 
 AT_ONCE = 20
 """Pages at the beginning."""
 
 PAGE_EVERY = 0.4
-"""Seconds for each page after those: servers let an account read 2,000 lines a second, or fewer
-while it also speaks."""
+"""Seconds per page after those: servers let an account read 2,000 lines a second, or fewer while it
+also speaks."""
 
 CONTEXT = 2
-"""Messages shown before and after the one that is found."""
+"""Messages shown before and after the one found."""
 
 
 class Found(Struct, frozen=True):
@@ -36,12 +36,17 @@ class Found(Struct, frozen=True):
 
 
 class LookingBack:
-    """A search. It is active until it has found something, is stopped, or has seen all.
+    """A search, active until it has found something, is stopped, or has seen all.
 
     Attributes:
         wanted: what is looked for; empty before the first search.
-        reached: the oldest message that was looked at; None before the first.
-        ended: True once everything was looked at.
+        reached: the oldest message looked at, if any.
+        ended: everything was looked at.
+
+    Args:
+        ask: asks for so many messages after an id; returns the request's number.
+        clock: monotonic seconds.
+        ignored: names in lower case, of whom nothing is found.
     """
 
     def __init__(
@@ -50,13 +55,6 @@ class LookingBack:
         clock: Callable[[], float],
         ignored: Collection[str],
     ) -> None:
-        """Do nothing yet.
-
-        Args:
-            ask: asks for so many messages after an id; returns the number of the request.
-            clock: monotonic seconds.
-            ignored: names in lower case, of whom nothing is found.
-        """
         self.wanted = ""
         self.active = False
         self.reached: MessageArrived | None = None
@@ -76,7 +74,7 @@ class LookingBack:
         self._counted_at = clock()
 
     def begin(self, wanted: str, before: int) -> None:
-        """Look for ``wanted``; on from where the last search for the same came to."""
+        """Look for ``wanted``; on from where its last search came to."""
         if wanted != self.wanted:
             self.wanted, self.ended, self.reached = wanted, False, None
             self._width = PAGE
@@ -86,13 +84,13 @@ class LookingBack:
             self.go_on()
 
     def stop(self) -> None:
-        """A page that is on its way is not looked at."""
+        """Look at no page that is on its way."""
         self.active = False
         self._request = 0
         self._open_window(self._high)
 
     def go_on(self) -> None:
-        """Ask for the next page, if it is time; call it some times a second."""
+        """Ask for the next page, if due; call it some times a second."""
         if not self.active or self._request:
             return
         now = self._clock()
@@ -103,7 +101,7 @@ class LookingBack:
             self._request = self._ask(self._after, PAGE)
 
     def asked(self, request: int) -> bool:
-        """True if this request is the search's."""
+        """True if the request is the search's."""
         return self.active and request == self._request
 
     def _open_window(self, high: int) -> None:
@@ -113,7 +111,7 @@ class LookingBack:
         self._latest.clear()
 
     def listed(self, messages: Sequence[MessageArrived]) -> Found | None:
-        """Take a page. What is found ends the search; ``begin`` looks for what is older."""
+        """Take a page. A find ends the search; ``begin`` looks further."""
         self._request = 0
         inside = [message for message in messages if message.id < self._high]
         for message in inside:

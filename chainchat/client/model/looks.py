@@ -1,4 +1,4 @@
-"""How lines look: pieces of text, each with the name of its style."""
+"""How lines look: pieces of text, each with its style's name."""
 
 import re
 import zlib
@@ -10,13 +10,13 @@ from chainchat.client.engine.wire import EVERYBODY, harmless
 from chainchat.client.model.transcript import Entry
 
 Pieces = list[tuple[str, str]]
-"""Styles and texts of a line, as prompt_toolkit has them."""
+"""Styles and texts, as prompt_toolkit has them."""
 
 NAME_COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#b8a000")
 """Okabe and Ito's, which colour-blind people can tell apart (the yellow is darker)."""
 
 NAME_COLOURS_OF_16 = ("ansicyan", "ansiyellow", "ansibrightblue", "ansimagenta", "ansibrightcyan")
-"""For terminals with 16 colours; red and green mean something else."""
+"""Red and green mean something else."""
 
 STYLES = {
     "faint": "ansibrightblack",
@@ -42,7 +42,7 @@ class Glyphs:
         self.line, self.arrow = ("─", "→") if unicode else ("-", "->")
 
     def fit(self, text: str) -> str:
-        """``text`` as far as the terminal can show it."""
+        """``text`` as far as the terminal shows it."""
         return text if self.unicode else text.encode("ascii", "replace").decode()
 
 
@@ -60,17 +60,20 @@ def name_styles(*, few: bool) -> dict[str, str]:
 
 
 class Looks:
-    """Makes the pieces of entries, for one person."""
+    """Makes the pieces of entries, for one person.
+
+    Args:
+        clock: writes milliseconds since 1970 as a time.
+    """
 
     def __init__(self, name: str, glyphs: Glyphs, clock: Callable[[int], str]) -> None:
-        """``clock`` tells the time of milliseconds since 1970."""
         self._me = name.lower()
         self._glyphs = glyphs
         self._clock = clock
         self._mention = re.compile(rf"(?<![\w.-])@?{re.escape(name)}(?![\w-])", re.IGNORECASE)
 
     def mentions(self, entry: Entry) -> bool:
-        """True if somebody else names this person, or speaks to them alone."""
+        """True if somebody else names this person, or writes to them alone."""
         if not entry.is_message or entry.sender.lower() == self._me:
             return False
         return entry.to != EVERYBODY or self._mention.search(entry.text) is not None
@@ -94,7 +97,7 @@ class Looks:
         return "you" if name.lower() == self._me else name
 
     def notice(self, line: str) -> Pieces:
-        """A line by its mark."""
+        """A line, styled by its mark."""
         line = self._glyphs.fit(line)
         styles = {"*": "class:faint", "-ERR": "class:bad", "+OK": "class:good"}
         return [(styles.get(line.partition(" ")[0], ""), line)]
@@ -108,7 +111,7 @@ class Looks:
 
 
 def with_found(pieces: Pieces, wanted: str) -> Pieces:
-    """``pieces`` with what was searched for marked."""
+    """Marks what was searched for."""
     if not wanted:
         return pieces
     marked: Pieces = []

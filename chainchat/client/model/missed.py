@@ -1,7 +1,7 @@
-"""What somebody missed who comes back, without I/O.
+"""What somebody who comes back has missed, without I/O.
 
-The newest messages are asked for at once, to be read while the rest comes in order. What the server
-pushes up to the newest of them was missed.
+The newest messages are asked for at once, to be read while the rest comes in order. Whatever is
+pushed up to the newest of them was missed.
 """
 
 from collections.abc import Sequence
@@ -9,21 +9,21 @@ from collections.abc import Sequence
 from chainchat.client.engine.events import LoggedIn, MessageArrived
 
 CONTEXT = 20
-"""Messages from before that are shown to whoever comes, new or back."""
+"""Messages from before, shown to whoever comes, new or back."""
 
 AT_ONCE = 60
-"""The newest messages, shown before the rest of what was missed."""
+"""The newest messages, shown before the rest."""
 
 IDS_AT_FIRST = 4 * AT_ONCE
-"""Ids looked through for them: logins and others' mail have ids, too."""
+"""Ids looked through for them; see ``IDS_PER_MESSAGE``."""
 
 
 class Missed:
     """Counts what was missed, after one login.
 
     Attributes:
-        after: id of the newest message that was not missed.
-        count: how many were missed, once this is known.
+        after: id of the newest message not missed.
+        count: how many were missed, once known.
     """
 
     def __init__(self, login: LoggedIn, name: str) -> None:
@@ -38,7 +38,7 @@ class Missed:
 
     @property
     def search_from(self) -> int:
-        """The id after which the newest messages are asked for."""
+        """The newest messages are asked for after this id."""
         return max(0, self._high - self._look_back)
 
     def listed(self, messages: Sequence[MessageArrived]) -> list[MessageArrived] | None:
@@ -60,7 +60,7 @@ class Missed:
         return self.after < message.id <= self._high and message.sender.lower() != self._name
 
     def pushed(self, identifier: int) -> None:
-        """Count a message that was pushed."""
+        """Count a pushed message."""
         if identifier <= self._high:
             self._pushed += 1
         self._reached = identifier

@@ -1,4 +1,4 @@
-"""The verbs that the client itself knows."""
+"""The verbs of the client itself."""
 
 from typing import Protocol
 
@@ -26,16 +26,19 @@ class Screen(Protocol):
 
 
 class OwnVerbs:
-    """Carries them out; the answers are lines to show."""
+    """Carries them out.
+
+    Args:
+        ignored: names in lower case, of whom nothing is shown.
+    """
 
     def __init__(self, screen: Screen, settings: Settings, ignored: set[str]) -> None:
-        """``ignored``: names in lower case, of whom nothing is shown."""
         self._screen = screen
         self._settings = settings
         self._ignored = ignored
 
     def answer(self, line: str) -> list[str] | None:
-        """The answer to a verb of the client itself, if it is one."""
+        """Lines to show; None: it is no verb of the client's own."""
         word, _, rest = line.partition(" ")
         match word.lower(), rest.split():
             case "/search", _:
@@ -54,7 +57,7 @@ class OwnVerbs:
         return None
 
     def _search(self, text: str) -> list[str]:
-        """Ctrl-R goes on from there, and so does the verb alone."""
+        """Ctrl-R and the verb alone go on from there."""
         wanted = text or self._screen.view.looking_for
         if not wanted:
             return ["-ERR 501 type /search, then what to look for; Ctrl-R does it as you type"]

@@ -7,11 +7,11 @@ from chainchat.client.model.looks import Glyphs, Pieces
 from chainchat.client.model.wrapping import wrapped
 
 MOST_SHOWN = 5
-"""The newest are shown above the input line, the rest are counted."""
+"""The newest are shown, the rest are counted."""
 
 
 class Pending:
-    """Pending lines, by the numbers of their SENDs."""
+    """By the numbers of their SENDs."""
 
     def __init__(self, glyphs: Glyphs) -> None:
         self._glyphs = glyphs
@@ -25,7 +25,7 @@ class Pending:
         self._lines[number] = line
 
     def remove(self, number: int) -> None:
-        """Remove a line that is confirmed or refused, if it is there."""
+        """Remove a line, if it is there."""
         self._lines.pop(number, None)
 
     def rows(self, columns: int) -> list[Pieces]:
@@ -37,7 +37,7 @@ class Pending:
         return [row for line in lines for row in wrapped([("class:faint", line)], columns)[:3]]
 
     def last_words(self, *, kept: bool) -> list[str]:
-        """What to say on the terminal after the screen is gone."""
+        """For the terminal, after the screen is gone."""
         if not self._lines:
             return []
         count = len(self._lines)

@@ -16,7 +16,7 @@ class Asking:
     """Asks for passwords, and gives them to the engine.
 
     Attributes:
-        question: that the next line answers; empty if nothing is asked.
+        question: that the next line answers; mostly empty.
     """
 
     def __init__(self, engine: Engine) -> None:
@@ -25,7 +25,7 @@ class Asking:
         self._questions: Questions | None = None
 
     def log_in(self, *, new: bool) -> None:
-        """Ask for the password of the account, or for a ``new`` one that it needs first."""
+        """Ask for the account's password, or first for a ``new`` one."""
         self._begin(self._first() if new else self._own())
 
     def change(self, *, remove: bool) -> list[str]:
@@ -90,7 +90,7 @@ class Asking:
         return []
 
     def _new(self, what: str) -> Generator[str, str, str]:
-        """A new password that was typed twice; empty for none.
+        """A new password, typed twice; empty for none.
 
         Raises:
             RefusedError: 522.

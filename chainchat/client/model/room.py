@@ -1,8 +1,7 @@
 """What a person's screen shows, without a terminal: transcript, pending lines, status, questions.
 
-``terminal`` draws it and brings keys. A sent line is pending until it is confirmed; then it stands
-in the transcript, in the place that its id gives it: the transcript shows only what has happened.
-One's own lines show this machine's time: their confirmations carry none.
+The transcript shows only what has happened: a sent line is pending until it is confirmed, and then
+stands where its id belongs. One's own lines show this machine's time: confirmations carry none.
 """
 
 import datetime
@@ -30,10 +29,10 @@ MOST_PASTED = 3
 """Lines said without a question."""
 
 BUSY = 20
-"""People on, above which nobody is told who comes and goes by default."""
+"""With more people on, nobody is told by default who comes and goes."""
 
 NEAR_LIMIT = 0.8
-"""Share of the longest text at which octets are counted."""
+"""Share of the longest text from which octets are counted."""
 
 WEEK = 7
 
@@ -42,23 +41,28 @@ WELL = 0.5
 
 
 class Alert(Enum):
-    """What may call the person back to the screen."""
+    """What may call the person back."""
 
     MESSAGE = auto()
     MENTION = auto()
 
 
 Log = Callable[[datetime.datetime, str], None]
-"""Takes shown lines, with their local times."""
+"""Takes lines and their local times."""
 
 
 class Room:
     """One person's screen.
 
     Attributes:
-        view: the part of the transcript that is shown.
-        panel: True while the chain is shown.
-        alert: the loudest of what has happened since the terminal looked.
+        panel: the chain is shown.
+        alert: the loudest event since the terminal looked.
+
+    Args:
+        settings: may change while this runs.
+        log: takes each shown line, in order.
+        clock: monotonic seconds.
+        wall: seconds since 1970.
     """
 
     def __init__(
@@ -72,15 +76,6 @@ class Room:
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
     ) -> None:
-        """Begin with an empty screen.
-
-        Args:
-            engine: has not started yet.
-            settings: may change while this runs.
-            log: takes each line that is shown, in order.
-            clock: monotonic seconds.
-            wall: seconds since 1970.
-        """
         self._engine = engine
         self._glyphs = glyphs
         self.settings = settings
@@ -133,21 +128,21 @@ class Room:
         return _lines_of(text) <= MOST_PASTED
 
     def ask_about(self, text: str) -> None:
-        """Ask whether to say all of a paste."""
+        """Ask whether to say all of it."""
         self._asked_about = text
 
     def edited(self) -> bool:
-        """The input has changed, which says no to a paste; True if one was asked about."""
+        """The input has changed: no to a paste; True if one was asked about."""
         asked, self._asked_about = self._asked_about, ""
         return bool(asked)
 
     def confirmed(self, text: str) -> str:
-        """What Enter says: ``text``, or the paste that was asked about."""
+        """What Enter says: ``text``, or the paste asked about."""
         asked, self._asked_about = self._asked_about, ""
         return asked or text
 
     def answer(self, text: str) -> None:
-        """Answer the question about a password."""
+        """Answer the question for a password."""
         self._show(self.conversation.asking.answer(text))
 
     @property
@@ -182,7 +177,7 @@ class Room:
         return self.searching.find(text, self._size, again=again)
 
     def look_back(self) -> None:
-        """Search what is older than what is loaded."""
+        """Search what is older."""
         self.searching.look_back()
 
     @property
@@ -192,12 +187,12 @@ class Room:
         return f"search{failed}: "
 
     def stop_searching(self) -> None:
-        """Mark nothing any more, and ask for no more of it."""
+        """Mark nothing any more, and ask for no more."""
         self._show(self.searching.stop())
         self.view.stop_searching()
 
     def saw(self) -> None:
-        """Count nothing as unread: a key was pressed."""
+        """A key was pressed: nothing is unread."""
         self._unread = self._mentions = 0
 
     # --- heard -----------------------------------------------------------------------
@@ -286,7 +281,7 @@ class Room:
         self.work()
 
     def work(self) -> bool:
-        """Take some of the waiting lines into the transcript; True if more wait."""
+        """Show some of the waiting lines; True if more wait."""
         for line in self._unshown.take():
             self.transcript.add_line(line)
             if self._log is not None and not line.startswith(FOR_NO_LOG):
@@ -336,7 +331,7 @@ class Room:
         self._show([f"* you missed {messages}{since}"])
 
     def _moment(self, time: int) -> str:
-        """``18:02`` of today, ``Friday 18:02``, or the date where that may be another Friday."""
+        """``18:02``, ``Friday 18:02``, or the date where that may be another Friday."""
         moment, now = map(self.transcript.local, (time, int(self._wall() * 1000)))
         days = (now.date() - moment.date()).days
         day = "" if not days else f"{moment:%A} " if days < WEEK else f"{moment.date()} "
@@ -354,7 +349,7 @@ class Room:
         self.standing.heard(event, self._clock())
 
     def refresh(self) -> None:
-        """Ask for what the status line and the panel show; some times a second."""
+        """Ask for what is shown of the chain; some times a second."""
         if self.panel:
             self.conversation.refresh_soon()
         if self.conversation.refresh(self._clock()):
@@ -362,7 +357,7 @@ class Room:
         self.searching.go_on()
 
     def status(self, columns: int, *, typed: str = "") -> Pieces:
-        """The status line; ``typed``: what stands in the input line."""
+        """``typed``: what stands in the input line."""
         stand, dot = self.standing, f" {self._glyphs.dot} "
         counts = Counts(
             pending=len(self.pending),

@@ -1,4 +1,4 @@
-"""The search in what was said: first in what is loaded, then in what the servers keep."""
+"""The search in what was said: in what is loaded, then in what the servers keep."""
 
 from collections.abc import Callable, Collection
 
@@ -15,7 +15,10 @@ class Searching:
     """What Ctrl-R and ``/search`` do. Lines to show are returned.
 
     Attributes:
-        failed: True if the last ``find`` found nothing that is loaded.
+        failed: the last ``find`` found nothing.
+
+    Args:
+        ignored: see ``LookingBack``.
     """
 
     def __init__(
@@ -28,7 +31,6 @@ class Searching:
         clock: Callable[[], float],
         ignored: Collection[str],
     ) -> None:
-        """Look for nothing yet; ``ignored``: names in lower case, of whom nothing is found."""
         self.failed = False
         self._engine = engine
         self._conversation = conversation
@@ -39,14 +41,14 @@ class Searching:
         )
 
     def find(self, text: str, size: tuple[int, int], *, again: int = 0) -> bool:
-        """Search what is loaded; ``size``: columns and rows of the screen."""
+        """Search what is loaded; ``size``: columns and rows."""
         if self._back.active and text != self._back.wanted:
             self._back.stop()
         self.failed = not self._view.search(text, *size, again=again) and text != ""
         return not self.failed
 
     def look_back(self) -> list[str]:
-        """Search what is older than what is loaded, for the last text."""
+        """Search what is older."""
         wanted = self._view.looking_for
         if not wanted or self._back.active:
             return []
@@ -63,11 +65,11 @@ class Searching:
         return [f"* searched back to {self._reached()}; Ctrl-R goes on"]
 
     def go_on(self) -> None:
-        """Ask for what is next, if it is time; call it some times a second."""
+        """See ``LookingBack``."""
         self._back.go_on()
 
     def heard(self, event: events.Event) -> list[str] | None:
-        """Take an answer. None: it is for somebody else."""
+        """Take an answer; None if it is not the search's."""
         match event:
             case events.HistoryListed(request=request, messages=messages):
                 if not self._back.asked(request):

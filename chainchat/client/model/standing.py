@@ -1,6 +1,6 @@
 """How things stand: what is known of every node, and the status line that tells it.
 
-The line is made of parts, the most important first; what does not fit is left out from its end.
+The line's parts come by importance; what does not fit is left out.
 """
 
 import re
@@ -13,16 +13,16 @@ from chainchat.client.model.looks import Glyphs, Pieces
 from chainchat.client.model.wrapping import wrapped
 
 LONG_AWAY = 60.0
-"""Seconds offline after which somebody is told what they missed."""
+"""Seconds offline after which missed messages are told of."""
 
 Names = Mapping[tuple[str, int], str]
 """Positions, by the address for clients."""
 
 DIRECTIONS = re.compile("; (try|go on at) .*")
-"""The end of a refusal, which says where to go: the client goes by itself."""
+"""Where to go, at a refusal's end: the client goes by itself."""
 
 SAY_LITTLE = frozenset({"connection refused", "no answer", "the server closed the connection"})
-"""States told last: others say whom the chain waits for."""
+"""Told last: others say whom the chain waits for."""
 
 ORDINALS = ("first", "second", "third")
 
@@ -32,7 +32,7 @@ class Standing:
 
     Attributes:
         node: the position of the connected node, if any.
-        next_try: the monotonic time of the next attempt to connect.
+        next_try: to connect, in monotonic seconds.
         waits_for: positions that the chain waits for; None: it confirms.
         chain: the words of the newest answer to CHAIN.
         lag: seconds that this answer took.
@@ -49,11 +49,11 @@ class Standing:
         self._states: dict[tuple[str, int], str] = {}
 
     def name_of(self, host: str, port: int) -> str:
-        """The position at an address, or else the address."""
+        """The position at an address, or the address."""
         return self._names.get((host, port), f"{host}:{port}")
 
     def heard(self, event: events.Event, now: float) -> None:
-        """Take an event of the engine; ``now``: monotonic seconds."""
+        """``now``: monotonic seconds."""
         match event:
             case events.Connected(host=host, port=port, node=node):
                 self.node = node
@@ -82,7 +82,7 @@ class Standing:
 
     @property
     def away(self) -> list[str]:
-        """Positions that were in the chain and are not, or that the connected node cannot reach."""
+        """Positions that left the chain, or that the connected node cannot reach."""
         unreached = [name for name in self.chain.get("away", "").split(",") if name]
         members = self.members
         left = [name for name in self._ever if name not in members]
@@ -101,14 +101,14 @@ class Standing:
         return f"on {self.node}, {ordinal} of {servers}"
 
     def trouble_of_chain(self) -> str:
-        """``they wait for tail``, ``without head``; empty if all is well."""
+        """``they wait for tail``, ``without head``; mostly empty."""
         if self.waits_for is not None:
             whom = " and ".join(self.waits_for)
             return f"nothing is confirmed: waiting for {whom}" if whom else "nothing is confirmed"
         return f"without {' and '.join(self.away)}" if self.away else ""
 
     def troubles_of_nodes(self) -> list[str]:
-        """What is wrong, and with which nodes; the most telling first."""
+        """What is wrong with which nodes; the most telling first."""
         by_state: dict[str, list[tuple[str, int]]] = {}
         for address, state in self._states.items():
             by_state.setdefault(state, []).append(address)
@@ -116,7 +116,7 @@ class Standing:
         return [f"{self._listed(by_state[state])}: {state}" for state in states]
 
     def _listed(self, addresses: Sequence[tuple[str, int]]) -> str:
-        """``head and 2 more``: of several nodes, those without a known name by number."""
+        """``head and 2 more``: nodes without known names are counted."""
         names = [self._names[address] for address in addresses if address in self._names]
         nameless = len(addresses) - len(names)
         if nameless <= 1:
@@ -124,7 +124,7 @@ class Standing:
         return f"{', '.join(names)} and {nameless} more" if names else f"{nameless} servers"
 
     def offline(self, now: float) -> list[str]:
-        """The states of all nodes, and when the next one is tried."""
+        """All nodes' states, and when the next is tried."""
         wait = self.next_try - now
         return [*self.troubles_of_nodes(), f"next try in {wait:.0f} s" if wait >= 1 else "trying"]
 
@@ -132,7 +132,7 @@ class Standing:
 def drawn(stand: Standing, glyphs: Glyphs, columns: int) -> list[Pieces]:
     """The chain as a small picture: who is in it, in which order, where the client is.
 
-    From left to right, or from top to bottom where there is no room for that.
+    From left to right, or from top to bottom if there is no room.
     """
     members = stand.members
     if not members:
@@ -195,7 +195,7 @@ def counted(counts: Counts) -> list[str]:
 
 
 def fitted(parts: Sequence[str], dot: str, columns: int) -> str:
-    """As many of the parts as fit into a line, at least one."""
+    """As many parts as fit into a line, at least one."""
     line = ""
     for part in filter(None, parts):
         longer = f"{line}{dot}{part}" if line else part

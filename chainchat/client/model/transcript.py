@@ -1,7 +1,6 @@
-"""What was said and told, in order: messages by their ids, notices where they came.
+"""What was said and told: messages in the order of their ids, notices where they came.
 
-One's own messages come when they are confirmed, the newest before those that were missed; each has
-its place all the same. A notice stays behind what was the newest when it came.
+One's own messages come when they are confirmed, the newest before those that were missed.
 """
 
 import datetime
@@ -14,20 +13,20 @@ from msgspec import Struct
 from chainchat.client.engine.wire import EVERYBODY
 
 MOST_ENTRIES = 150_000
-"""The oldest are dropped beyond this."""
+"""Beyond them the oldest are dropped."""
 
 DROPPED_AT_ONCE = 10_000
 
 
 class Entry(Struct, gc=False):
-    """A message, or (``sender`` empty) a line about something else.
+    """A message, or (``sender`` empty) a notice.
 
     Attributes:
         id: of the message; of the newest message before a notice.
         time: milliseconds since 1970; 0 for a notice.
         to: an account, or ``*``.
         text: what was said, or the whole line.
-        mine: True if this client has said it.
+        mine: this client said it.
     """
 
     id: int
@@ -51,9 +50,9 @@ class Transcript:
     """All entries, in order.
 
     Attributes:
-        entries: to be read only.
-        unread_after: id of the newest message before the line of what is unread; 0: there is none.
-        zone: of the days; None: that of this machine.
+        entries: read only.
+        unread_after: id of the newest message above the line of what is unread; 0 without one.
+        zone: of the days; None: this machine's.
     """
 
     def __init__(self, zone: datetime.tzinfo | None = None) -> None:
@@ -64,7 +63,7 @@ class Transcript:
     def add_message(
         self, identifier: int, time: int, sender: str, to: str, text: str, *, mine: bool = False
     ) -> bool:
-        """Add a message where it belongs; False if it is there already."""
+        """Put a message where it belongs; False if it is there already."""
         entries = self.entries
         place = len(entries)
         if entries and entries[-1].id >= identifier:
@@ -80,13 +79,13 @@ class Transcript:
         return True
 
     def _between(self, place: int, time: int) -> int:
-        """This machine's ``time``, as the times of the neighbours allow."""
+        """This machine's ``time``, between the neighbours' times."""
         before = next((e.time for e in reversed(self.entries[:place][-9:]) if e.is_message), 0)
         after = next((e.time for e in self.entries[place : place + 9] if e.is_message), time)
         return max(before, min(time, after))
 
     def add_line(self, text: str) -> None:
-        """Add a notice at the end."""
+        """Add a notice."""
         newest = self.entries[-1].id if self.entries else 0
         self.entries.append(Entry(newest, 0, "", EVERYBODY, text))
         self._forget_oldest()
@@ -134,7 +133,7 @@ class Transcript:
         return next((p for p in range(place, end) if self.entries[p] is entry), None)
 
     def found(self, text: str, place: int, *, newer: bool = False) -> int | None:
-        """The next place from ``place``, itself excluded, whose message holds ``text``."""
+        """The next place after ``place``, backwards or ``newer``, whose message holds ``text``."""
         places: Iterable[int] = range(place + 1, len(self.entries))
         if not newer:
             places = range(min(place, len(self.entries)) - 1, -1, -1)
@@ -146,7 +145,7 @@ class Transcript:
 
     @property
     def newest(self) -> int:
-        """The id of the newest message; 0 if there is none."""
+        """Id of the newest message; 0 if there is none."""
         return self.entries[-1].id if self.entries else 0
 
     def first_after(self, identifier: int) -> Entry | None:

@@ -1,7 +1,7 @@
 """The part of the transcript that the screen shows: rows, scrolling, searching.
 
-What is shown hangs on its last row: the newest while nobody has scrolled. To whoever has scrolled
-nothing moves, whatever arrives above or below.
+It hangs on its last row: the newest while nobody has scrolled. Else nothing moves, whatever arrives
+above or below.
 """
 
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from chainchat.client.model.transcript import Entry, Transcript
 from chainchat.client.model.wrapping import wrapped
 
 Place = tuple[int, int]
-"""A place in the transcript, and one of its rows."""
+"""Of an entry in the transcript, and of its row."""
 
 
 class View:
@@ -34,7 +34,7 @@ class View:
         return self._last is None
 
     def rows_of(self, place: int, columns: int) -> list[Pieces]:
-        """The rows of one entry, with what stands before it."""
+        """Of one entry, with what stands before it."""
         transcript = self._transcript
         entry = transcript.entries[place]
         rows: list[Pieces] = []
@@ -47,7 +47,7 @@ class View:
         return [*rows, *wrapped(pieces, columns)]
 
     def rows(self, columns: int, height: int) -> list[Pieces]:
-        """What the screen shows, at most ``height`` rows."""
+        """What the screen shows."""
         shown: list[Pieces] = []
         for _, rows in self._upwards(columns):
             shown[:0] = rows
@@ -56,7 +56,6 @@ class View:
         return shown[-height:] if height > 0 else []
 
     def _upwards(self, columns: int) -> Iterator[tuple[int, list[Pieces]]]:
-        """Entries from the last row shown upwards."""
         place, row = self._end(columns)
         first = True
         while place >= 0:
@@ -78,7 +77,7 @@ class View:
     # --- scrolling
 
     def scroll(self, up: int, columns: int, height: int) -> None:
-        """Move ``up`` so many rows, or down, if negative."""
+        """Move ``up`` so many rows, or down if negative."""
         if up < 0:
             self._down(-up, columns)
             return
@@ -120,7 +119,7 @@ class View:
         self._last = None
 
     def below(self) -> int:
-        """How many entries stand below what is shown."""
+        """Entries below what is shown."""
         if self._last is None or (place := self._transcript.place_of(self._last[0])) is None:
             return 0
         return len(self._transcript.entries) - 1 - place
@@ -128,7 +127,7 @@ class View:
     # --- searching
 
     def search(self, text: str, columns: int, height: int, *, again: int = 0) -> bool:
-        """Show the newest entry that holds ``text``; or the next older one, or (-1) newer one.
+        """Show the newest entry with ``text``, or the next older one, or (-1) newer one.
 
         False if there is none.
         """

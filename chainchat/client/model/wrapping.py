@@ -1,4 +1,4 @@
-"""Wrapping: lines that are longer than the terminal is wide.
+"""Wrapping lines longer than the terminal is wide.
 
 A terminal would go on at the beginning of its next row, where only the client's own marks may
 stand: somebody's text could pass for a line of the server.
@@ -11,16 +11,16 @@ from functools import lru_cache
 from wcwidth import iter_graphemes, wcwidth
 
 INDENT = "    "
-"""Stands before each row but the first of a line."""
+"""Before each row but a line's first."""
 
 NARROWEST = 16
-"""Columns of a terminal that is too narrow to be cared for."""
+"""Columns; narrower terminals are not cared for."""
 
 
 def breaks(line: str, columns: int) -> list[tuple[int, int]]:
-    """Where each row of ``line`` begins and ends; broken at spaces where there are.
+    """Where each row of ``line`` begins and ends, at spaces if there are.
 
-    Each row but the first has to be indented.
+    Each row but the first is still to be indented.
     """
     if columns < NARROWEST or (len(line) <= columns and line.isascii()):
         return [(0, len(line))]
@@ -36,7 +36,7 @@ def breaks(line: str, columns: int) -> list[tuple[int, int]]:
 
 
 def _fitting(line: str, begin: int, room: int) -> int:
-    """How many characters of ``line`` from ``begin`` on take no more than ``room`` columns.
+    """Characters from ``begin`` on that fit into ``room`` columns.
 
     What a person sees as one is not broken, if it fits.
     """
@@ -56,7 +56,7 @@ def _taken(parts: Iterable[str], room: int) -> int:
 
 @lru_cache(maxsize=4096)
 def columns_of(character: str) -> int:
-    """The columns that are kept for it: as many as any terminal gives it."""
+    """As many columns as any terminal gives it."""
     return 1 if is_spacing_mark(character) else max(0, wcwidth(character))
 
 
@@ -67,7 +67,7 @@ def is_spacing_mark(character: str) -> bool:
 
 
 def wrapped(pieces: list[tuple[str, str]], columns: int) -> list[list[tuple[str, str]]]:
-    """A line of styled pieces as rows of a terminal."""
+    """A line of styled pieces as rows."""
     spans = breaks("".join(text for _, text in pieces), columns)
     if len(spans) == 1:
         return [pieces]

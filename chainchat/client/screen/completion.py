@@ -1,4 +1,4 @@
-"""Completion of what is typed: verbs, what they take, and names."""
+"""Completion of verbs, of what they take, and of names."""
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 
@@ -30,7 +30,7 @@ WORDS = {
 
 
 class Completions(Completer):
-    """Completes verbs, their words, and names."""
+    """See ``Completer``."""
 
     def __init__(self, conversation: Conversation, seek: Callable[[str], Awaitable[None]]) -> None:
         self._conversation = conversation
@@ -39,7 +39,7 @@ class Completions(Completer):
     async def get_completions_async(
         self, document: Document, complete_event: CompleteEvent
     ) -> AsyncGenerator[Completion, None]:
-        """``get_completions``, after learning the names that may be meant."""
+        """Learns first which names may be meant."""
         beginning = name_begun(document.text_before_cursor)
         if beginning is not None and not self._conversation.asking.question:
             await self._seek(beginning)
@@ -51,7 +51,7 @@ class Completions(Completer):
         document: Document,
         complete_event: CompleteEvent,  # noqa: ARG002 - the interface
     ) -> Iterable[Completion]:
-        """The completions of the word before the cursor."""
+        """Completes the word before the cursor."""
         if self._conversation.asking.question:
             return
         word, candidates = self._candidates(document.text_before_cursor)
@@ -78,12 +78,11 @@ class Completions(Completer):
         return begun, names
 
     def _rank(self, name: str) -> tuple[bool, str]:
-        """Those who are here come first."""
         return name not in self._conversation.here, name.lower()
 
 
 def name_begun(line: str) -> str | None:
-    """The beginning of a name before the cursor; None if no name is meant there."""
+    """The beginning of a name before the cursor; None without one."""
     if line.startswith(">>"):
         return None if ":" in line else line.removeprefix(">>").lstrip()
     if line.startswith("/"):

@@ -1,8 +1,8 @@
-"""Drawing that stays right in terminals of any opinion about the width of characters.
+"""Drawing that stays right whatever width a terminal gives a character.
 
 Terminals disagree about emoji of several characters, and about marks. prompt_toolkit moves the
-cursor by steps from where it believes it to be: after one such character, all that follows on the
-row would stand elsewhere, and what it is to replace would stay.
+cursor by steps from where it believes it to be: after such a character, the rest of the row would
+stand elsewhere, and what it replaces would stay.
 """
 
 import sys
@@ -26,19 +26,19 @@ SYMBOLS = ("\u2300", "\u2bff")
 """From the former on, and where the latter are wide, terminals differ with their age."""
 
 UNCERTAIN = frozenset({"Mn", "Mc", "Me", "Cf", "Cn", "Co", "Cs"})
-"""Categories of characters that some terminals give no room of their own."""
+"""Some terminals give these no room of their own."""
 
 STYLES_OF_EMOJI = dict.fromkeys((0xFE0E, 0xFE0F))
-"""Ask for a symbol as text or as a picture: some terminals make another width of it."""
+"""Some terminals give a symbol another width as text or as picture."""
 
 RESERVE = "\udbff"
-"""Stands behind a mark that takes a column in some terminals only; no text has it."""
+"""Behind a mark that takes a column in some terminals only; no text has it."""
 
 SAVE, RESTORE, HOME = "\x1b7", "\x1b8", "\x1b[H"
 
 
 class SteadyOutput(Vt100_Output):
-    """The terminal, as the renderer of a full screen needs it, a cell at a time."""
+    """The terminal of a full-screen renderer, a cell at a time."""
 
     @classmethod
     def of_terminal(cls) -> "SteadyOutput":
@@ -53,10 +53,10 @@ class SteadyOutput(Vt100_Output):
         return made
 
     _reserved = 0
-    """Columns behind the newest cell that its marks may fill."""
+    """Behind the newest cell, for its marks."""
 
     def write(self, data: str) -> None:
-        """Draw a cell, and stand behind it, however wide it is for the terminal."""
+        """Draw a cell, and stand behind it, whatever its width."""
         if data == "\r":  # on its way to the last column
             super().write(data)
             return
@@ -81,7 +81,7 @@ class SteadyOutput(Vt100_Output):
         super().erase_down()
 
     def enable_mouse_support(self) -> None:
-        """Be told of buttons and the wheel, but of no motion."""
+        """Be told of buttons and the wheel, not of motion."""
         self.write_raw("\x1b[?1000h\x1b[?1006h")
 
     def disable_mouse_support(self) -> None:

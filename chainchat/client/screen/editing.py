@@ -1,4 +1,4 @@
-"""Moving and deleting by what a person sees as one character."""
+"""Moving and deleting by the characters that a person sees."""
 
 from collections.abc import Callable
 
@@ -6,7 +6,7 @@ from prompt_toolkit.key_binding import KeyPressEvent
 from wcwidth import iter_graphemes
 
 LONGEST_CLUSTER = 64
-"""Characters of which it may be made."""
+"""Characters that may make one."""
 
 
 def _left(event: KeyPressEvent) -> None:
@@ -45,4 +45,3 @@ EDITS: dict[tuple[str, ...], Callable[[KeyPressEvent], None]] = {
     ("backspace",): _erase,
     ("delete",): delete,
 }
-"""By key."""

@@ -1,4 +1,4 @@
-"""The lines that were typed, kept for the next run, and never a password."""
+"""The lines that were typed, kept for the next run; never a password."""
 
 import os
 from collections.abc import Callable
@@ -10,14 +10,18 @@ from prompt_toolkit.history import FileHistory
 from chainchat.client.kept.kept_keys import state_folder
 
 OCTETS_PER_LINE = 100
-"""For each line that is kept, in a file that is not yet trimmed."""
+"""In a file that is not yet trimmed."""
 
 
 class History(FileHistory):
-    """A history in a file that only its owner can read; one that cannot be used is no error."""
+    """A file that only its owner can read; one that cannot be used is no error.
+
+    Args:
+        secret: a password is being typed.
+        most: lines that are kept.
+    """
 
     def __init__(self, secret: Callable[[], bool], most: int) -> None:
-        """``secret``: True while a password is typed; ``most``: lines that are kept."""
         self._secret = secret
         path = state_folder() / "history"
         with suppress(OSError):
@@ -38,7 +42,7 @@ class History(FileHistory):
 
 
 def _trim(path: Path, most: int) -> None:
-    """Keep the newest lines of the file, which has a ``#`` line before each."""
+    """Before each line of the file stands one with ``#``."""
     if path.stat().st_size <= 2 * most * OCTETS_PER_LINE:
         return
     entries = path.read_text(errors="replace").split("\n# ")

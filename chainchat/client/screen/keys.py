@@ -1,4 +1,4 @@
-"""The keys of the terminal client, besides those that edit a line."""
+"""The terminal client's keys, besides those of a line."""
 
 from enum import IntEnum
 from typing import Any, Protocol
@@ -16,7 +16,7 @@ WHEEL_ROWS = 3
 
 
 class Button(IntEnum):
-    """Buttons of the mouse, as terminals number them."""
+    """As terminals number them."""
 
     PRESSED = 0
     WHEEL_UP = 64
@@ -24,10 +24,10 @@ class Button(IntEnum):
 
 
 BEGIN_OF_SGR = "\x1b[<"
-"""Of a report in the newer one of two formats (xterm's mode 1006)."""
+"""Of a report in the newer of two formats (xterm's mode 1006)."""
 
 MODIFIERS = 4 | 8 | 16
-"""Shift, Alt and Ctrl in the number of a button."""
+"""Shift, Alt and Ctrl in a button's number."""
 
 HOW_TO_SELECT = (
     "* to select text, hold Shift (iTerm2: Option); /set mouse off leaves the mouse to the terminal"
@@ -35,13 +35,7 @@ HOW_TO_SELECT = (
 
 
 class Face(Protocol):
-    """What keys act on.
-
-    Attributes:
-        input: the line that is typed.
-        searched: what is searched for.
-        app: draws both.
-    """
+    """What keys act on."""
 
     room: Room
     input: Buffer
@@ -168,7 +162,7 @@ class Keyboard:
 
 
 def _button(data: str) -> int | None:
-    """The number in a report about the mouse; None if a button was let go."""
+    """None if a button was let go."""
     if not data.startswith(BEGIN_OF_SGR):
         return (ord(data[3]) - ord(" ")) & ~MODIFIERS
     number = int(data.removeprefix(BEGIN_OF_SGR).partition(";")[0])

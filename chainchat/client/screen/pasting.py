@@ -1,6 +1,6 @@
-"""Pastes of any length, taken in at a steady pace.
+"""Pastes of any length, at a steady pace.
 
-prompt_toolkit's own parser looks through all of a paste again for each piece that comes.
+prompt_toolkit's parser looks through all of a paste again for each piece that comes.
 """
 
 from collections.abc import Callable
@@ -19,9 +19,9 @@ class PasteParser(Vt100Parser):
         super().__init__(pressed)
         self._pressed = pressed
         self._pieces: list[str] | None = None
-        """Of the paste that is coming in; the last one may hold the beginning of its end."""
+        """Of the present paste; the last may hold the beginning of its end."""
         self._begun = ""
-        """What may be the beginning of ``BEGIN``."""
+        """Perhaps the beginning of ``BEGIN``."""
 
     def feed(self, data: str) -> None:
         """Take what the terminal sends, cut anywhere."""
@@ -59,5 +59,5 @@ class PasteParser(Vt100Parser):
 
 
 def _begun(typed: str) -> str:
-    """The end of ``typed`` that may be the beginning of ``BEGIN``."""
+    """The end of ``typed`` that may begin ``BEGIN``."""
     return next((BEGIN[:n] for n in range(len(BEGIN) - 1, 0, -1) if typed.endswith(BEGIN[:n])), "")

@@ -1,9 +1,8 @@
 """The client for people: one full-screen application from the first key to the last.
 
-It draws a ``Room`` and brings it keys. The terminal never echoes anything itself, since it is never
-given back between two lines: whatever is typed or pasted stands there once. The transcript is
-scrolled and searched inside, because a line that is confirmed late belongs between others, and
-because nothing above the input line could be drawn again after the window's size has changed.
+It draws a ``Room`` and brings it keys. Since it never gives the terminal back, nothing is echoed
+twice. It scrolls and searches itself: a line confirmed late belongs between others, and nothing
+above the input line could be drawn again after the window has changed its size.
 """
 
 import asyncio
@@ -65,24 +64,29 @@ NAMES_WITHIN = 1.0
 REFRESH_EVERY = 0.5
 
 REDRAW_EVERY = 0.03
-"""Seconds between two drawings of what was heard; keys are shown at once."""
+"""Seconds between drawings of what was heard; keys are shown at once."""
 
 ESCAPE_WITHIN = 0.05
-"""Seconds after which an Esc is the key, and no beginning of another."""
+"""Seconds after which an Esc is not the beginning of another key."""
 
 MOST_INPUT_ROWS = 6
 
 LAST_ROWS = 20
-"""Rows of the transcript that stay after leaving."""
+"""Of the transcript, left after the end."""
 
 
 def locale_is_utf8() -> bool:
-    """True if the locale says UTF-8, which Python assumes even for ``LC_ALL=C``."""
+    """Python assumes UTF-8 even for ``LC_ALL=C``."""
     return locale.getencoding().lower().replace("-", "") == "utf8"
 
 
 class Terminal:
-    """One person's session in a terminal."""
+    """One person's session.
+
+    Args:
+        tls: see ``Connection``.
+        memory: where what is pending survives the end; None: it does not.
+    """
 
     def __init__(
         self,
@@ -94,12 +98,6 @@ class Terminal:
         memory: KeptMemory | None = None,
         names: Names | None = None,
     ) -> None:
-        """Run ``engine``, which has not started yet.
-
-        Args:
-            tls: which CAs to trust; see ``Connection``.
-            memory: where what is pending survives the end; None: it does not.
-        """
         self._settings = settings
         self._memory = memory
         self._glyphs = Glyphs(unicode=locale_is_utf8())
@@ -172,10 +170,10 @@ class Terminal:
         return Layout(FloatContainer(rows, [menu]), focused_element=typed)
 
     def _rows(self, make: Callable[[int, int], list[Pieces]]) -> ConditionalContainer:
-        """A part of the screen that is as high as the rows that ``make`` makes.
+        """A part of the screen, as high as the rows of ``make``.
 
-        They are so wide, and at most so many: two parts, the input and the status line fit into any
-        window.
+        ``make`` takes their width and greatest number: two parts, the input and the status line fit
+        into any window.
         """
         rows: list[Pieces] = []
 
@@ -221,7 +219,7 @@ class Terminal:
             self.app.exit()
 
     def leave_at_once(self, status: int) -> None:
-        """Leave with what is pending."""
+        """See ``Face``."""
         self._exit_status = status
         self._exit()
 
@@ -254,7 +252,7 @@ class Terminal:
     # --- keys ------------------------------------------------------------------------
 
     def accept(self) -> None:
-        """Enter: say what is typed, or answer a question."""
+        """See ``Face``."""
         question = self.room.conversation.asking.question
         text = self.input.text
         if question:
@@ -268,11 +266,11 @@ class Terminal:
         self._keep_working()
 
     def flush(self) -> None:
-        """Carry out what the room wants of the connection."""
+        """See ``Face``."""
         self._connection.flush()
 
     def paste(self, text: str) -> None:
-        """Take a paste: many lines are asked about."""
+        """See ``Face``; many lines are asked about."""
         lines = text.replace("\r\n", "\n").replace("\r", "\n").strip("\n")
         before, after = (
             self.input.document.text_before_cursor,
@@ -321,7 +319,7 @@ class Terminal:
         self._redraw_soon()
 
     def _redraw_soon(self) -> None:
-        """Draw when it is time; a key's own drawing may be sooner."""
+        """A key's own drawing may be sooner."""
         if self._redrawing is None:
             loop = asyncio.get_running_loop()
             self._redrawing = loop.call_at(self._drawn_at + REDRAW_EVERY, self._redraw)
@@ -331,7 +329,7 @@ class Terminal:
         self.app.invalidate()
 
     def _drawn(self) -> None:
-        """The screen shows all that was heard: it counts as seen."""
+        """All that was heard is on the screen: it counts as seen."""
         self._drawn_at = asyncio.get_running_loop().time()
         if self._redrawing is not None:
             self._redrawing.cancel()
@@ -364,7 +362,7 @@ class Terminal:
 
 
 class _Transcript(UIControl):
-    """Draws the room's rows, the last one at the bottom."""
+    """The last row stands at the bottom."""
 
     def __init__(self, room: Room) -> None:
         self._room = room
@@ -387,13 +385,12 @@ def _keyboard() -> Input:
 
 
 def _keep_out_of_collections() -> None:
-    """Let the garbage collector pass over all that is there: some 20 ms each time."""
+    """Keep garbage collections from all that is there: it saves 20 ms each time."""
     gc.collect()
     gc.freeze()
 
 
 def _depth(settings: Settings) -> ColorDepth | None:
-    """None: what the terminal has."""
     if os.environ.get("NO_COLOR") or settings.colours == "off":
         return ColorDepth.DEPTH_1_BIT
     return ColorDepth.DEPTH_4_BIT if settings.colours == "16" else None

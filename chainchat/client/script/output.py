@@ -1,6 +1,6 @@
-"""Standard output as a pipe whose reader may be slow: only the output waits for the reader.
+"""Standard output as a pipe with a slow reader: only the output waits for it.
 
-A blocking write would hold up the whole client: each is only as large as a pipe is certain to take.
+A blocking write would hold up the whole client.
 """
 
 import asyncio
@@ -18,14 +18,14 @@ WRITES = 16
 
 
 class Output:
-    """Lines on their way to a file descriptor."""
+    """Lines on their way to a file descriptor; needs a running event loop.
+
+    Args:
+        encoding: characters that it lacks become question marks.
+        written: called when all lines are handed over.
+    """
 
     def __init__(self, descriptor: int, encoding: str, written: Callable[[], None]) -> None:
-        """Needs a running event loop from the first line on.
-
-        ``encoding``: characters that it lacks become question marks. ``written`` is called when all
-        lines are handed over.
-        """
         self._descriptor = descriptor
         self._encoding = encoding
         self._written = written
@@ -38,7 +38,6 @@ class Output:
         self._over: asyncio.Future[None] | None = None
 
     def __bool__(self) -> bool:
-        """True while something is not written."""
         return bool(self._octets or self._lines)
 
     @property
@@ -71,7 +70,6 @@ class Output:
         await self._over
 
     def _write(self) -> None:
-        """Write what the pipe takes in a turn of bounded length."""
         self._scheduled = False
         try:
             for _ in range(WRITES):

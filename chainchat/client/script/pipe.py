@@ -1,8 +1,8 @@
-"""The client for scripts, and for terminals that cannot redraw: plain lines in, plain lines out.
+"""The client for scripts, and for terminals that cannot redraw: plain lines in and out.
 
-Lines in are what a person would type. Lines out are those of human mode, or with ``--json`` one
-object for each event. A verb such as ``/who`` waits until all lines before it are settled, and the
-next line for its answer: a script's output does not depend on timing.
+Lines in are what a person would type, lines out those of human mode, or with ``--json`` an object
+per event. A verb such as ``/who`` waits until all lines before it are settled, and the next line
+for its answer: a script's output does not depend on timing.
 """
 
 import asyncio
@@ -23,24 +23,32 @@ from chainchat.client.model.standing import Names, Standing
 from chainchat.client.script.output import Output
 
 NOT_CONFIRMED, REFUSED, TRY_AGAIN = 1, 3, 75
-"""Exit statuses: something may or may not have been said; something was refused and not said; there
-was no login, so nothing was said (``EX_TEMPFAIL`` of sysexits.h)."""
+"""Exit statuses: perhaps said; refused and not said; no login, so nothing was said
+(``EX_TEMPFAIL`` of sysexits.h)."""
 
 MOST_PENDING = 4096
 """Unacknowledged lines at which reading waits."""
 
 LONGEST_LINE = 17 * 1024
-"""Octets kept of a line of standard input: every server refuses so many."""
+"""Octets kept of a typed line: every server refuses so many."""
 
 READ_OCTETS = 16 * 1024
 """Of standard input."""
 
 MOST_TYPED = 100
-"""Lines of standard input in one turn of the event loop."""
+"""Typed lines per turn of the event loop."""
 
 
 class Pipe:
-    """One run of the client without a terminal."""
+    """One run without a terminal.
+
+    Args:
+        follow: stay, and print, after the end of the input.
+        timeout: seconds to settle everything after the end of the input.
+        send: say these, and print only their ids; None: read standard input.
+        to: an account, or ``*``.
+        named: the name of what is sent, if it has one.
+    """
 
     def __init__(
         self,
@@ -55,15 +63,6 @@ class Pipe:
         named: str = "",
         names: Names | None = None,
     ) -> None:
-        """Run ``engine``, which has not started yet.
-
-        Args:
-            follow: stay, and print, after the end of the input.
-            timeout: seconds that settling everything may take after the end of the input.
-            send: say these, and print nothing but their ids; None: read standard input.
-            to: an account, or ``*``.
-            named: the name of what is sent, if it has one.
-        """
         self._engine = engine
         self._json = json
         self._follow = follow
@@ -203,7 +202,7 @@ class Pipe:
         self._changed.set()
 
     def _say(self, lines: Iterable[str]) -> None:
-        """Until the reader has taken it, nothing is acknowledged, and no more is read."""
+        """Until the reader has taken it, nothing is acknowledged or read."""
         self._output.say(lines)
         if self._output:
             self._connection.behind()
@@ -229,7 +228,7 @@ class Pipe:
 
 
 async def read_lines(descriptor: int) -> AsyncIterator[list[str]]:
-    """The lines of a pipe, terminal or file, as many at a time as there are.
+    """Lines of a pipe, terminal or file, as many at a time as there are.
 
     Octets that are not UTF-8 become surrogates. A line too long for any server is cut, and stays
     too long.
