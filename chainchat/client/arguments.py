@@ -23,7 +23,7 @@ MOST_OCTETS = 1 << 20
 """Of the standard input, with ``--send -``."""
 
 ALERT_OCTETS = 900
-"""More than a pager shows."""
+"""Of an alert; more than a pager shows."""
 
 DEFAULT_CONFIG = Path("chain.ini")
 

@@ -11,7 +11,7 @@ from chainchat.client.engine.engine import Engine
 from chainchat.client.engine.events import ConnectTo, Disconnect, Ended, Event
 
 TICK = 0.1
-"""Seconds between looks at the clock."""
+"""Seconds between two looks at the clock."""
 
 READ_OCTETS = 4096
 """Per turn of the event loop; keys and timers get the next."""

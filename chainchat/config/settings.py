@@ -1,4 +1,4 @@
-"""Everything that chain.ini says, typed."""
+"""The settings: everything that chain.ini says, typed."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -59,7 +59,7 @@ class Desk:
 
     @property
     def node(self) -> Node:
-        """The node's present life."""
+        """The present life of the node."""
         return self.office.node()
 
     async def commit(self, command: AnyCommand, explain: Callable[[Refused], str]) -> int:

@@ -195,7 +195,7 @@ class Conversation(Protocol):
 
 
 class TooManyProtocol(Protocol):
-    """It is told so, and closed."""
+    """A connection too many: told so, and closed."""
 
     transport: Any
 

@@ -41,7 +41,7 @@ def _common() -> argparse.ArgumentParser:
 
 
 def parser() -> argparse.ArgumentParser:
-    """A parser of options and verbs."""
+    """The options, and a parser for each verb."""
     options = argparse.ArgumentParser(
         prog="chainchatctl",
         description="Asks a node on this machine, and gives it orders, as the owner of its data.",

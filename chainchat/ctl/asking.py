@@ -15,7 +15,7 @@ PATIENCE = 3.0
 """Seconds until somebody at the terminal is told to wait."""
 
 MISUSE = ("500", "501", "502", "503", "504", "520")
-"""Codes: the command itself is wrong."""
+"""Codes that say that the command itself is wrong."""
 
 WAIT_FOR_CHAIN = (
     "waiting for the chain to confirm; Ctrl-C ends the waiting, and what was asked for may still "

@@ -63,7 +63,7 @@ class Seen:
         return learns and len(report["members"]) >= founding and not report["away"]
 
     def state(self, founding: int) -> str:
-        """In a word or two."""
+        """In a word or two, for a table."""
         if not self.report:
             return "down"
         if self.in_reserve(founding):

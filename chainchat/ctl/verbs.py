@@ -11,7 +11,7 @@ from chainchat.ctl.asking import WAIT_FOR_CHAIN
 from chainchat.ctl.health import described
 
 Answer = dict[str, Any]
-"""From JSON."""
+"""From its JSON."""
 
 
 @dataclass(frozen=True)

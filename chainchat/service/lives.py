@@ -56,5 +56,5 @@ def chain_settings(settings: Settings, nodes: Mapping[str, NodeSettings]) -> Cha
 
 
 def new_identity() -> int:
-    """At random, for a configuration."""
+    """A random identity for a configuration."""
     return secrets.randbits(IDENTITY_BITS)

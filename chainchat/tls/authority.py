@@ -21,7 +21,7 @@ BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def new_key() -> ec.EllipticCurvePrivateKey:
-    """P-256, which every TLS knows."""
+    """A key: P-256, which every TLS knows."""
     return ec.generate_private_key(ec.SECP256R1())
 
 

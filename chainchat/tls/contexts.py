@@ -13,7 +13,7 @@ from chainchat.tls.failures import distrust
 from chainchat.tls.layers import Encrypted
 
 NO_CHECK_TIME = 0x200000
-"""``X509_V_FLAG_NO_CHECK_TIME``, which pyOpenSSL does not name."""
+"""OpenSSL's ``X509_V_FLAG_NO_CHECK_TIME``, which pyOpenSSL does not name."""
 
 
 @implementer(IOpenSSLClientConnectionCreator, IOpenSSLServerConnectionCreator)
@@ -24,7 +24,7 @@ class Creator:
         self.context = context
 
     def clientConnectionForTLS(self, _: Encrypted) -> SSL.Connection:  # noqa: N802 - Twisted's name
-        """For either side."""
+        """The side that dials."""
         return SSL.Connection(self.context, None)
 
     serverConnectionForTLS = clientConnectionForTLS  # noqa: N815 - Twisted's name

@@ -56,7 +56,7 @@ class Credentials(Struct, frozen=True):
 
     @property
     def expires(self) -> datetime:
-        """When the first certificate expires."""
+        """When the first of the certificates expires."""
         return min(certificate.not_valid_after_utc for certificate in self.certificates)
 
 

@@ -36,7 +36,7 @@ class Expiry:
 
     @property
     def expires(self) -> dict[str, datetime]:
-        """By whose they are."""
+        """When certificates expire, by whose they are."""
         return dict(self._expires)
 
     @property

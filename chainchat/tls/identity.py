@@ -21,7 +21,7 @@ LONGEST_SHOWN = 80
 
 
 def identity(position: str, chain: str) -> str:
-    """The name in a position's certificate."""
+    """The name in the certificate of a position."""
     return f"{position}.{chain}.chainchat"
 
 
@@ -79,7 +79,7 @@ def names(certificate: Certificate) -> tuple[str, ...]:
 
 
 def shown_names(certificate: Certificate) -> str:
-    """The names, for the log."""
+    """The names in a certificate, for the log."""
     text = ", ".join(names(certificate))
     text = "".join(char if char.isprintable() else "?" for char in text)
     return text if len(text) <= LONGEST_SHOWN else text[:LONGEST_SHOWN] + "…"

@@ -13,14 +13,14 @@ GAP = 128
 """Between nodes; the style sheet moves the entries as far."""
 
 BELOW = 40
-"""Between rows."""
+"""Between two rows."""
 
 IN_A_ROW = 3
 """A chain has no more members, so all are in the first row."""
 
 MARGIN = 2
 MOST_ENTRIES = 6
-"""Dots that travel between two nodes."""
+"""Dots that travel between two nodes, at most."""
 
 
 class Spot(NamedTuple):

@@ -1,7 +1,7 @@
 """How much strangers get of the web port."""
 
 MOST_CONNECTIONS = 64
-"""Watchers included."""
+"""Those of watchers among them."""
 
 MOST_WATCHERS = 48
 """The rest is for health checks and metrics."""

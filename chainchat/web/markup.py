@@ -34,7 +34,7 @@ def tag(kind: str, /, *children: Child, **attributes: str | float | None) -> Ele
 
 
 def written(element: Element) -> str:
-    """As HTML."""
+    """The element as HTML."""
     return ElementTree.tostring(element, "unicode", method="html")
 
 

@@ -62,7 +62,7 @@ class NodeCollector(Collector):
         self._watchers = watchers
 
     def collect(self) -> Iterator[Metric]:
-        """See ``Collector``."""
+        """Yield each metric."""
         report, node = self._shown.report(), self._shown.node()
         yield from _of_configuration(report, node)
         yield from _of_log(report)
@@ -274,5 +274,5 @@ def registry(shown: Shown, watchers: Callable[[], int]) -> CollectorRegistry:
 
 
 def rendered(metrics: CollectorRegistry) -> bytes:
-    """In Prometheus' text format."""
+    """All metrics now, in Prometheus' text format."""
     return generate_latest(metrics)

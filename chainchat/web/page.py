@@ -47,7 +47,7 @@ def _written(child: Child) -> str:
 
 
 def tab(view: View) -> str:
-    """For the browser's tab."""
+    """What the tab of a browser says."""
     return f"{headline(view.report).state.shape} {view.report.chain} · {view.report.position}"
 
 
@@ -250,7 +250,7 @@ def octets(size: float) -> str:
 
 
 def document(view: View) -> bytes:
-    """For a browser."""
+    """The page, for a browser."""
     made = parts(view)
     report = view.report
     shell = written(

@@ -53,7 +53,7 @@ class Answer(Struct, frozen=True):
 
 
 def text(said: str, status: int = 200) -> Answer:
-    """In plain text."""
+    """An answer in plain text."""
     return Answer(status, TEXT, f"{said}\n".encode())
 
 
@@ -208,7 +208,7 @@ class WebChannel(HTTPChannel):
         return False
 
     def stays(self) -> None:
-        """It watches: let it last."""
+        """Let the connection last: it watches."""
         self._end_life()
 
     def _end_life(self) -> None:
@@ -256,7 +256,7 @@ class WebFactory(Factory):
         return "web port"
 
     def log(self, request: WebRequest) -> None:
-        """No line for each request."""
+        """Write no line for each request."""
 
     def close(self) -> None:
         """End all connections."""

@@ -32,13 +32,13 @@ class Backoff:
         self._bound = first
 
     def next(self) -> float:
-        """Seconds to wait."""
+        """The next wait, in seconds."""
         wait = self._random.uniform(0.0, self._bound)
         self._bound = min(self._longest, 2 * self._bound)
         return wait
 
     def reset(self) -> None:
-        """Begin with short waits again."""
+        """Make the next wait a short one again."""
         self._bound = self._first
 
 

@@ -25,7 +25,7 @@ from chainchat.client.engine.wire import (
 )
 
 PING_AFTER = 5.0
-"""Seconds of silence before a PING."""
+"""Seconds of silence before a PING is sent."""
 
 PING_UNANSWERED_AFTER = 1.0
 """The same while a request is unanswered."""
@@ -38,10 +38,10 @@ PATIENCE = 30.0
 confirm, and another may be on the side that goes on."""
 
 ANSWERED_AT_ONCE = frozenset({"CHAIN", "PING"})
-"""Requests answered out of order."""
+"""Requests that a node answers out of order."""
 
 ENDING_CODES = frozenset({421, 422, 423, 424, 425, 431, 505})
-"""Refusals after which the server closes."""
+"""Refusals of the connection: the server closes after them."""
 
 LONGEST_LIST = 64 << 20
 """Characters; a longer list counts as endless."""
@@ -115,7 +115,7 @@ class Dialogue:
         self._in_order: deque[Asked] = deque()
         """Oldest first."""
         self._at_once: dict[str, Asked] = {}
-        """By tag; their replies may overtake."""
+        """Replies to these may overtake; by tag."""
         self._reader = LineReader()
         self._written: list[str] = []
         self._heard_at = now
@@ -126,7 +126,7 @@ class Dialogue:
 
     @property
     def unanswered(self) -> list[Asked]:
-        """Requests without a reply."""
+        """The requests without a reply."""
         return [*self._in_order, *self._at_once.values()]
 
     def take_bytes(self) -> bytes:
@@ -149,7 +149,7 @@ class Dialogue:
         self._written.append(request_line(asked.tag, asked.verb, *asked.arguments))
 
     def send(self, number: int, line: str) -> None:
-        """Write a line of ``wire.send_line``."""
+        """Write a SEND that ``wire.send_line`` has made."""
         self._in_order.append(Asked(str(number), "SEND", number))
         self._written.append(line)
 

@@ -206,7 +206,7 @@ class Engine:
     # --- what the socket and the clock say -------------------------------------------
 
     def connected(self, now: float) -> None:
-        """What ``ConnectTo`` asked for is open."""
+        """The connection that ``ConnectTo`` asked for is open."""
         assert self._phases.now is Phase.CONNECTING, "no connection was asked for"
         self._now = now
         self._phases.greeting(now)

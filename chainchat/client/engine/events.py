@@ -64,7 +64,7 @@ class LoginDelayed(Event, frozen=True, tag="login-delayed"):
 
 
 class StillOffline(Event, frozen=True, tag="still-offline"):
-    """Offline for a second; told once."""
+    """The client is offline for a second; told once."""
 
 
 class LoggedIn(Event, frozen=True, tag="logged-in"):
@@ -167,7 +167,7 @@ class SendDelayed(Event, frozen=True, tag="send-delayed"):
 
 
 class SendRefused(Event, frozen=True, tag="send-refused"):
-    """Refused for good."""
+    """A SEND was refused for good."""
 
     number: int
     to: str

@@ -10,13 +10,13 @@ from chainchat.client.engine.events import MessageArrived
 from chainchat.client.engine.wire import Push
 
 ACKNOWLEDGE_EVERY = 1.0
-"""Seconds between ACKs."""
+"""Seconds between two ACKs."""
 
 MOST_HELD = 1000
 """Pushes that wait while a hole is filled."""
 
 PAGE = 500
-"""Messages of a page of SINCE."""
+"""Messages in a page that fills a hole."""
 
 
 class Inbox:

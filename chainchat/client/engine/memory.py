@@ -14,7 +14,7 @@ MOST_LINES = 1024
 """Of a named run: the chain remembers so many results."""
 
 PARTS = 1 << 28
-"""Of a block of numbers."""
+"""Into which a block of numbers is divided."""
 
 
 class Outgoing(Struct, frozen=True):

@@ -53,7 +53,7 @@ class Outbox:
         return self._unwritten.popleft()
 
     def answered(self, number: int, now: float) -> Outgoing:
-        """Settle an answered SEND."""
+        """Settle ``number``, which has its final answer."""
         self._came_back(now)
         if not self._refused:
             self._backoff.reset()
@@ -67,7 +67,7 @@ class Outbox:
         self._memory.settled(number)
 
     def refused_for_now(self, now: float) -> None:
-        """Note a 4xx."""
+        """Note an answer of 4xx."""
         self._refused = True
         self._came_back(now)
 
@@ -77,6 +77,6 @@ class Outbox:
             self._retry_at = now + self._backoff.next()
 
     def tick(self, now: float) -> None:
-        """Begin a retry that is due."""
+        """Begin a retry whose time has come."""
         if self._refused and not self._unanswered and now >= self._retry_at:
             self._start_over()

@@ -74,7 +74,7 @@ class Passwords:
         self._password = _prepared(password)
 
     def answer(self, password: str) -> Step:
-        """After the answer to ``PasswordNeeded``."""
+        """The step after the person's answer to ``PasswordNeeded``."""
         if self._proved:
             self._new = new_key(checked_password(password), self._random(SALT_OCTETS))
             self.wanted = False
@@ -147,7 +147,7 @@ class Passwords:
         return self._want(refusal)
 
     def broke(self) -> Event | None:
-        """What to tell after a break."""
+        """What to tell when the connection has broken."""
         self._proved, self.wanted, self._proof = False, False, None
         if not self._changing:
             return None

@@ -16,7 +16,7 @@ CLOSING_WITHIN = 2.0
 """Seconds for a closing node's last answers."""
 
 OFFLINE_TOLD_AFTER = 1.0
-"""Seconds; most breaks are shorter."""
+"""Seconds; most breaks are over before."""
 
 
 class Phase(Enum):
@@ -84,7 +84,7 @@ class Phases:
     # --- within a phase
 
     def heard(self) -> None:
-        """The node said something."""
+        """The node has said something."""
         if self.now is Phase.GREETING:
             self.alarm = self._connected_at + LONGEST_GREETING  # it is alive
 

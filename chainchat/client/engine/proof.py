@@ -43,12 +43,12 @@ class Keys:
         self.most = FEWEST_ITERATIONS
 
     def accepted(self, key: Key) -> None:
-        """Keep a key that was accepted."""
+        """Keep a key that the server has accepted."""
         self.key = key
         self.most = max(self.most, key.iterations)
 
     def forget(self) -> None:
-        """Forget a key that is refused."""
+        """Forget the key: it is not accepted any more."""
         self.key = None
 
 

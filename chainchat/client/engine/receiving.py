@@ -55,7 +55,7 @@ class Receiving:
         dialogue.ask(Asked("gap", "SINCE", 0, (self._inbox.after, PAGE)))
 
     def acknowledge(self, dialogue: Dialogue, now: float, *, at_once: bool = False) -> None:
-        """Move the read mark, if due."""
+        """Move the read mark, if it is time."""
         if (seen := self._inbox.to_acknowledge(now, at_once=at_once)) is not None:
             self._memory.acknowledged(seen)
             dialogue.ask(Asked("ack", "ACK", 0, (seen,)))

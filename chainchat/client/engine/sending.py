@@ -45,7 +45,7 @@ class Sending:
         self._outbox.reconnected()
 
     def tick(self, now: float) -> None:
-        """Begin a retry that is due."""
+        """Begin a retry whose time has come."""
         self._outbox.tick(now)
 
     def longest(self, to: str) -> int:

@@ -200,7 +200,7 @@ def whole_number(word: str) -> int:
 
 
 def hello_line(client: str, *, notices: bool) -> str:
-    """The switch to machine mode."""
+    """The line that switches to machine mode."""
     return f"/hello chainchat/1 client={client}{' notices=on' if notices else ''}\n"
 
 
@@ -215,7 +215,7 @@ def send_line(tag: int, number: int, to: str, text: str) -> str:
 
 
 def octets(text: str) -> int:
-    """Of the text in UTF-8."""
+    """The length of a text in UTF-8."""
     return len(text) if text.isascii() else len(text.encode())
 
 

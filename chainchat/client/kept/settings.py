@@ -15,7 +15,7 @@ ABOUT = {
     "title": "count what is unread in the title of the window",
     "utc": "show times in UTC",
 }
-"""What ``/set`` changes."""
+"""The settings that ``/set`` changes."""
 
 Switch = Literal["on", "off"]
 

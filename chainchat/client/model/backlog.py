@@ -8,7 +8,7 @@ MOST_LINES = 200
 """In one turn of the event loop."""
 
 MOST_CHARACTERS = 16 * 1024
-"""The same, before its last line."""
+"""In one turn, before its last line."""
 
 
 class Backlog:
@@ -33,7 +33,7 @@ class Backlog:
             return
 
     def take(self) -> list[str]:
-        """The lines that one turn shows."""
+        """The next lines, as many as one turn shows."""
         taken: list[str] = []
         characters = 0
         while self._queue and len(taken) < MOST_LINES and characters < MOST_CHARACTERS:

@@ -41,7 +41,7 @@ FOR_NO_LOG = "+OK the password of"
 """Begins a line that is for no log."""
 
 MOST_NAMES = 10_000
-"""Remembered for completion."""
+"""Accounts that are remembered for completion."""
 
 LONGEST_QUOTED = 100
 """Characters of a refused line that are shown."""
@@ -426,7 +426,7 @@ class Conversation:
 
 
 def _beginning(text: str) -> str:
-    """The history has the whole."""
+    """The whole of it is in the history."""
     return text if len(text) <= LONGEST_QUOTED else f"{text[:LONGEST_QUOTED]} ..."
 
 

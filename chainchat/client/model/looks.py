@@ -111,7 +111,7 @@ class Looks:
 
 
 def with_found(pieces: Pieces, wanted: str) -> Pieces:
-    """Marks what was searched for."""
+    """``pieces`` with what was searched for marked."""
     if not wanted:
         return pieces
     marked: Pieces = []

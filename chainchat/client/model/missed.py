@@ -60,7 +60,7 @@ class Missed:
         return self.after < message.id <= self._high and message.sender.lower() != self._name
 
     def pushed(self, identifier: int) -> None:
-        """Count a pushed message."""
+        """Count a message that was pushed."""
         if identifier <= self._high:
             self._pushed += 1
         self._reached = identifier

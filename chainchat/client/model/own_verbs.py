@@ -1,4 +1,4 @@
-"""The verbs of the client itself."""
+"""The verbs that the client itself knows."""
 
 from typing import Protocol
 

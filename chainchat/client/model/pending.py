@@ -11,7 +11,7 @@ MOST_SHOWN = 5
 
 
 class Pending:
-    """By the numbers of their SENDs."""
+    """Pending lines, by the numbers of their SENDs."""
 
     def __init__(self, glyphs: Glyphs) -> None:
         self._glyphs = glyphs

@@ -41,14 +41,14 @@ WELL = 0.5
 
 
 class Alert(Enum):
-    """What may call the person back."""
+    """What may call the person back to the screen."""
 
     MESSAGE = auto()
     MENTION = auto()
 
 
 Log = Callable[[datetime.datetime, str], None]
-"""Takes lines and their local times."""
+"""Takes shown lines, with their local times."""
 
 
 class Room:

@@ -85,7 +85,7 @@ class Transcript:
         return max(before, min(time, after))
 
     def add_line(self, text: str) -> None:
-        """Add a notice."""
+        """Add a notice at the end."""
         newest = self.entries[-1].id if self.entries else 0
         self.entries.append(Entry(newest, 0, "", EVERYBODY, text))
         self._forget_oldest()

@@ -119,7 +119,7 @@ class View:
         self._last = None
 
     def below(self) -> int:
-        """Entries below what is shown."""
+        """How many entries stand below what is shown."""
         if self._last is None or (place := self._transcript.place_of(self._last[0])) is None:
             return 0
         return len(self._transcript.entries) - 1 - place

@@ -51,7 +51,7 @@ class Completions(Completer):
         document: Document,
         complete_event: CompleteEvent,  # noqa: ARG002 - the interface
     ) -> Iterable[Completion]:
-        """Completes the word before the cursor."""
+        """The completions of the word before the cursor."""
         if self._conversation.asking.question:
             return
         word, candidates = self._candidates(document.text_before_cursor)

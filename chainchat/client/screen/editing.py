@@ -6,7 +6,7 @@ from prompt_toolkit.key_binding import KeyPressEvent
 from wcwidth import iter_graphemes
 
 LONGEST_CLUSTER = 64
-"""Characters that may make one."""
+"""Characters of which it may be made."""
 
 
 def _left(event: KeyPressEvent) -> None:

@@ -21,7 +21,7 @@ class PasteParser(Vt100Parser):
         self._pieces: list[str] | None = None
         """Of the present paste; the last may hold the beginning of its end."""
         self._begun = ""
-        """Perhaps the beginning of ``BEGIN``."""
+        """What may be the beginning of ``BEGIN``."""
 
     def feed(self, data: str) -> None:
         """Take what the terminal sends, cut anywhere."""

@@ -219,7 +219,7 @@ class Terminal:
             self.app.exit()
 
     def leave_at_once(self, status: int) -> None:
-        """See ``Face``."""
+        """Leave with what is pending."""
         self._exit_status = status
         self._exit()
 
