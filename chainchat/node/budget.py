@@ -135,10 +135,7 @@ class TurnClock:
         self.longest = max(self.longest, total)
         self._tally.turns.add(total)
         if self._syncing > LONG_SYNC_SECONDS:
-            self._tell(
-                f"a write to the disk took {self._syncing:.2f} s: the disk is slow, or another "
-                "process has locked the database"
-            )
+            self._tell(f"the log's sync took {self._syncing:.2f} s: the disk is slow")
         if total > LONG_TURN_SECONDS:
             self.long_turns += 1
             self._tell(f"a turn took {total:.2f} s: {self._named_parts(began)}")

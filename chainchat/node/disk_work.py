@@ -53,7 +53,9 @@ class DiskWork:
         """
         match effect:
             case effects.Write():
+                self._clock.part("chain")
                 self._storage.append(effect.entries, effect.committed)
+                self._clock.part("writing")  # long if another process has locked the database
                 self._tally.batches.add(len(effect.entries))
                 self.has_written = True
             case effects.Sync():
