@@ -89,7 +89,7 @@ class State:
         first_nonce: int = 0,
         new_identity: Callable[[], int] = lambda: 0,
     ) -> None:
-        """Begin a life; for the last three see ``Engine``.
+        """Begin a life; for the last three see ``Surroundings``.
 
         ``me``: its incarnation is on disk already.
         """
