@@ -41,7 +41,7 @@ RECEIVE_OCTETS = 64 * 1024
 """What the kernel keeps of one client unread; by default megabytes."""
 
 WARY_OCTETS = 2 * 1024
-"""Read at once from who sends TLS without text, which a turn has to finish."""
+"""Read at once from who has not agreed on TLS, or sends no text: a turn has to finish it."""
 
 RECORDS_AT_ONCE = 32
 """Of TLS in one read, of who sends short ones: each takes 10 µs, even with a single octet."""
@@ -104,6 +104,7 @@ class ClientProtocol(Protocol):
             self._textless = Textless()
             self._records = 0
             """With text, in this read."""
+            self._tcp.bufferSize = WARY_OCTETS
             end = self.transport.abortConnection
             self._deadline = self.factory.clock.callLater(self.factory.patience.handshake, end)
         else:
@@ -320,6 +321,7 @@ class RefusedProtocol(Protocol):
         if not isinstance(self.transport, Encrypted):
             self._refuse()
         elif self.factory.listens_to_refused():
+            tcp(self.transport).bufferSize = WARY_OCTETS
             end = self.transport.abortConnection
             self._deadline = self.factory.clock.callLater(self.factory.patience.refused, end)
         else:

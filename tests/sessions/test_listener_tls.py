@@ -11,7 +11,12 @@ from zope.interface import implementer
 
 from chainchat.sessions.admission import MOST_AGREEING, Admission
 from chainchat.sessions.limits import ClientLimits, Limits
-from chainchat.sessions.listener import RECORDS_AT_ONCE, ClientFactory, Patience
+from chainchat.sessions.listener import (
+    RECORDS_AT_ONCE,
+    WARY_OCTETS,
+    ClientFactory,
+    Patience,
+)
 from chainchat.tls.contexts import Creator, between_nodes, for_clients
 from chainchat.tls.layers import encrypted
 
@@ -159,6 +164,16 @@ async def test_a_client_that_reads_nothing_fills_the_connection_and_is_told_of()
             written += b"x" * 50_000
         client.transport.resumeProducing()
         await until(lambda: False in session.heard and len(client.data) == len(written))
+
+    await with_house(work)
+
+
+@pytest_twisted.ensureDeferred
+async def test_little_is_read_at_once_until_tls_is_agreed_on():
+    async def work(house):
+        await house.dial()
+        await until(lambda: house.sessions)
+        assert house.sessions[0].connection._tcp.bufferSize == WARY_OCTETS
 
     await with_house(work)
 
