@@ -115,7 +115,7 @@ class WebRequest(Request):
         if self.method not in (b"GET", b"HEAD"):
             refusal = text("only GET and HEAD are answered here", 405)
             self._say(Answer(405, TEXT, refusal.body, (("Allow", "GET, HEAD"),)))
-        elif not is_ours(self._header("Host"), factory.names, self.channel.getHost().host):
+        elif not is_ours(self._header(b"Host"), factory.names, self.channel.getHost().host):
             self._say(text("this node has another name: use an address of it, or set web-url", 421))
         elif self.path == b"/events" and self.method == b"GET":
             self._watch(factory)
@@ -124,12 +124,12 @@ class WebRequest(Request):
 
     def _asked(self) -> Asked:
         path, _, query = self.uri.decode("ascii", "replace").partition("?")
-        accept, agent = self._header("Accept") or "", self._header("User-Agent") or ""
+        accept, agent = self._header(b"Accept") or "", self._header(b"User-Agent") or ""
         return Asked(path, query, accept, agent)
 
-    def _header(self, name: str) -> str | None:
-        found: str | None = self.getHeader(name)
-        return found
+    def _header(self, name: bytes) -> str | None:
+        found: bytes | None = self.getHeader(name)
+        return None if found is None else found.decode(errors="replace")
 
     def _say(self, answer: Answer) -> None:
         self.setResponseCode(answer.status, REASONS.get(answer.status))

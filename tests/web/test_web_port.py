@@ -163,6 +163,16 @@ async def test_nothing_can_be_changed(room, method):
 # --- bounds ------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    ("header", "status"), [("Host", 421), ("Accept", 200), ("User-Agent", 200)]
+)
+@pytest_twisted.ensureDeferred
+async def test_octets_that_are_not_utf_8_are_answered(room, header, status):
+    browser = await room.send(b"GET / HTTP/1.0\r\n" + header.encode() + b": \xff\r\n\r\n")
+    await until(lambda: browser.closed)
+    assert browser.status == status
+
+
 @pytest_twisted.ensureDeferred
 async def test_a_request_with_a_body_is_not_read(room):
     request = b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000000\r\n\r\nx"
