@@ -299,6 +299,17 @@ async def test_twenty_watchers_cost_one_drawing_a_second(room):
 
 
 @pytest_twisted.ensureDeferred
+async def test_watchers_that_come_and_go_one_after_the_other_cost_no_more(room):
+    before = room.drawn
+    for _ in range(5):
+        watcher = await room.watch()
+        assert watcher.events[0].keys() >= {"headline", "chain", "figures", "nodes"}
+        watcher.transport.abortConnection()
+        await until(lambda: not room.factory.watching)
+    assert room.drawn == before + 1
+
+
+@pytest_twisted.ensureDeferred
 async def test_watchers_leave_room_for_health_checks(room):
     for _ in range(MOST_WATCHERS):
         await room.watch()
