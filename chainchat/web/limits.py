@@ -18,7 +18,7 @@ HEADER_OCTETS = 8_192
 MOST_HEADERS = 64
 
 FILES = MOST_CONNECTIONS + 6
-"""Open files: the connections, those that are refused in one turn, the port and its epoll."""
+"""Open files: the connections, those that give way in one turn, the port and its epoll."""
 
 SECONDS_APART = 1.0
 """Between two renderings of the same: whoever asks in between gets the last one."""

@@ -194,10 +194,14 @@ def event(name: str, value: object) -> bytes:
 
 
 class WebChannel(HTTPChannel):
-    """One connection."""
+    """One connection.
+
+    ``watches``: it gets events, and may stay.
+    """
 
     factory: "WebFactory"
     transport: Any
+    watches = False
     requestFactory = WebRequest
     totalHeadersSize = HEADER_OCTETS
     maxHeaders = MOST_HEADERS
@@ -205,7 +209,7 @@ class WebChannel(HTTPChannel):
     abortTimeout = 1
 
     def connectionMade(self) -> None:
-        self.factory.connections.add(self)
+        self.factory.connections[self] = None
         self.callLater = self.factory.clock.callLater  # type: ignore[method-assign]
         self._life: Timer | None = self.callLater(LIFE_SECONDS, self.transport.abortConnection)
         super().connectionMade()
@@ -216,6 +220,7 @@ class WebChannel(HTTPChannel):
 
     def stays(self) -> None:
         """Let the connection last: it watches."""
+        self.watches = True
         self._end_life()
 
     def _end_life(self) -> None:
@@ -228,18 +233,18 @@ class WebChannel(HTTPChannel):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self._end_life()
-        self.factory.connections.discard(self)
+        self.factory.connections.pop(self, None)
         super().connectionLost(reason)
 
 
 @implementer(ILoggingContext)
 class WebFactory(Factory):
-    """Makes a channel for each connection; closes those that are too many.
+    """Makes a channel for each connection; of too many, the oldest that does not watch ends.
 
     Attributes:
         desk: set before the first connection is accepted.
         names: of this node, by which it may be asked.
-        connections: that are open.
+        connections: that are open, the oldest first.
         watching: those of them that watch.
     """
 
@@ -250,15 +255,21 @@ class WebFactory(Factory):
     def __init__(self, clock: Clock, names: Collection[str]) -> None:
         self.clock = clock
         self.names = names
-        self.connections: set[WebChannel] = set()
+        self.connections: dict[WebChannel, None] = {}
         self.watching: set[EventStream] = set()
 
     def buildProtocol(self, addr: Any) -> Any:
         if len(self.connections) >= MOST_CONNECTIONS:
-            return None
+            self._end_oldest()
         channel = WebChannel()
         channel.factory = self
         return channel
+
+    def _end_oldest(self) -> None:
+        """Whoever asks is answered at once: the oldest has asked nothing, or does not read."""
+        oldest = next(channel for channel in self.connections if not channel.watches)
+        del self.connections[oldest]
+        oldest.transport.abortConnection()
 
     def logPrefix(self) -> str:
         return "web port"

@@ -230,14 +230,16 @@ async def test_who_asks_drop_by_drop_is_disconnected(room):
 
 
 @pytest_twisted.ensureDeferred
-async def test_connections_are_few_and_one_that_ends_makes_room(room):
-    browsers = [await room.call() for _ in range(MOST_CONNECTIONS)]
-    await until(lambda: len(room.factory.connections) == MOST_CONNECTIONS)
-    late = await room.call()
-    await until(lambda: late.closed)
-    browsers[0].transport.loseConnection()
-    await until(lambda: len(room.factory.connections) < MOST_CONNECTIONS)
+async def test_connections_are_few_and_the_oldest_that_asks_nothing_makes_room(room):
+    watcher = await room.watch()
+    idle = []
+    for number in range(MOST_CONNECTIONS - 1):
+        idle.append(await room.call())
+        await until(lambda number=number: len(room.factory.connections) == number + 2)
     assert (await room.get("/healthz")).status == 200
+    await until(lambda: idle[0].closed)
+    assert not any(each.closed for each in (watcher, *idle[1:]))
+    assert len(room.factory.connections) == MOST_CONNECTIONS - 1
 
 
 @pytest_twisted.ensureDeferred
