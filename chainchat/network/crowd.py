@@ -3,13 +3,15 @@
 Twisted's reactor serves every ready socket before anything else: ten thousand clients that say
 something, or hang up, in one instant take a quarter of a second, in which no ping is answered. So
 their sockets have an epoll of their own, one reader to the reactor. What is ready beyond
-``AT_ONCE`` waits for the next round; the kernel gives first what has waited longest.
+``AT_ONCE``, or when ``SERVE_SECONDS`` are over, waits for the next round; what has waited longest
+comes first.
 
 A paused connection stays in the epoll, so its reset is noticed at once; Twisted's reactors notice
 it when they read or write again.
 """
 
 import select
+from collections import deque
 from contextlib import suppress
 from typing import Any
 
@@ -23,8 +25,13 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from chainchat.node.budget import Slice
+
 AT_ONCE = 200
-"""Sockets in one round of the reactor: some 5 ms."""
+"""Sockets in one round of the reactor: mostly some 5 ms."""
+
+SERVE_SECONDS = 0.01
+"""No further socket is served in a round: under TLS, one can take thirty milliseconds."""
 
 # 0 where there is no epoll: then nobody uses these.
 _IN: int = getattr(select, "EPOLLIN", 0)
@@ -55,6 +62,8 @@ class Crowd:
         """By number."""
         self._wanted: dict[int, int] = {}
         """The events that each waits for."""
+        self._ready: deque[tuple[int, Any, int]] = deque()
+        """Number, descriptor and event of those that this round or the next one serves."""
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._reactor, name)
@@ -137,12 +146,20 @@ class Crowd:
         return "clients"
 
     def doRead(self) -> None:
-        """Serve what is ready, up to AT_ONCE."""
-        for number, event in self._epoll.poll(0, AT_ONCE):
-            # Another of these may have ended it, or let it wait.
-            happened = event & (self._wanted.get(number, 0) | _ENDED)
-            if happened and number in self._descriptors:
-                self._serve(self._descriptors[number], number, happened)
+        """Serve what is ready, up to AT_ONCE, as long as there is time."""
+        share = Slice(self._reactor.seconds, SERVE_SECONDS)
+        if not self._ready:
+            ready = self._epoll.poll(0, AT_ONCE)
+            self._ready.extend([(n, self._descriptors.get(n), event) for n, event in ready])
+        while self._ready:
+            number, descriptor, event = self._ready.popleft()
+            # Another of these may have ended it, or let it wait; its number may be another's now.
+            if descriptor is not None and self._descriptors.get(number) is descriptor:
+                happened = event & (self._wanted[number] | _ENDED)
+                if happened:
+                    self._serve(descriptor, number, happened)
+            if not share.left():
+                break
 
     def connectionLost(self, reason: Failure) -> None:
         """The reactor stops: end all, as it does with its own."""
@@ -168,7 +185,10 @@ class Crowd:
                 log.failure("a connection failed")
                 ended = error
         if ended:
-            self._end(descriptor, ended, reading=reading)
+            try:
+                self._end(descriptor, ended, reading=reading)
+            except Exception:  # or the reactor would take all of them for lost, and the port
+                log.failure("the end of a connection failed")
 
     def _end(self, descriptor: Any, why: Exception, *, reading: bool) -> None:
         self.removeReader(descriptor)

@@ -31,11 +31,11 @@ class History:
         self._gaps: dict[int, tuple[int, int]] = {}
         """By account, two ids between which nothing is pushed to it."""
 
-    def missed(self, account: int, after: int, count: int) -> list[ChatMessage]:
-        """The oldest above ``after`` pushed to the account: all but its own."""
+    def missed(self, account: int, after: int, count: int) -> Iterator[ChatMessage]:
+        """The oldest above ``after`` pushed to the account: all but its own; read as taken."""
         after = max(after, self._gone)
         ids = self._storage.ids_after(account, after, min(count, MAX_READ), unless_sender=account)
-        return list(self._messages(account, after, ids))
+        return self._messages(account, after, ids)
 
     def count_missed(self, account: int, after: int, most: int) -> int:
         """How many such there are, up to ``most``."""

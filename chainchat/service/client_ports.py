@@ -23,6 +23,9 @@ from chainchat.web.limits import FILES
 NEW_ACCOUNTS_SECONDS = 600.0
 """For which an address's new accounts are counted."""
 
+REFUSED_LOGINS = Rate(per_second=0.5, at_once=60)
+"""Of an address: an office whose names are in use for a moment is far below."""
+
 QUEUE = 1_024
 """Connections that wait in a port."""
 
@@ -108,6 +111,7 @@ def client_limits(settings: Settings, files: int, position: str) -> ClientLimits
         files - kept,
         connecting=_rate(settings.connects_per_minute, 60.0),
         new_accounts=_rate(settings.new_accounts, NEW_ACCOUNTS_SECONDS),
+        refused_logins=REFUSED_LOGINS,
         most_accounts=settings.most_accounts,
         saying=Rate(settings.send_rate, settings.send_burst) if settings.send_rate else None,
     )

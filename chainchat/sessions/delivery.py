@@ -14,6 +14,9 @@ from chainchat.sessions.interfaces import Attendee
 CATCH_UP_MESSAGES = 100
 """In a page from the log."""
 
+CATCH_UP_OCTETS = 48 * 1024
+"""Of text in a page, but for the last message: so much may stand unsent, if nothing is read."""
+
 DAY = 86_400_000
 """Milliseconds."""
 
@@ -51,12 +54,18 @@ class Delivery:
         self._cursor = self.previous = newest
 
     def catch_up(self, messages: int = CATCH_UP_MESSAGES) -> bool:
-        """Push so many from the log, or all; True if nothing is missing then."""
-        missed = self._history.missed(self.recipient.account, self._cursor, messages)
-        if missed:
-            data, self.day = render(self, missed)
-            self.push(data, missed[-1].id)
-        return len(missed) < messages
+        """Push some from the log, or all; True if nothing is missing then."""
+        page: list[ChatMessage] = []
+        octets = 0
+        for message in self._history.missed(self.recipient.account, self._cursor, messages):
+            page.append(message)
+            octets += len(message.text)
+            if octets > CATCH_UP_OCTETS:
+                break
+        if page:
+            data, self.day = render(self, page)
+            self.push(data, page[-1].id)
+        return len(page) < messages and octets <= CATCH_UP_OCTETS
 
 
 def render(delivery: Delivery, messages: Iterable[ChatMessage | Said]) -> tuple[bytes, int]:

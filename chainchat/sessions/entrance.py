@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
+from math import ceil
 
 from chainchat.chat import commands, requests
 from chainchat.chat.accounts import Account, Role
@@ -19,6 +20,17 @@ from chainchat.sessions.replies import Reply
 from chainchat.sessions.sessions import Sessions
 
 LOGIN_SECONDS = 60.0
+
+CHANGES = (
+    requests.SetVerifier,
+    requests.ChangePassword,
+    requests.Invite,
+    requests.ResetPassword,
+    requests.Grant,
+    requests.Kick,
+    requests.Delete,
+)
+"""Requests for an entry, which nobody may make as fast as they like, or on the last of a disk."""
 
 
 class Entrance:
@@ -87,6 +99,8 @@ class Entrance:
         Raises:
             RefusedError: the node itself refuses it.
         """
+        if isinstance(request, CHANGES):
+            self._count_change()
         match request:
             case requests.Login() | requests.Resume():
                 self._log_in(tag, request)
@@ -117,6 +131,14 @@ class Entrance:
                 self._log_out(tag, finished=request.finished)
             case _:
                 raise AssertionError(request)
+
+    def _count_change(self) -> None:
+        client, low = self._client, self._node.readiness.low
+        own = self._node.state.accounts.get(client.account)
+        if low and (own is None or own.role is not Role.OPERATOR):
+            raise RefusedError(Code.DISK_NEARLY_FULL, nearly_full(low))
+        if client.id:
+            self._sessions.limits.changed(client.account)
 
     @property
     def passwords(self) -> Passwords:
@@ -198,9 +220,18 @@ class Entrance:
             self._begin(tag, self.passwords.log_in(request))
             return
         checked = 0 if self._passwords is None else self._passwords.checked(account)
+        if _is_hopeless(request, account):
+            self._check_refused_logins()
         if client.mode.asks and account is not None:
             checked = account.secret  # the same, or it was removed since
         self.enter(self._replies.reserve(holds_later=True), tag, request, checked)
+
+    def _check_refused_logins(self) -> None:
+        """Nobody fills the log with them."""
+        wait = self._sessions.limits.wait_for_login(self._client.address)
+        if wait > 0:
+            text = f"too many logins of your address were refused: wait {ceil(wait)} seconds"
+            raise RefusedError(Code.TOO_MANY_ATTEMPTS, text)
 
     def _needs_password(self, account: Account | None) -> bool:
         """Where accounts are made by invitation, nobody is told which exist."""
@@ -237,6 +268,7 @@ class Entrance:
                 self._replies.complete(reply, *self._logged_in(tag, request, token, result.id))
                 return
             client.id = ""
+            self._sessions.limits.login_refused(client.address)
             if result.code is Code.NO_SUCH_ACCOUNT and not self._guard.open_to_all:
                 result = Refused(Code.BAD_TOKEN, name)  # nobody learns who exists
             if result.code is Code.NAME_IN_USE and holder is not None and holder.session:
@@ -338,6 +370,15 @@ class Entrance:
         others = self._guard.open_to_all and self._guard.rules.delete_others
         delete = commands.Delete(self._client.id, number, name, others)
         self._order(tag, delete, f"{name} is deleted")
+
+
+def _is_hopeless(request: requests.Login | requests.Resume, account: Account | None) -> bool:
+    """As far as this node knows; a login that makes an account may be refused, too."""
+    if account is None:
+        return True
+    if isinstance(request, requests.Resume):
+        return account.token != _hashed(request.token)
+    return account.session != ""
 
 
 def _hashed(text: str) -> bytes:

@@ -260,8 +260,9 @@ class Hearing:
 
     @property
     def _held_up(self) -> bool:
-        waits = self.handler.replies.holding_later and not self.handler.entrance.asking
-        return self._client.is_full or waits
+        replies = self.handler.replies
+        waits = replies.holding_later and not self.handler.entrance.asking
+        return self._client.is_full or waits or replies.too_many
 
     @property
     def _may_say(self) -> int:

@@ -18,6 +18,9 @@ NO_LIMIT: Final = 1 << 62
 LINES_PER_TOKEN = 10
 """Of an answer, for the price of one message."""
 
+CHANGE_TOKENS = 20
+"""Of a change of accounts: it is an entry, and mostly a line of a node's log."""
+
 SLOWED_SECONDS = 0.05
 """The least wait of an account without tokens: it wakes rarely."""
 
@@ -31,6 +34,7 @@ class ClientLimits(Struct, frozen=True):
         files: open files for clients.
         connecting: new connections of one address.
         new_accounts: made from one address.
+        refused_logins: of one address, that the chain refused: each is an entry or two.
     """
 
     connections: int
@@ -39,6 +43,7 @@ class ClientLimits(Struct, frozen=True):
     files: int
     connecting: Rate | None = None
     new_accounts: Rate | None = None
+    refused_logins: Rate | None = None
     most_accounts: int = USUAL_BOUNDS.accounts
     saying: Rate | None = None
 
@@ -62,6 +67,8 @@ class Limits:
         self.connected: Buckets[str] = Buckets(clock)
         self._made: Buckets[str] = Buckets(clock)
         """By address."""
+        self._refused: Buckets[str] = Buckets(clock)
+        """Logins, by address."""
         self._said: Buckets[int] = Buckets(clock)
         self._exempt = exempt
 
@@ -99,6 +106,19 @@ class Limits:
         if owner is not None and rate is not None:
             self._made.take(owner, rate, -1)
 
+    # --- whose logins are refused
+
+    def wait_for_login(self, address: str) -> float:
+        """Seconds until it may try to log in: too many of its logins were refused."""
+        owner, rate = self.owner(address), self.current.refused_logins
+        return 0.0 if owner is None or rate is None else self._refused.wait(owner, rate)
+
+    def login_refused(self, address: str) -> None:
+        """Count a login that the chain refused."""
+        owner, rate = self.owner(address), self.current.refused_logins
+        if owner is not None and rate is not None:
+            self._refused.take(owner, rate)
+
     # --- what an account says and reads
 
     def may_say(self, account: int) -> int:
@@ -120,6 +140,10 @@ class Limits:
         rate = self.current.saying
         if rate is not None:
             self._said.take(account, rate, lines / LINES_PER_TOKEN)
+
+    def changed(self, account: int) -> None:
+        """Count a request to change accounts, done or refused."""
+        self.said(account, CHANGE_TOKENS)
 
     def wait(self, account: int) -> float:
         """Seconds until it may say something."""

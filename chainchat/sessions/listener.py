@@ -41,7 +41,13 @@ RECEIVE_OCTETS = 64 * 1024
 """What the kernel keeps of one client unread; by default megabytes."""
 
 WARY_OCTETS = 2 * 1024
-"""Read at once from who sends TLS without text, which a turn has to finish."""
+"""Read at once from who has not agreed on TLS, or sends no text: a turn has to finish it."""
+
+RECORDS_AT_ONCE = 32
+"""Of TLS in one read, of who sends short ones: each takes 10 µs, even with a single octet."""
+
+LEAST_READ = 512
+"""Octets read at once, from whomever."""
 
 SEND_OCTETS = 64 * 1024
 """What the kernel keeps for one client: by default megabytes, which an answer would follow."""
@@ -96,6 +102,9 @@ class ClientProtocol(Protocol):
         self.encrypted = isinstance(self.transport, Encrypted)
         if self.encrypted:
             self._textless = Textless()
+            self._records = 0
+            """With text, in this read."""
+            self._tcp.bufferSize = WARY_OCTETS
             end = self.transport.abortConnection
             self._deadline = self.factory.clock.callLater(self.factory.patience.handshake, end)
         else:
@@ -112,6 +121,7 @@ class ClientProtocol(Protocol):
     def dataReceived(self, data: bytes) -> None:
         if self.encrypted:
             self._textless.text(len(data))
+            self._records += 1
         if self._farewell is not None:
             self._farewell.drain(data)
             return
@@ -127,6 +137,9 @@ class ClientProtocol(Protocol):
         self._session.received(data, octets, commands)
 
     def records_came(self, octets: int) -> None:
+        records, self._records = self._records, 0
+        if records > RECORDS_AT_ONCE:
+            self._tcp.bufferSize = max(octets * RECORDS_AT_ONCE // records, LEAST_READ)
         textless = self._textless.came(octets)
         if not textless:
             return
@@ -308,6 +321,7 @@ class RefusedProtocol(Protocol):
         if not isinstance(self.transport, Encrypted):
             self._refuse()
         elif self.factory.listens_to_refused():
+            tcp(self.transport).bufferSize = WARY_OCTETS
             end = self.transport.abortConnection
             self._deadline = self.factory.clock.callLater(self.factory.patience.refused, end)
         else:

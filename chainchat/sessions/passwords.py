@@ -148,8 +148,9 @@ class Passwords:
         throttle, address = self._guard.throttle, self._connection.address
         known = throttle.knows(name, address)
         rest = 1.0 if known else throttle.rest
+        first = known and not self._client.id  # it can wait: it is in
         try:
-            salted = yield Hash(lambda: scram.salted(password, salt, iterations), known, rest)
+            salted = yield Hash(lambda: scram.salted(password, salt, iterations), first, rest)
         except RefusedError:  # for want of room
             throttle.undone(name, address)
             yield Wait(FAILURE_SECONDS)
@@ -284,7 +285,9 @@ class Passwords:
             raise
 
     def _succeed(self, name: str, number: int, verifier: Verifier) -> None:
-        self._guard.throttle.succeeded(name, self._connection.address)
+        # Who is logged in could have one hash made after the other.
+        counts = bool(self._client.id)
+        self._guard.throttle.succeeded(name, self._connection.address, counts=counts)
         self._checked = number, verifier.set_by
         self._failures = 0
 

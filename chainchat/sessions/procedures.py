@@ -24,6 +24,9 @@ from chainchat.sessions.replies import Replies, Reply
 
 KEY_OCTETS = 32
 
+MOST_TYPED = 64
+"""Lines remembered as perhaps passwords, the newest."""
+
 
 class Ask(Struct, frozen=True):
     """Gives the line that the person typed, as octets."""
@@ -130,8 +133,8 @@ class Procedures:
         """The procedure has asked for something."""
         self._gave_up = False
         self._key = secrets.token_bytes(KEY_OCTETS)
-        self._typed: set[bytes] = set()
-        """May be passwords: hashed, with ``_key``."""
+        self._typed: dict[bytes, None] = {}
+        """May be passwords: hashed, with ``_key``, the newest last."""
         self.running = False
 
     @property
@@ -163,8 +166,14 @@ class Procedures:
         text = b"" if line is TOO_LONG else typed(line)
         self._gave_up = self._gave_up or not text
         if len(text) >= SHORTEST:
-            self._typed.add(self._hashed(text))
+            self._remember(self._hashed(text))
         answered(text)
+
+    def _remember(self, hashed: bytes) -> None:
+        self._typed.pop(hashed, None)
+        self._typed[hashed] = None
+        if len(self._typed) > MOST_TYPED:
+            del self._typed[next(iter(self._typed))]
 
     def was_typed(self, line: Line) -> bool:
         """True if it, or what is left of it, answered a question before."""

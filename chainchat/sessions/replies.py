@@ -7,6 +7,9 @@ from msgspec import Struct, field
 from chainchat.chat.commands import AnyCommand
 from chainchat.sessions.interfaces import Client
 
+MOST_OWED = 1_024
+"""Replies; while the chain cannot confirm, a client could ask for any number of them."""
+
 
 class Reply(Struct, eq=False):
     """The place of one reply in the order.
@@ -47,6 +50,11 @@ class Replies:
     def holding_later(self) -> bool:
         """True if the next request has to wait."""
         return bool(self._owed) and self._owed[-1].holds_later
+
+    @property
+    def too_many(self) -> bool:
+        """True if the client has to wait for some."""
+        return len(self._owed) >= MOST_OWED
 
     @property
     def unconfirmed(self) -> list[AnyCommand]:

@@ -66,10 +66,11 @@ class Throttle:
     def _whose(self, name: str, host: str) -> str:
         return _pair(name, host) if self.knows(name, host) else name.lower()
 
-    def succeeded(self, name: str, host: str) -> None:
-        """Take back all the bucket's attempts; remember the address."""
+    def succeeded(self, name: str, host: str, *, counts: bool = False) -> None:
+        """Take back all the bucket's attempts, unless this one ``counts``; remember the address."""
         self._wrong -= self._wrong / MEMORY
-        self._of_account.forget(self._whose(name, host))
+        if not counts:
+            self._of_account.forget(self._whose(name, host))
         self._of_address.take(site_of(host), OF_ADDRESS, -1)
         self.met(name, host)
 

@@ -59,6 +59,7 @@ class WebDesk:
         self._watchers: set[Watcher] = set()
         self._known: page.Parts = {}
         """What all watchers have."""
+        self._known_at = -SECONDS_APART
         self._beat_call: Timer | None = None
         self._registry = metrics.registry(shown, lambda: len(self._watchers))
         self._metrics = Fresh(lambda: metrics.rendered(self._registry), clock)
@@ -129,8 +130,9 @@ class WebDesk:
 
     def watch(self, watcher: Watcher) -> None:
         """See ``Desk``."""
-        if not self._watchers:
-            self._known = page.parts(self._view())
+        now = self._clock.seconds()
+        if not self._watchers and now - self._known_at >= SECONDS_APART:
+            self._known, self._known_at = page.parts(self._view()), now
         self._watchers.add(watcher)
         watcher.tell(event("parts", self._known))
 
@@ -141,7 +143,7 @@ class WebDesk:
     def _tell(self, view: View) -> None:
         made = page.parts(view)
         new = {name: part for name, part in made.items() if self._known.get(name) != part}
-        self._known = made
+        self._known, self._known_at = made, self._clock.seconds()
         data = event("parts", {**new, "tab": page.tab(view)})
         for watcher in [*self._watchers]:
             watcher.tell(data)

@@ -18,7 +18,7 @@ HEADER_OCTETS = 8_192
 MOST_HEADERS = 64
 
 FILES = MOST_CONNECTIONS + 6
-"""For connections, those refused in one turn, the port and its epoll."""
+"""For connections, those that give way in one turn, the port and its epoll."""
 
 SECONDS_APART = 1.0
 """Between two renderings: whoever asks in between gets the last."""

@@ -108,7 +108,7 @@ class WebRequest(Request):
         if self.method not in (b"GET", b"HEAD"):
             refusal = text("only GET and HEAD are answered here", 405)
             self._say(Answer(405, TEXT, refusal.body, (("Allow", "GET, HEAD"),)))
-        elif not is_ours(self._header("Host"), factory.names, self.channel.getHost().host):
+        elif not is_ours(self._header(b"Host"), factory.names, self.channel.getHost().host):
             self._say(text("this node has another name: use an address of it, or set web-url", 421))
         elif self.path == b"/events" and self.method == b"GET":
             self._watch(factory)
@@ -117,12 +117,12 @@ class WebRequest(Request):
 
     def _asked(self) -> Asked:
         path, _, query = self.uri.decode("ascii", "replace").partition("?")
-        accept, agent = self._header("Accept") or "", self._header("User-Agent") or ""
+        accept, agent = self._header(b"Accept") or "", self._header(b"User-Agent") or ""
         return Asked(path, query, accept, agent)
 
-    def _header(self, name: str) -> str | None:
-        found: str | None = self.getHeader(name)
-        return found
+    def _header(self, name: bytes) -> str | None:
+        found: bytes | None = self.getHeader(name)
+        return None if found is None else found.decode(errors="replace")
 
     def _say(self, answer: Answer) -> None:
         self.setResponseCode(answer.status, REASONS.get(answer.status))
@@ -187,10 +187,14 @@ def event(name: str, value: object) -> bytes:
 
 
 class WebChannel(HTTPChannel):
-    """One connection."""
+    """One connection.
+
+    ``watches``: it gets events, and may stay.
+    """
 
     factory: "WebFactory"
     transport: Any
+    watches = False
     requestFactory = WebRequest
     totalHeadersSize = HEADER_OCTETS
     maxHeaders = MOST_HEADERS
@@ -198,7 +202,7 @@ class WebChannel(HTTPChannel):
     abortTimeout = 1
 
     def connectionMade(self) -> None:
-        self.factory.connections.add(self)
+        self.factory.connections[self] = None
         self.callLater = self.factory.clock.callLater  # type: ignore[method-assign]
         self._life: Timer | None = self.callLater(LIFE_SECONDS, self.transport.abortConnection)
         super().connectionMade()
@@ -209,6 +213,7 @@ class WebChannel(HTTPChannel):
 
     def stays(self) -> None:
         """Let the connection last: it watches."""
+        self.watches = True
         self._end_life()
 
     def _end_life(self) -> None:
@@ -221,18 +226,19 @@ class WebChannel(HTTPChannel):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self._end_life()
-        self.factory.connections.discard(self)
+        self.factory.connections.pop(self, None)
         super().connectionLost(reason)
 
 
 @implementer(ILoggingContext)
 class WebFactory(Factory):
-    """Makes a channel for each connection; closes those that are too many.
+    """Makes a channel for each connection; of too many, the oldest that does not watch ends.
 
     Attributes:
         desk: set before the first connection is accepted.
         names: of this node, by which it may be asked.
-        connections, watching: those that are open, and that watch.
+        connections: that are open, the oldest first.
+        watching: those of them that watch.
     """
 
     noisy = False
@@ -242,15 +248,21 @@ class WebFactory(Factory):
     def __init__(self, clock: Clock, names: Collection[str]) -> None:
         self.clock = clock
         self.names = names
-        self.connections: set[WebChannel] = set()
+        self.connections: dict[WebChannel, None] = {}
         self.watching: set[EventStream] = set()
 
     def buildProtocol(self, addr: Any) -> Any:
         if len(self.connections) >= MOST_CONNECTIONS:
-            return None
+            self._end_oldest()
         channel = WebChannel()
         channel.factory = self
         return channel
+
+    def _end_oldest(self) -> None:
+        """Whoever asks is answered at once: the oldest has asked nothing, or does not read."""
+        oldest = next(channel for channel in self.connections if not channel.watches)
+        del self.connections[oldest]
+        oldest.transport.abortConnection()
 
     def logPrefix(self) -> str:
         return "web port"

@@ -1,5 +1,6 @@
 """The sockets of clients: some are served in each round of the reactor, and all in the end."""
 
+import os
 import select
 import socket
 import struct
@@ -14,16 +15,17 @@ from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.internet.tcp import Port
 from zope.interface import implementer
 
-from chainchat.network.crowd import AT_ONCE, Crowd, crowded
+from chainchat.network.crowd import AT_ONCE, SERVE_SECONDS, Crowd, crowded
 
 pytestmark = pytest.mark.skipif(not hasattr(select, "epoll"), reason="this system has no epoll")
 
 
 class Reactor:
-    """Notes whom it is to read."""
+    """Notes whom it is to read; its clock stands still unless somebody moves it."""
 
     def __init__(self):
         self.readers = []
+        self.now = 7.0
 
     def addReader(self, reader):
         self.readers.append(reader)
@@ -32,7 +34,7 @@ class Reactor:
         self.readers.remove(reader)
 
     def seconds(self):
-        return 7.0
+        return self.now
 
 
 class Descriptor:
@@ -149,6 +151,36 @@ def test_a_round_serves_so_many_and_those_who_waited_come_first(crowd, new):
     assert {len(each.events) for each in them} == {1, 2}
 
 
+def test_a_round_ends_when_its_time_is_over_and_the_next_goes_on_with_those_who_waited(crowd, new):
+    them = [new() for _ in range(6)]
+    for each in them:
+        each.other.send(b"x" * 1_000)
+        each.done = lambda: setattr(crowd._reactor, "now", crowd._reactor.now + SERVE_SECONDS / 2)
+    served = []
+    for _ in range(4):
+        crowd.doRead()
+        served.append([len(each.events) for each in them].count(1))
+    assert served == [2, 4, 6, 4]  # the last round serves two a second time
+
+
+def test_who_ends_before_the_next_round_is_not_taken_for_who_gets_its_number(crowd, new):
+    first, second, third = new(), new(), new()
+    first.done = lambda: setattr(crowd._reactor, "now", crowd._reactor.now + SERVE_SECONDS)
+    for each in (first, second):
+        each.other.send(b"x")
+    second.other.close()
+    crowd.doRead()
+    assert (first.events, second.events) == (["read"], [])
+    second.connected = third.connected = False
+    crowd.removeReader(second)
+    crowd.removeReader(third)
+    os.dup2(third.mine.fileno(), second.number)
+    third.number, third.doRead = second.number, lambda: third.events.append("read")
+    crowd.addReader(third)
+    crowd.doRead()
+    assert third.events == []
+
+
 def test_readers_and_writers_are_served_as_they_ask(crowd, new):
     one = new()
     crowd.addWriter(one)
@@ -225,6 +257,17 @@ def test_an_error_ends_the_one_and_no_other(crowd, new, logged_failures):
     assert broken.events == ["read", ZeroDivisionError]
     assert well.events == ["read"]
     assert crowd.getReaders() == [well]
+    assert len(logged_failures) == 1
+    logged_failures.clear()
+
+
+def test_an_error_at_the_end_of_one_is_no_error_of_the_others(crowd, new, logged_failures):
+    ends, well = new(result=ConnectionDone()), new()
+    ends.connectionLost = lambda _: 1 / 0
+    for each in (ends, well):
+        each.other.send(b"x")
+    crowd.doRead()
+    assert (ends.events, well.events) == (["read"], ["read"])
     assert len(logged_failures) == 1
     logged_failures.clear()
 

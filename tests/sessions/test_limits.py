@@ -1,10 +1,12 @@
 """Limits of accounts and addresses: who says much is slowed down, and nothing is lost."""
 
 import pytest
-from sessions_house import House
+from sessions_house import HELLO, House
 
+from chainchat.chat.accounts import Role
 from chainchat.chat.refusals import Code
 from chainchat.sessions.hearing import WAITING_OCTETS
+from chainchat.sessions.limits import CHANGE_TOKENS
 from chainchat.sessions.pace import Rate
 
 SAYING = Rate(per_second=10.0, at_once=20)
@@ -160,6 +162,50 @@ def test_what_a_stopping_node_has_not_said_for_its_limits_is_listed(house):
     alice.session.take_no_more()
     alice.session.sent_elsewhere("this node stops")
     assert alice.reads_at_once()[0] == "NOTE undone :not done: @21 SEND 21 * :21"
+
+
+def test_a_change_of_accounts_costs_as_much_as_many_messages(house):
+    alice = house.program("alice")
+    alice.reads()
+    before = house.limits.may_say(alice.session.account)
+    assert code(alice.says("@d DELETE nobody")[0]) == Code.NO_SUCH_ACCOUNT
+    assert house.limits.may_say(alice.session.account) == before - CHANGE_TOKENS
+
+
+def test_on_the_last_of_a_disk_only_operators_change_accounts(house):
+    alice = house.program("alice")
+    house.free = 0
+    house.clock.pump([1.0] * 15)
+    alice.reads()
+    for line in ("@d DELETE nobody", "@k KICK nobody", "@s SECRET none", "@i INVITE bob"):
+        assert code(alice.says(line)[0]) == Code.DISK_NEARLY_FULL
+    house.node.state.account_named("alice").role = Role.OPERATOR
+    assert code(alice.says("@k KICK nobody")[0]) == Code.NO_SUCH_ACCOUNT
+
+
+# --- whose logins are refused ------------------------------------------------------------
+
+
+def test_few_refused_logins_of_an_address_reach_the_log_and_the_others_get_in(house):
+    alice = house.client("alice")
+    alice.reads()
+    house.limit(refused_logins=Rate(per_second=0.1, at_once=3))
+    bob, stranger = house.client(), house.client(HELLO)
+    committed = house.node.state.applied
+    codes = [code(stranger.says(f"@r RESUME alice {number} after=0")[0]) for number in range(5)]
+    assert codes == [Code.BAD_TOKEN] * 3 + [Code.TOO_MANY_ATTEMPTS] * 2
+    assert house.node.state.applied == committed + 3
+    assert stranger.says("@l LOGIN alice") == [
+        "-ERR 435 @l too many logins of your address were refused: wait 10 seconds"
+    ]
+    alice.session.lost()
+    house.clock.advance(0)
+    bob.reads()
+    assert bob.says("alice")[0].startswith("+OK")
+    house.clock.advance(10)
+    assert code(stranger.says("@r RESUME alice x after=0")[0]) == Code.BAD_TOKEN
+    elsewhere = house.client(HELLO, address="10.0.0.8")
+    assert code(elsewhere.says("@r RESUME alice x after=0")[0]) == Code.BAD_TOKEN
 
 
 # --- who makes an account ----------------------------------------------------------------

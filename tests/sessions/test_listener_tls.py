@@ -11,12 +11,18 @@ from zope.interface import implementer
 
 from chainchat.sessions.admission import MOST_AGREEING, Admission
 from chainchat.sessions.limits import ClientLimits, Limits
-from chainchat.sessions.listener import ClientFactory, Patience
+from chainchat.sessions.listener import (
+    RECORDS_AT_ONCE,
+    WARY_OCTETS,
+    ClientFactory,
+    Patience,
+)
 from chainchat.tls.contexts import Creator, between_nodes, for_clients
 from chainchat.tls.layers import encrypted
 
 pytestmark = pytest.mark.reactor
 
+SHORTEST_RECORD = 23  # octets, one of them text
 AUTHORITY = Authority()
 CREDENTIALS = AUTHORITY.of("tail")
 
@@ -158,6 +164,35 @@ async def test_a_client_that_reads_nothing_fills_the_connection_and_is_told_of()
             written += b"x" * 50_000
         client.transport.resumeProducing()
         await until(lambda: False in session.heard and len(client.data) == len(written))
+
+    await with_house(work)
+
+
+@pytest_twisted.ensureDeferred
+async def test_little_is_read_at_once_until_tls_is_agreed_on():
+    async def work(house):
+        await house.dial()
+        await until(lambda: house.sessions)
+        assert house.sessions[0].connection._tcp.bufferSize == WARY_OCTETS
+
+    await with_house(work)
+
+
+@pytest_twisted.ensureDeferred
+async def test_of_who_sends_short_records_little_is_read_at_once():
+    async def work(house):
+        client = await house.dial()
+        await until(lambda: house.sessions)
+        [session] = house.sessions
+        session.connection.expect(65_536)
+        client.transport.write(b"x" * 100_000)  # in a few long ones
+        await until(lambda: sum(map(len, session.heard[1:])) == 100_000)
+        assert session.connection._tcp.bufferSize == 65_536
+        session.heard.clear()
+        for _ in range(4_000):
+            client.transport.write(b"x")
+        await until(lambda: len(session.heard) == 4_000)
+        assert session.connection._tcp.bufferSize // SHORTEST_RECORD <= RECORDS_AT_ONCE
 
     await with_house(work)
 

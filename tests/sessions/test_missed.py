@@ -5,6 +5,7 @@ import re
 import pytest
 from sessions_house import HELLO
 
+from chainchat.sessions.delivery import CATCH_UP_OCTETS
 from chainchat.sessions.read_marks import LOOK_PAUSE, REMEMBERED_PUSHES, Reading
 
 
@@ -33,6 +34,27 @@ def test_what_was_missed_comes_after_the_login_in_order(house, pair):
         "#6 11:03 alice >> you: two",
         "#7 11:03 alice: three",
     ]
+
+
+def test_who_reads_nothing_is_given_little_of_what_was_missed(house, pair):
+    alice, bob = pair
+    bob.session.lost()
+    alice.says(*(f"{n} {'x' * 1_000}" for n in range(90)))
+    alice.reads_in_time()
+    bob = house.client()
+
+    def fills():
+        if bob.connection.written > 10_000:
+            bob.session.output_full(full=True)
+
+    bob.connection.on_write = fills
+    bob.sends("bob")
+    house.clock.pump([0.5] * 10)
+    assert CATCH_UP_OCTETS < bob.connection.written < CATCH_UP_OCTETS + 4_000
+    bob.connection.on_write = lambda: None
+    bob.session.output_full(full=False)
+    lines = bob.reads_in_time()
+    assert [line.split()[3] for line in lines if line[0] == "#"] == [f"{n}" for n in range(90)]
 
 
 @pytest.mark.parametrize(("acknowledged", "seen"), [("nothing", 3), ("half", 4), ("all", 5)])

@@ -9,6 +9,7 @@ from chainchat.sessions.hearing import (
     UNREAD_NEWCOMER,
 )
 from chainchat.sessions.pace import NEWCOMER, PERSON, TEXTLESS_IN_UNIT
+from chainchat.sessions.replies import MOST_OWED
 
 
 def test_what_waits_on_one_connection_waits_on_no_other(pair):
@@ -77,6 +78,20 @@ def test_with_too_much_on_its_way_who_has_most_of_it_is_held_and_goes_on_later(h
     # A client with few requests on their way is heard, though another has too many.
     assert "+OK " + str(USUAL_PENDING.requests + 4 + HEARD_OF_PERSON) in bob.reads()
     assert (alice.connection.held, bob.connection.held) == (False, False)
+
+
+def test_while_nothing_is_confirmed_only_so_many_replies_wait_and_all_come_later(house):
+    alice = house.program("alice")
+    alice.reads()
+    alice.sends("@0 SEND 1 * :x", *(f"@{n} LOGIN alice" for n in range(1, 2 * MOST_OWED)))
+    for _ in range(100):
+        assert alice.reads_at_once() == []
+    handler = alice.session._hearing.handler
+    assert MOST_OWED <= len(handler.replies._owed) < MOST_OWED + HEARD_AT_ONCE
+    assert alice.connection.held
+    tags = [line.split("@")[1].split()[0] for line in alice.reads_in_time()]
+    assert tags == [f"{n}" for n in range(2 * MOST_OWED)]
+    assert not alice.connection.held
 
 
 def test_a_line_that_was_held_is_answered_though_nothing_else_happens(house, pair):

@@ -516,6 +516,18 @@ def test_guesses_are_slowed_down_at_the_account_and_nobody_is_locked_out(house):
     assert proof(client, "alice", SECRET).startswith("+OK")
 
 
+def test_who_is_logged_in_does_not_have_one_password_checked_after_the_other(house):
+    alice = person(house, "alice", "/password", SECRET, SECRET)
+    alice.types()
+    for _ in range(10):
+        assert b"your new password" in alice.types("/password", SECRET)
+        assert b"+OK nothing is changed" in alice.types("")
+    refusal = alice.types("/password", SECRET, after=FAILURE_SECONDS)
+    assert b"-ERR 435 too many attempts" in refusal
+    house.clock.advance(10)
+    assert b"your new password" in alice.types("/password", SECRET)
+
+
 # --- modes and roles -------------------------------------------------------------------------
 
 

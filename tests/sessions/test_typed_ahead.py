@@ -8,6 +8,7 @@ from typists import OTHER, SECRET, person, protected
 from chainchat.chat.commands import SetSecret
 from chainchat.config import NewAccounts, Plaintext
 from chainchat.sessions.guard import FAILURE_SECONDS
+from chainchat.sessions.procedures import MOST_TYPED
 
 NOT_READ = b"* what you typed before this answer is not read\r\n"
 
@@ -65,6 +66,17 @@ def test_what_was_typed_as_a_password_is_never_said_on_that_connection(house, wi
     alice = person(house, "alice", SECRET, "hello")
     assert b"-ERR 508" in alice.types(SECRET)
     assert SECRET.encode() not in witness.types()
+
+
+def test_so_many_of_the_newest_are_remembered(house, witness):
+    alice = person(house, "alice")
+    for number in range(MOST_TYPED):
+        alice.types("/password", f"possible {number}", after=1)
+        alice.types(f"another {number}", after=1)
+    assert b"+OK" in alice.types("possible 0")
+    oldest = MOST_TYPED // 2
+    assert b"-ERR 508" in alice.types(f"possible {oldest}")
+    assert witness.types().count(b"alice: ") == 1
 
 
 def test_a_line_that_had_begun_before_the_answer_is_dropped_to_its_end(house, witness):

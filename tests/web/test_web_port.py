@@ -163,6 +163,16 @@ async def test_nothing_can_be_changed(room, method):
 # --- bounds ------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    ("header", "status"), [("Host", 421), ("Accept", 200), ("User-Agent", 200)]
+)
+@pytest_twisted.ensureDeferred
+async def test_octets_that_are_not_utf_8_are_answered(room, header, status):
+    browser = await room.send(b"GET / HTTP/1.0\r\n" + header.encode() + b": \xff\r\n\r\n")
+    await until(lambda: browser.closed)
+    assert browser.status == status
+
+
 @pytest_twisted.ensureDeferred
 async def test_a_request_with_a_body_is_not_read(room):
     request = b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000000\r\n\r\nx"
@@ -220,14 +230,16 @@ async def test_who_asks_drop_by_drop_is_disconnected(room):
 
 
 @pytest_twisted.ensureDeferred
-async def test_connections_are_few_and_one_that_ends_makes_room(room):
-    browsers = [await room.call() for _ in range(MOST_CONNECTIONS)]
-    await until(lambda: len(room.factory.connections) == MOST_CONNECTIONS)
-    late = await room.call()
-    await until(lambda: late.closed)
-    browsers[0].transport.loseConnection()
-    await until(lambda: len(room.factory.connections) < MOST_CONNECTIONS)
+async def test_connections_are_few_and_the_oldest_that_asks_nothing_makes_room(room):
+    watcher = await room.watch()
+    idle = []
+    for number in range(MOST_CONNECTIONS - 1):
+        idle.append(await room.call())
+        await until(lambda number=number: len(room.factory.connections) == number + 2)
     assert (await room.get("/healthz")).status == 200
+    await until(lambda: idle[0].closed)
+    assert not any(each.closed for each in (watcher, *idle[1:]))
+    assert len(room.factory.connections) == MOST_CONNECTIONS - 1
 
 
 @pytest_twisted.ensureDeferred
@@ -286,6 +298,17 @@ async def test_twenty_watchers_cost_one_drawing_a_second(room):
     room.clock.advance(1)
     assert room.drawn == before + 1
     await until(lambda: all(len(watcher.events) == 2 for watcher in watchers))
+
+
+@pytest_twisted.ensureDeferred
+async def test_watchers_that_come_and_go_one_after_the_other_cost_no_more(room):
+    before = room.drawn
+    for _ in range(5):
+        watcher = await room.watch()
+        assert watcher.events[0].keys() >= {"headline", "chain", "figures", "nodes"}
+        watcher.transport.abortConnection()
+        await until(lambda: not room.factory.watching)
+    assert room.drawn == before + 1
 
 
 @pytest_twisted.ensureDeferred
