@@ -1,7 +1,5 @@
 """Words for clients: why something was refused, what has no answer."""
 
-from collections.abc import Iterable
-
 from chainchat.chat import commands
 from chainchat.chat.commands import AnyCommand
 from chainchat.chat.modes.mode import Mode
@@ -138,12 +136,12 @@ def described(command: AnyCommand) -> list[str]:
     return ["done"]
 
 
-def unanswered(unconfirmed: list[str], unheard: Iterable[str]) -> list[tuple[str, str]]:
-    """(code, text) of the notices about unanswered requests."""
+def unanswered(unconfirmed: list[str], unheard: list[str], more: int) -> list[tuple[str, str]]:
+    """(code, text) of the notices about unanswered requests; ``more``: unheard ones to count."""
     notices = [("waiting", f"not confirmed, it may or may not have been {a}") for a in unconfirmed]
     notices += [("undone", f"not done: {line}") for line in unheard]
-    more = len(notices) - LISTED
-    if more > 0:
+    more += len(notices[LISTED:])
+    if more:
         notices[LISTED:] = [("undone", f"and {more} more, not confirmed or not done")]
     return notices
 

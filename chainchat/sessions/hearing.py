@@ -4,7 +4,6 @@ Lines wait in an ``InputQueue`` for the client's turn. Who exceeds the ``pace`` 
 exceeds its ``limits``, or has no room for requests, waits. The rest stays in the socket.
 """
 
-from collections.abc import Iterator
 from contextlib import suppress
 
 from chainchat.chat.lines import TOO_LONG, Line, LineSplitter, clean, is_http
@@ -171,17 +170,21 @@ class Hearing:
         self.taking = False
         self._input = NOTHING
 
-    def unheard(self) -> Iterator[str]:
-        """Lines not heard yet, but for what may be secret."""
+    def unheard(self, most: int) -> tuple[list[str], int]:
+        """Of so many lines not heard yet what is no secret, and how many more there are."""
+        waiting = self._input.next(most)
         lines = []
-        for line in self._input:
+        for line in waiting:
             with suppress(RefusedError):
                 typed = self.handler.entrance.was_typed(line)
                 if line is not TOO_LONG and not typed and (text := clean(line).strip()):
                     lines.append(text)
         mode, logged_in = self._client.mode, bool(self._client.id)
-        if not (mode.asks and self.handler.entrance.may_be_asking):
-            yield from mode.without_secrets(lines, logged_in=logged_in)
+        if mode.asks and self.handler.entrance.may_be_asking:
+            return [], 0
+        shown = mode.without_secrets(lines, logged_in=logged_in)
+        # A secret may follow, in any number of lines.
+        return shown, len(self._input) - len(waiting) if len(shown) == len(lines) else 0
 
     # --- its turn
 

@@ -1,8 +1,7 @@
 """A client's lines that its session has not heard."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from itertools import islice
 from typing import Final, cast
 
 from chainchat.chat.lines import TOO_LONG, Line, LineSplitter
@@ -26,9 +25,8 @@ class InputQueue:
     def __bool__(self) -> bool:
         return self._splitter.complete != b"" or self._taken < len(self._lines)
 
-    def __iter__(self) -> Iterator[Line]:
-        self._cut_more(self._splitter.cut())
-        return islice(self._lines, self._taken, None)
+    def __len__(self) -> int:
+        return len(self._lines) - self._taken + self._splitter.complete.count(b"\n")
 
     @property
     def octets(self) -> int:

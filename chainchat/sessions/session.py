@@ -16,7 +16,7 @@ from chainchat.node.interfaces import Clock
 from chainchat.node.status import DRAINED
 from chainchat.sessions.contests import Probe
 from chainchat.sessions.delivery import CATCH_UP_MESSAGES, Delivery
-from chainchat.sessions.explanations import STOPPED, how_to_log_in, unanswered, why_ended
+from chainchat.sessions.explanations import LISTED, STOPPED, how_to_log_in, unanswered, why_ended
 from chainchat.sessions.hearing import NEWCOMER_OCTETS, Hearing
 from chainchat.sessions.interfaces import Connection, ServerInfo
 from chainchat.sessions.read_marks import Reading
@@ -359,7 +359,7 @@ class Session:
 
     def _tell_unanswered(self) -> None:
         unconfirmed = self._hearing.handler.unconfirmed()
-        for code, text in unanswered(unconfirmed, self._hearing.unheard()):
+        for code, text in unanswered(unconfirmed, *self._hearing.unheard(LISTED)):
             self.tell(code, text)
 
     def _others(self) -> list[str]:

@@ -168,6 +168,19 @@ def test_of_much_that_was_not_confirmed_the_first_is_listed_and_the_rest_counted
     ]
 
 
+def test_what_was_never_heard_is_counted_and_not_looked_at(house, pair):
+    alice, _ = pair
+    alice.sends(*["x"] * 10_000)
+    input_queue = alice.session._hearing._input
+    alice.session.sent_elsewhere("the chain goes on without this node")
+    assert alice.reads_at_once() == [
+        *["* not done: x"] * LISTED,
+        f"* and {10_000 - LISTED} more, not confirmed or not done",
+        ELSEWHERE,
+    ]
+    assert len(input_queue._lines) == LISTED
+
+
 def test_a_program_is_told_in_notices_of_its_own(house):
     alice = house.program("alice")
     alice.reads()
