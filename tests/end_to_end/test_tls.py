@@ -396,12 +396,13 @@ def test_a_hangup_reloads_and_never_kills(new_cluster: NewCluster) -> None:
         assert shown(cluster, tail) != was
         assert re.fullmatch(r"\+OK \d+", person.ask("old connections live on"))
     text = tail.config.read_text()
-    tail.config.write_text(text.replace("[clients]", "[clients]\nmax-connections = 1"))
-    tail.signal(signal.SIGHUP)
-    wait_for_log(tail, "tail: reloaded: [clients] max-connections: (default) -> 1")
-    with Person(tail.address) as first, Person(tail.address) as second:
+    with Person(tail.address) as first:
         first.hear("Type your name")
-        assert second.end()[0].startswith("-ERR 422 ")
+        tail.config.write_text(text.replace("[clients]", "[clients]\nmax-connections = 1"))
+        tail.signal(signal.SIGHUP)
+        wait_for_log(tail, "tail: reloaded: [clients] max-connections: (default) -> 1")
+        with Person(tail.address) as second:
+            assert second.end()[0].startswith("-ERR 422 ")
     tail.config.write_text(text.replace("suspect-after = 1.0", "suspect-after = 3"))
     tail.signal(signal.SIGHUP)
     wait_for_log(tail, "tail: needs a restart: [chain] suspect-after: 1.0 -> 3")
