@@ -25,8 +25,8 @@ PAUSE = 0.1
 LONG = 10.0
 """A ``suspect-after`` that nothing in a test takes as long as."""
 
-JOIN_GAP = 0.5
-"""Seconds between two acknowledgements that no join may reach, however busy the machine is."""
+JOIN_GAP = 1.0
+"""Seconds between two acknowledgements that no join may reach: as many as a silent node costs."""
 
 RESTART_GAP = 1.5
 """The same, with a program's pause and its way to another node: nobody is to be suspected first."""
