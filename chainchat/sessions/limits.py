@@ -102,9 +102,7 @@ class Limits:
 
     def not_new(self, address: str) -> None:
         """A counted account has not been made."""
-        owner, rate = self.owner(address), self.current.new_accounts
-        if owner is not None and rate is not None:
-            self._made.take(owner, rate, -1)
+        self._take(self._made, address, self.current.new_accounts, -1)
 
     # --- whose logins are refused
 
@@ -115,9 +113,14 @@ class Limits:
 
     def login_refused(self, address: str) -> None:
         """Count a login that the chain refused."""
-        owner, rate = self.owner(address), self.current.refused_logins
+        self._take(self._refused, address, self.current.refused_logins)
+
+    def _take(
+        self, buckets: Buckets[str], address: str, rate: Rate | None, tokens: float = 1
+    ) -> None:
+        owner = self.owner(address)
         if owner is not None and rate is not None:
-            self._refused.take(owner, rate)
+            buckets.take(owner, rate, tokens)
 
     # --- what an account says and reads
 

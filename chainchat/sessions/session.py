@@ -15,7 +15,7 @@ from chainchat.chat.refusals import Code
 from chainchat.node.interfaces import Clock
 from chainchat.node.status import DRAINED
 from chainchat.sessions.contests import Probe
-from chainchat.sessions.delivery import CATCH_UP_MESSAGES, Delivery
+from chainchat.sessions.delivery import Delivery
 from chainchat.sessions.explanations import LISTED, STOPPED, how_to_log_in, unanswered, why_ended
 from chainchat.sessions.hearing import NEWCOMER_OCTETS, Hearing
 from chainchat.sessions.interfaces import Connection, ServerInfo
@@ -272,8 +272,11 @@ class Session:
         delivery = self.delivery
         if delivery is None or delivery.live or self._asked or not self._node.running:
             return False
-        has_all = delivery.catch_up(1 if self._doubts else CATCH_UP_MESSAGES)
-        self._doubts = max(0, self._doubts - 1)
+        if self._doubts:
+            self._doubts -= 1
+            has_all = delivery.catch_up(1)
+        else:
+            has_all = delivery.catch_up()
         if self.is_full:
             return False
         if not has_all:

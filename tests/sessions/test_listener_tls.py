@@ -91,6 +91,13 @@ class House:
         self.clients.append(client)
         return client
 
+    async def enter(self):
+        """The first client that agrees on TLS, and its session."""
+        client = await self.dial()
+        await until(lambda: self.sessions)
+        [session] = self.sessions
+        return client, session
+
     async def close(self):
         await maybeDeferred(self.port.stopListening)
         for client in self.clients:
@@ -112,10 +119,9 @@ async def test_a_session_begins_when_tls_is_agreed_on():
         silent = await house.dial(tls=False)
         await until(lambda: house.factory.admission.admitted == 1)
         assert house.sessions == []
-        client = await house.dial()
-        await until(lambda: house.sessions)
+        client, session = await house.enter()
         client.transport.write(b"alice\n")
-        await until(lambda: house.sessions[0].heard == ["opened", b"alice\n"])
+        await until(lambda: session.heard == ["opened", b"alice\n"])
         assert not silent.closed
 
     await with_house(work)
@@ -134,9 +140,8 @@ async def test_who_agrees_on_nothing_is_hung_up_on():
 @pytest_twisted.ensureDeferred
 async def test_positions_are_octets_of_tls_as_the_kernel_acknowledges_them():
     async def work(house):
-        client = await house.dial()
-        await until(lambda: house.sessions)
-        connection = house.sessions[0].connection
+        client, session = await house.enter()
+        connection = session.connection
         client.transport.pauseProducing()
         first = connection.write(b"x" * 1_000)
         assert first > 1_000 + 500  # the handshake is among them
@@ -153,9 +158,7 @@ async def test_positions_are_octets_of_tls_as_the_kernel_acknowledges_them():
 @pytest_twisted.ensureDeferred
 async def test_a_client_that_reads_nothing_fills_the_connection_and_is_told_of():
     async def work(house):
-        client = await house.dial()
-        await until(lambda: house.sessions)
-        [session] = house.sessions
+        client, session = await house.enter()
         session.connection.expect(10_000)
         client.transport.pauseProducing()
         written = b""
@@ -171,9 +174,8 @@ async def test_a_client_that_reads_nothing_fills_the_connection_and_is_told_of()
 @pytest_twisted.ensureDeferred
 async def test_little_is_read_at_once_until_tls_is_agreed_on():
     async def work(house):
-        await house.dial()
-        await until(lambda: house.sessions)
-        assert house.sessions[0].connection._tcp.bufferSize == WARY_OCTETS
+        _, session = await house.enter()
+        assert session.connection._tcp.bufferSize == WARY_OCTETS
 
     await with_house(work)
 
@@ -181,9 +183,7 @@ async def test_little_is_read_at_once_until_tls_is_agreed_on():
 @pytest_twisted.ensureDeferred
 async def test_of_who_sends_short_records_little_is_read_at_once():
     async def work(house):
-        client = await house.dial()
-        await until(lambda: house.sessions)
-        [session] = house.sessions
+        client, session = await house.enter()
         session.connection.expect(65_536)
         client.transport.write(b"x" * 100_000)  # in a few long ones
         await until(lambda: sum(map(len, session.heard[1:])) == 100_000)
@@ -200,9 +200,7 @@ async def test_of_who_sends_short_records_little_is_read_at_once():
 @pytest_twisted.ensureDeferred
 async def test_a_held_connection_is_not_read():
     async def work(house):
-        client = await house.dial()
-        await until(lambda: house.sessions)
-        [session] = house.sessions
+        client, session = await house.enter()
         session.connection.hold(held=True)
         client.transport.write(b"later")
         assert session.heard == ["opened"]
@@ -215,15 +213,14 @@ async def test_a_held_connection_is_not_read():
 @pytest_twisted.ensureDeferred
 async def test_the_last_word_arrives_though_the_client_goes_on_typing():
     async def work(house):
-        client = await house.dial()
-        await until(lambda: house.sessions)
+        client, session = await house.enter()
         client.transport.write(b"x" * 100_000)
-        house.sessions[0].connection.write(b"goodbye")
-        house.sessions[0].connection.close()
+        session.connection.write(b"goodbye")
+        session.connection.close()
         client.transport.write(b"x" * 100_000)
         await until(lambda: client.closed)
         assert client.data == b"goodbye"
-        await until(lambda: house.sessions[0].heard[-1] == "lost")
+        await until(lambda: session.heard[-1] == "lost")
 
     await with_house(work, drain=0.05)
 
@@ -231,8 +228,7 @@ async def test_the_last_word_arrives_though_the_client_goes_on_typing():
 @pytest_twisted.ensureDeferred
 async def test_a_few_of_the_refused_are_told_why():
     async def work(house):
-        await house.dial()
-        await until(lambda: house.sessions)
+        await house.enter()
         told = await house.dial()
         await until(lambda: told.closed)
         assert told.data.startswith(b"-ERR 422 this node has 1 connections already")
