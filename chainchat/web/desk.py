@@ -5,6 +5,7 @@ Whatever costs something is made at most once a second, for all.
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Generic, TypeVar
 
 from msgspec import json
 
@@ -31,16 +32,19 @@ READERS_OF_TEXT = ("curl", "wget", "httpie", "fetch", "xh")
 """Programs that show what they get on a terminal."""
 
 
-class Fresh:
+Made = TypeVar("Made")
+
+
+class Fresh(Generic[Made]):
     """Made again when it is too old."""
 
-    def __init__(self, make: Callable[[], bytes], clock: Clock) -> None:
+    def __init__(self, make: Callable[[], Made], clock: Clock) -> None:
         self._make = make
         self._clock = clock
-        self._made: bytes | None = None
+        self._made: Made | None = None
         self._at = 0.0
 
-    def get(self) -> bytes:
+    def get(self) -> Made:
         """The newest."""
         now = self._clock.seconds()
         if self._made is None or now - self._at >= SECONDS_APART:
@@ -59,13 +63,13 @@ class WebDesk:
         self._watchers: set[Watcher] = set()
         self._known: page.Parts = {}
         """What all watchers have."""
-        self._known_at = -SECONDS_APART
         self._beat_call: Timer | None = None
         self._registry = metrics.registry(shown, lambda: len(self._watchers))
         self._metrics = Fresh(lambda: metrics.rendered(self._registry), clock)
         self._status = Fresh(lambda: json.encode(shown.report()), clock)
         self._page = Fresh(lambda: page.document(self._view()), clock)
         self._text = Fresh(lambda: page.plain(self._view()).encode(), clock)
+        self._parts = Fresh(lambda: page.parts(self._view()), clock)
         here = Path(__file__).parent
         self._files = {path: (here / path[1:]).read_bytes() for path in FILES}
 
@@ -130,9 +134,8 @@ class WebDesk:
 
     def watch(self, watcher: Watcher) -> None:
         """See ``Desk``."""
-        now = self._clock.seconds()
-        if not self._watchers and now - self._known_at >= SECONDS_APART:
-            self._known, self._known_at = page.parts(self._view()), now
+        if not self._watchers:
+            self._known = self._parts.get()
         self._watchers.add(watcher)
         watcher.tell(event("parts", self._known))
 
@@ -143,7 +146,7 @@ class WebDesk:
     def _tell(self, view: View) -> None:
         made = page.parts(view)
         new = {name: part for name, part in made.items() if self._known.get(name) != part}
-        self._known, self._known_at = made, self._clock.seconds()
+        self._known = made
         data = event("parts", {**new, "tab": page.tab(view)})
         for watcher in [*self._watchers]:
             watcher.tell(data)
