@@ -1,7 +1,7 @@
 """Checkpoints as the protocol sees them: opaque rows as of some entry, which a node can copy.
 
-Whoever has one needs no entry before it: a log may lose its beginning, and who lacks much copies a
-checkpoint and only what follows it.
+A checkpoint stands for all entries before it. So logs may lose their beginning, and a node that
+lacks much copies a checkpoint and what follows it.
 """
 
 from typing import Annotated
@@ -12,10 +12,10 @@ from chainchat.chain.configuration import Number
 from chainchat.chain.entries import EntryId
 
 RECORDS, INDEX = 0, 1
-"""Tables: the application's state, and what finds its messages."""
+"""Tables: the application's state, and the index of its messages."""
 
 INDEXED_OCTETS = 16
-"""Of one message."""
+"""Octets of one message in the index."""
 
 StoredKey = Annotated[int, Meta(ge=-1, lt=2**62)]
 
@@ -26,7 +26,7 @@ START: Place = (0, -1, -1)
 
 
 class Row(Struct, frozen=True, array_like=True, gc=False):
-    """The chain does not look into ``data``."""
+    """A row of a checkpoint; the chain does not look into ``data``."""
 
     table: Number
     key: StoredKey
@@ -35,7 +35,6 @@ class Row(Struct, frozen=True, array_like=True, gc=False):
 
     @property
     def place(self) -> Place:
-        """Where it stands in the order."""
         return self.table, self.key, self.second
 
 
@@ -57,7 +56,7 @@ class Staged(Struct, frozen=True):
 
     Attributes:
         place: of the newest row.
-        end: the log's last entry; at first its beginning.
+        end: the last entry copied; at first the log's beginning.
     """
 
     offered: Offered

@@ -55,17 +55,14 @@ class Member(Struct, frozen=True):
 
     @property
     def life(self) -> tuple[str, int]:
-        """Shared with no other life."""
         return self.id, self.incarnation
 
     @property
     def address(self) -> Address:
-        """Host and port for other nodes."""
         return self.host, self.chain_port
 
     @property
     def origin(self) -> str:
-        """The life in one word."""
         return f"{self.id}.{self.incarnation}"
 
 
@@ -85,7 +82,7 @@ class Configuration(Struct, frozen=True):
 
     @property
     def flaw(self) -> str:
-        """Why no node can have this, or empty."""
+        """Why no node can hold this configuration, or empty."""
         if (self.epoch == 0) != (not self.members):
             return "an epoch without members"
         if len({m.position for m in self.members}) < len(self.members):
@@ -96,7 +93,6 @@ class Configuration(Struct, frozen=True):
 
     @property
     def positions(self) -> tuple[str, ...]:
-        """From head to tail."""
         return tuple(member.position for member in self.members)
 
     @property
@@ -106,20 +102,17 @@ class Configuration(Struct, frozen=True):
 
     @property
     def tail(self) -> str:
-        """Where entries are acknowledged and reads answered."""
+        """The position that acknowledges first, and answers reads."""
         return self.members[-1].position
 
     def member(self, position: str) -> Member | None:
-        """Who is at ``position``, if anybody."""
         return next((member for member in self.members if member.position == position), None)
 
     @property
     def lives(self) -> tuple[tuple[str, int], ...]:
-        """From head to tail."""
         return tuple(member.life for member in self.members)
 
     def has(self, life: tuple[str, int]) -> bool:
-        """True if exactly this life is a member."""
         node_id, incarnation = life
         for member in self.members:  # asked some ten times for each message about configurations
             if member.id == node_id:
@@ -127,11 +120,9 @@ class Configuration(Struct, frozen=True):
         return False
 
     def has_node(self, node_id: str) -> bool:
-        """True if some life of it is a member."""
         return any(member.id == node_id for member in self.members)
 
     def role(self, position: str) -> Role | None:
-        """None if ``position`` is not a member."""
         if position not in self.positions:
             return None
         match position == self.head, position == self.tail:
@@ -145,11 +136,9 @@ class Configuration(Struct, frozen=True):
                 return Role.MIDDLE
 
     def predecessor(self, position: str) -> str | None:
-        """The next one towards the head."""
         return self._neighbour(position, -1)
 
     def successor(self, position: str) -> str | None:
-        """The next one towards the tail."""
         return self._neighbour(position, +1)
 
     def _neighbour(self, position: str, step: int) -> str | None:
@@ -160,11 +149,10 @@ class Configuration(Struct, frozen=True):
         return None
 
     def followed_by(self, members: tuple[Member, ...], why: str) -> Self:
-        """The next epoch's, with these members."""
         return type(self)(self.epoch + 1, members, why)
 
     def is_another(self, epoch: int, identity: int) -> bool:
-        """True for another chain's configuration of this epoch."""
+        """Return whether these name another chain's configuration of the same epoch."""
         return epoch == self.epoch and identity != self.identity
 
     def __str__(self) -> str:

@@ -1,12 +1,12 @@
 """How a node outside the chain copies the log from the tail (rule 10).
 
-The learner finds the last common entry, and cuts off what follows at home. A question at the end of
-the tail's log waits until there is more. A long answer comes in parts; the learner writes the whole
-at once.
+The learner finds the last common entry, and cuts off its own log after that. The tail answers a
+question at the end of its log once there is more. The learner writes the parts of a long answer
+together.
 
 A learner that lacks much, or what the tail has removed, is offered a *checkpoint*. It copies that
-and the tail's log beside its own data, which the whole then replaces at once; after a restart, it
-goes on if the tail still has that checkpoint.
+and the tail's log beside its own data, which both replace at once; after a restart, it goes on if
+the tail still has that checkpoint.
 """
 
 from collections.abc import Iterator
@@ -39,14 +39,14 @@ from chainchat.chain.timing import Timing
 
 
 class Apart(Struct, frozen=True):
-    """Before a resume, the source has an entry that this log lacks."""
+    """Before a resume: the source has the entry ``theirs``, which this log lacks."""
 
     source: str
     theirs: EntryId
 
 
 class Replace(Struct, frozen=True):
-    """Copy a checkpoint in place of this log; ``common``: the source's continues it."""
+    """Copy a checkpoint in place of this log; ``common``: the source's log continues this one."""
 
     source: str
     offered: Offered
@@ -64,13 +64,12 @@ Output = Send | Cut | Take | Apart | Replace | StageRows | StageEntries | Instal
 
 
 class Learner:
-    """Copies another's log.
+    """The side that copies another node's log.
 
     Attributes:
-        source: the position copied, if any.
         frozen: the tail votes for the log's last entry: the log must not change.
         end: the source's last known entry.
-        copied_octets: by ``size``.
+        copied_octets: measured by ``size``.
         began: monotonic seconds.
     """
 
@@ -94,15 +93,13 @@ class Learner:
         self._parts: list[Entry] = []
         self._replacing = False
         self._known_committed = self._told_committed = 0
-        """By the source's word."""
+        """How far the source's log is committed: by its own word, and as handed on by ``Take``."""
 
     @property
     def caught_up(self) -> bool:
-        """True if only the newest entries are missing."""
         return self._agreed and self.end.seq - self._held.seq <= self._limits.near_entries
 
     def progress(self, now: float) -> str:
-        """For people; empty if nothing is copied."""
         if self.source is None:
             return ""
         staged = self._log.staged
@@ -123,7 +120,7 @@ class Learner:
     def begin(
         self, source: str, epoch: int, now: float, *, committed: bool = True, identity: int = 0
     ) -> Iterator[Send]:
-        """Copy from ``source``, in this configuration; ``committed``: its log is."""
+        """Begin to copy; before a resume, ``committed`` is False: nobody knows what is."""
         if (self.source, self._epoch, self._identity) == (source, epoch, identity):
             return
         self.source, self._epoch, self._identity = source, epoch, identity
@@ -139,12 +136,10 @@ class Learner:
         yield self._ask(now)
 
     def stop(self) -> None:
-        """Copy no more."""
         self.source = None
         self.frozen = self._agreed = self._replacing = False
 
     def tick(self, now: float) -> Iterator[Output]:
-        """Ask again if no answer came."""
         if self.source is not None and now - self._asked_at > self._patience:
             if self._agreed and self.end.is_beyond(self._held):
                 longest = self._timing.longest_patience
@@ -190,7 +185,6 @@ class Learner:
         return here == (sender, message.epoch, message.identity)
 
     def differs(self, sender: str, message: Differs, now: float) -> Iterator[Output]:
-        """The source lacks that entry: try the next that may be common."""
         if not self._is_answer(sender, message) or self._agreed or self._replacing:
             return
         common, apart = newest_common(self._log, (message.newest, *message.older))
@@ -214,7 +208,6 @@ class Learner:
     # --- a checkpoint
 
     def offered(self, sender: str, message: Offer, now: float) -> Iterator[Output]:
-        """Copy the checkpoint, or go on copying it."""
         if not self._is_answer(sender, message) or (self._agreed and not self._replacing):
             return
         offered = Offered(message.checkpoint, message.beginning, message.head)
@@ -235,7 +228,6 @@ class Learner:
         yield self._ask(now)
 
     def rows(self, sender: str, message: Rows, now: float) -> Iterator[Output]:
-        """Take in rows of the checkpoint."""
         staged = self._log.staged
         if not self._is_answer(sender, message) or not self._replacing or staged is None:
             return
@@ -274,7 +266,7 @@ class Learner:
             yield self._ask(now)
 
     def _require_same(self, entry: Entry, sender: str) -> None:
-        """*kept*: the other log has what is committed here."""
+        """*kept*: require that the other log has what is committed here."""
         log = self._log
         if log.beginning.seq < entry.seq <= log.committed and log.id_of(entry.seq) != entry.id:
             raise DivergenceError(
@@ -283,10 +275,10 @@ class Learner:
             )
 
     def copied(self, sender: str, message: Copied, now: float) -> Iterator[Output]:
-        """Copy the next entries, perhaps none.
+        """Take in the next entries, perhaps none.
 
         Raises:
-            BadMessageError: too many for one answer.
+            BadMessageError: the parts of one answer are too many.
         """
         if not self._is_answer(sender, message) or self.frozen:
             return

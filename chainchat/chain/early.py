@@ -16,7 +16,7 @@ from chainchat.chain.messages import (
 ChainMessage = Submit | Forward | Ack | Holding | Read | Answer | StateDigest
 
 MOST_OCTETS = 8_000_000
-"""Of one sender; no honest node reaches this."""
+"""Octets kept of one sender; no honest node sends so many."""
 
 OVERHEAD = 500
 """Memory of a message or entry besides its content, in octets."""
@@ -30,10 +30,10 @@ class EarlyMessages:
         self._octets: dict[str, int] = {}
 
     def keep(self, sender: str, message: ChainMessage) -> None:
-        """Keep a message.
+        """Keep a message for ``all``.
 
         Raises:
-            BadMessageError: over MOST_OCTETS.
+            BadMessageError: the sender's exceed ``MOST_OCTETS``; all of them are dropped.
         """
         octets = self._octets.get(sender, 0) + _octets(message)
         if octets > MOST_OCTETS:
@@ -43,12 +43,11 @@ class EarlyMessages:
         self._kept.append((sender, message))
 
     def forget(self, sender: str) -> None:
-        """Drop them: the sender's next connection starts over."""
+        """Drop the sender's messages: its next connection starts over."""
         if self._octets.pop(sender, None) is not None:
             self._kept = [(who, message) for who, message in self._kept if who != sender]
 
     def all(self) -> Sequence[tuple[str, ChainMessage]]:
-        """Hand out all, and forget them."""
         kept, self._kept, self._octets = self._kept, [], {}
         return kept
 

@@ -40,7 +40,7 @@ class Mark(Struct, frozen=True):
 
 
 class Cut(Struct, frozen=True):
-    """Move all above ``after`` to a side file; ``end``: where the other log ends."""
+    """Move all entries above ``after`` to a side file; ``end``: the other log's last entry."""
 
     after: int
     end: EntryId
@@ -53,14 +53,14 @@ class Stage(Struct, frozen=True):
 
 
 class StageRows(Struct, frozen=True):
-    """Add rows of it; ``complete``: the last."""
+    """Add rows to the copy; ``complete``: these are the last."""
 
     rows: tuple[Row, ...]
     complete: bool
 
 
 class StageEntries(Struct, frozen=True):
-    """Add entries of its log."""
+    """Add entries to the copy."""
 
     entries: tuple[Entry, ...]
 
@@ -79,7 +79,7 @@ class Unstage(Struct, frozen=True):
 
 
 class Save(Struct, frozen=True):
-    """Write the record; on disk before the next effect."""
+    """Write the record, and sync it before the next effect."""
 
     record: Record
 
@@ -95,7 +95,7 @@ class Send(Struct, frozen=True):
 
 
 class Distrust(Struct, frozen=True):
-    """End the connection of ``sender``: no node says such a thing."""
+    """End the connection of ``sender``, which said what no node says."""
 
     sender: str
     reason: str
@@ -119,14 +119,14 @@ class Compare(Struct, frozen=True):
 
 
 class Answered(Struct, frozen=True):
-    """The answer to a question."""
+    """Hand out the answer to a question."""
 
     number: int
     answer: bytes
 
 
 class GivenUp(Struct, frozen=True):
-    """No answer: the tail is gone, and no other is asked."""
+    """Hand out that a question gets no answer: its tail is gone (*not again*)."""
 
     number: int
 

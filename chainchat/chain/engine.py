@@ -1,7 +1,7 @@
 """One life of one node, whole: every input of the protocol goes in here, every effect comes out.
 
 The rules of one part are in ``replica``, ``reads``, ``membership``, ``copying`` and ``lending``.
-Those that take several parts are here:
+Those of several parts are here:
 
 - *of this epoch*: a message of the log counts in its own configuration. One of a later epoch is
   kept until this node adopts that epoch; one of an earlier epoch is dropped.
@@ -12,10 +12,10 @@ Those that take several parts are here:
 - *who may copy*: a learner copies from the tail; before a resume, a member copies from another.
 - *kept*: a node never cuts out of its log what it knows to be committed. It may remove the log's
   beginning, once the application needs that no more.
-- *needed*: it removes nothing that a member may lack or a learner is copying.
+- *needed*: a node removes nothing that a member may lack or a learner is copying.
 
-Messages of the log, which are many, go to ``note``, and the next ``turn`` handles them as one
-batch; those about configurations and copying go to ``receive``, at once.
+``note`` keeps messages of the log, which are many, for the next ``turn``; ``receive`` acts at once
+on those about configurations and copying.
 """
 
 from collections import deque
@@ -68,17 +68,16 @@ from chainchat.chain.surroundings import Application, Surroundings
 from chainchat.chain.timing import Timing
 
 MOST_AHEAD = 2**24
-"""More epochs above this node's are refused: no chain gets there."""
+"""An epoch further ahead of this node's is refused: no chain gets there."""
 
 Immediate = Fetch | FetchRows | Differs | Copied | Offer | Rows | Synced | membership.Received
-"""Messages for ``Engine.receive``."""
 
 TOGETHER = 0.001
-"""Seconds within which clocks to be compared are read."""
+"""Seconds within which clocks to be compared must be read."""
 
 
 class Engine:
-    """The protocol at one node; ``due`` if the next turn has something to do."""
+    """The protocol at one node; ``due``: the next turn has something to do."""
 
     def __init__(
         self,
@@ -91,7 +90,6 @@ class Engine:
         surroundings: Surroundings,
         limits: Limits = USUAL,
     ) -> None:
-        """Begin a life."""
         self.me = me
         self.due = False
         self._log = log
@@ -138,7 +136,7 @@ class Engine:
         self._complaints: list[Effect] = []
         """Effects of noted messages, for the next turn."""
         self._barriers: deque[tuple[int, int]] = deque()
-        """The number of a request, and of its barrier."""
+        """The number of a request, and of the barrier that waits for it."""
         self._copy_full: set[str] = set()
         if record.configuration.members:
             self._go_on_in(record.configuration)
@@ -147,43 +145,38 @@ class Engine:
 
     @property
     def configuration(self) -> Configuration:
-        """The newest one known here."""
         return self.membership.configuration
 
     @property
     def active(self) -> bool:
-        """True while this life numbers, forwards and acknowledges."""
+        """Whether this life numbers, forwards and acknowledges."""
         return self.membership.active
 
     @property
     def committed(self) -> int:
-        """How far the log is known to be committed; the life before may have known more."""
+        """How far the log is known to be committed, by this life or an earlier one."""
         return max(self.replica.committed, self._log.committed)
 
     @property
     def last(self) -> int:
-        """The log's newest sequence number, a learner's too."""
         return self._log.last.seq
 
     @property
     def held(self) -> Known:
-        """Told on new connections."""
         return self.membership.held
 
     @property
     def busy(self) -> bool:
-        """True if ``apply`` or ``lend`` can go on without input."""
+        """Whether ``apply`` or ``lend`` can go on without input."""
         return self.replica.applied < self.replica.committed or self.sponsor.busy
 
     # --- inputs from clients
 
     def submit(self, command: bytes, span: int = 1) -> int:
-        """See ``Replica.submit``."""
         self.due = True
         return self.replica.submit(command, span)
 
     def ask(self, query: bytes, *, again: bool = True) -> int:
-        """See ``Reads.ask``."""
         self.due = True
         return self.reads.ask(query, again=again)
 
@@ -192,39 +185,30 @@ class Engine:
     def linked(
         self, position: str, member: Member, its: Known | None = None, *, older: bool = False
     ) -> Iterator[Effect]:
-        """A new connection, whose other end says that it is ``member``, and what it holds.
-
-        ``older``: see ``Replica.linked``.
-        """
         self.replica.linked(position, older=older)
         self.reads.linked(position)
         self.due = True
         yield from self._deliver(self.membership.linked(position, member, self._now(), its))
 
     def unlinked(self, position: str) -> None:
-        """The connection ended."""
         self.replica.unlinked(position)
         self._early.forget(position)
         self.sponsor.forget(position)
         self.membership.unlinked(position)
 
     def full(self, position: str, *, full: bool) -> None:
-        """Note if too many octets wait for ``position``."""
         self.replica.full(position, full=full)
         self.reads.full(position, full=full)
         self.due = True
 
     def copy_full(self, position: str, *, full: bool) -> None:
-        """The same, on the connection for copying."""
         (self._copy_full.add if full else self._copy_full.discard)(position)
         self.due = True
 
     def reached(self, position: str, address: Address, member: Member) -> Iterator[Effect]:
-        """This node dialled ``address``, and ``member`` answered."""
         yield from self._deliver(self.membership.reached(position, address, member, self._now()))
 
     def refused(self, position: str, host: str, port: int) -> Iterator[Effect]:
-        """A port that may be ``position``'s refused a connection."""
         yield from self._deliver(self.membership.refused(position, host, port, self._now()))
 
     def tick(self) -> Iterator[Effect]:
@@ -305,7 +289,7 @@ class Engine:
     def _is_of_another_chain(
         self, sender: str, message: ChainMessage | Fetch | FetchRows | Synced
     ) -> bool:
-        """True for another configuration of this epoch: neither chain serves the other."""
+        """Return whether the sender has another configuration of this epoch, and complain."""
         if not self.configuration.is_another(message.epoch, message.identity):
             return False
         text = f"ALARM: epoch {message.epoch} has two configurations: {sender} has another"
@@ -316,7 +300,6 @@ class Engine:
     # --- a turn, in four steps
 
     def turn(self) -> Iterator[Effect]:
-        """Act on inputs about the log."""
         self.due = False
         now = self.membership.time(self._now()) if self.replica.needs_time else 0
         effects: Iterator[Effect] = self.replica.turn(now)
@@ -326,18 +309,16 @@ class Engine:
         return effects
 
     def next_time(self) -> int:
-        """The time of an entry numbered here now, UTC milliseconds."""
+        """Return the time of an entry numbered here now, in UTC milliseconds."""
         return max(self.replica.time, self.membership.time(self._now()))
 
     def apply(self, go_on: Callable[[], bool]) -> Iterator[Apply]:
-        """Hand out committed entries, in order."""
         for apply in self.replica.apply(go_on):
             yield apply
             while self._barriers and self._barriers[0][0] <= self.replica.own.settled:
                 self.reads.passed(self._barriers.popleft()[1])
 
     def answer(self, go_on: Callable[[], bool]) -> Iterator[Effect]:
-        """Ask the tail, answer as the tail and hand out answers."""
         for effect in self.reads.turn(go_on):
             if isinstance(effect, Barrier):
                 self._barriers.append((self.submit(self._nothing), effect.number))
@@ -345,7 +326,6 @@ class Engine:
                 yield effect
 
     def lend(self, go_on: Callable[[], bool]) -> Iterator[Effect]:
-        """Send learners parts of the log."""
         offers = not self.membership.resuming
         return self.sponsor.turn(
             self._copy_full, self._may_lend, go_on, offers=offers, now=self._clock()
@@ -353,11 +333,11 @@ class Engine:
 
     @property
     def lends_checkpoint(self) -> bool:
-        """True while a learner copies the newest checkpoint: begin no other, which would end it."""
+        """Whether a learner copies the newest checkpoint; to begin another would end the copy."""
         return self.sponsor.lends_checkpoint(self._clock())
 
     def removable(self, up_to: int) -> int:
-        """*needed*: how much of the log up to ``up_to`` may go; 0: nothing now."""
+        """*needed*: return how much of the log up to ``up_to`` may go; 0: nothing now."""
         membership = self.membership
         if membership.resuming or membership.record.vote is not None:
             return 0
@@ -379,13 +359,11 @@ class Engine:
         return now
 
     def odd_clock(self) -> str:
-        """For people: how this machine's clock differs from most; mostly empty."""
         return self.membership.odd_clock(self._now())
 
     # --- following membership
 
     def _deliver(self, effects: Iterator["_Output"]) -> Iterator[Effect]:
-        """Deliver messages between parts, hand out effects, then *follow*."""
         for effect in effects:
             match effect:
                 case Seal():

@@ -1,7 +1,7 @@
 """The entries of the log, and the names of logs.
 
-*named by its content*: an entry's digest covers it and all before; logs that share an entry's name
-are equal up to there.
+*named by its content*: an entry's digest covers the entry and all before it; logs that share an
+entry's id are equal up to there.
 """
 
 from hashlib import blake2b
@@ -12,7 +12,7 @@ from msgspec import DecodeError, Meta, Struct, msgpack
 from chainchat.chain.configuration import Number
 
 MAX_SPAN = 512
-"""Sequence numbers of one entry."""
+"""The most sequence numbers of one entry."""
 
 Span = Annotated[int, Meta(ge=1, le=MAX_SPAN)]
 
@@ -23,14 +23,14 @@ Digest = Annotated[bytes, Meta(max_length=DIGEST_OCTETS)]
 
 
 class EntryId(Struct, frozen=True, array_like=True):
-    """Names an entry, and so the log that ends with it."""
+    """The name of an entry, and so of the log that ends with it."""
 
     epoch: Number = 0
     seq: Number = 0
     digest: Digest = b""
 
     def is_beyond(self, other: "EntryId") -> bool:
-        """True if a log that ends here is longer: by epoch, then by seq."""
+        """Return whether a log that ends here is longer: by epoch, then by seq."""
         return (self.epoch, self.seq) > (other.epoch, other.seq)
 
     def __str__(self) -> str:
@@ -62,12 +62,10 @@ class Entry(Struct, frozen=True, array_like=True, gc=False):
 
     @property
     def id(self) -> EntryId:
-        """Its name."""
         return EntryId(self.epoch, self.seq, self.digest)
 
     @property
     def content(self) -> "Content":
-        """All fields but the digest."""
         return (
             self.seq,
             self.epoch,
@@ -80,7 +78,6 @@ class Entry(Struct, frozen=True, array_like=True, gc=False):
 
     @property
     def first(self) -> int:
-        """Its first sequence number."""
         return self.seq - self.span + 1
 
 
@@ -95,19 +92,18 @@ class Submission(Struct, frozen=True, array_like=True, gc=False):
 Content = tuple[int, int, str, int, int, bytes, int]
 
 UNDECODABLE = (DecodeError, UnicodeDecodeError, RecursionError)
-"""Raised by msgspec for octets that are no message."""
+"""What msgspec raises for octets that are no message."""
 
 _encoder = msgpack.Encoder()
 _decoder = msgpack.Decoder(tuple[Entry, ...])
 
 
 def digest_after(previous: bytes, content: Content) -> bytes:
-    """*named by its content*."""
+    """*named by its content*: return the digest of an entry, given that of the entry before."""
     return blake2b(previous + _encoder.encode(content), digest_size=DIGEST_OCTETS).digest()
 
 
 def encode_entries(entries: tuple[Entry, ...]) -> bytes:
-    """A batch, as the log stores it."""
     return _encoder.encode(entries)
 
 

@@ -15,7 +15,7 @@ def check(log: Log, committed: int, cut: Cut, source: str | None) -> None:
     """Check a cut.
 
     Raises:
-        DivergenceError: it would remove what is committed here.
+        DivergenceError: the cut would remove what is committed here.
     """
     after, last = cut.after, log.last
     if after < committed:
@@ -38,7 +38,7 @@ def replaced(
     confirmed what nobody else has.
 
     Raises:
-        DivergenceError: it lacks what is committed here, or may.
+        DivergenceError: the other log lacks what is committed here, or may lack it.
     """
     offered, last = replace.offered, log.last
     beginning = offered.beginning

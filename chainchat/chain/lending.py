@@ -1,6 +1,6 @@
 """How the tail lends its log to learners: the other side of ``copying`` (rule 10).
 
-While a learner copies a checkpoint, that and the log are kept.
+While a learner copies a checkpoint, the tail keeps the checkpoint and the log.
 """
 
 from collections.abc import Callable, Iterator
@@ -17,7 +17,7 @@ from chainchat.chain.messages import Copied, Differs, Fetch, FetchRows, Offer, R
 
 
 class Answering(Struct):
-    """An answer on its way; ``room``: for more octets."""
+    """An answer on its way; ``room``: how many more octets it may carry."""
 
     fetch: Fetch
     sent: EntryId
@@ -25,7 +25,7 @@ class Answering(Struct):
 
 
 class AnsweringRows(Struct):
-    """The same for rows of a checkpoint."""
+    """An answer with rows of a checkpoint."""
 
     fetch: FetchRows
     sent: Place
@@ -33,10 +33,10 @@ class AnsweringRows(Struct):
 
 
 class Sponsor:
-    """The tail, which lends its log.
+    """The member that lends its log.
 
     Attributes:
-        sealed: the learner for which it takes no entries.
+        sealed: the learner for which this tail takes no entries.
         busy: another turn can send more now.
     """
 
@@ -68,22 +68,19 @@ class Sponsor:
         self._lent = {}
 
     def nearby(self) -> frozenset[Member]:
-        """Learners that lacked at most ``near_entries`` when they last asked."""
         end, near = self._log.last.seq, self._limits.near_entries
         return frozenset(m for m, seq in self._newest.items() if end - seq <= near)
 
     def lends_checkpoint(self, now: float) -> bool:
-        """See ``Engine``."""
         patience = self._limits.checkpoint_patience
         return any(now - asked < patience for asked in self._lent.values())
 
     def needed_after(self) -> int:
-        """The entry after which learners need the log; MOST: none does."""
+        """Return after which entry learners need the log; ``MOST``: none does."""
         beginning = self._log.beginning.seq
         return beginning if self._lent else min(self._needs.values(), default=MOST)
 
     def asked(self, sender: str, fetch: Fetch | FetchRows, now: float = 0.0) -> None:
-        """Take in a question, for the next turn."""
         self._answering.pop(sender, None)
         if isinstance(fetch, FetchRows):
             self._lent[sender] = now
@@ -95,7 +92,6 @@ class Sponsor:
             self._waiting[sender] = fetch
 
     def forget(self, position: str) -> None:
-        """A learner's connection ended."""
         for asked in (self._waiting, self._answering, self._needs, self._lent):
             asked.pop(position, None)
         for told in (self._newest, self._told_committed):
@@ -104,7 +100,6 @@ class Sponsor:
 
     @property
     def has_learners(self) -> bool:
-        """True if one waits."""
         return bool(self._waiting or self._answering)
 
     def turn(

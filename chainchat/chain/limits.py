@@ -13,7 +13,7 @@ class Limits(Struct, frozen=True):
         copied_octets: likewise of copied entries, by ``log.size``.
         near_entries: a learner that lacks no more has caught up.
         answer_octets: of entries in an answer to a learner, by ``log.size``.
-        checkpoint_worth: who lacks more sequence numbers is offered one.
+        checkpoint_worth: a learner that lacks more sequence numbers is offered one.
         checkpoint_patience: seconds for which it is kept for a silent learner.
     """
 

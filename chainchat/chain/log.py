@@ -35,7 +35,7 @@ FRAME_ENTRIES = 48_000
 assert FRAME_ENTRIES < MAX_FRAME
 
 ENTRY_OVERHEAD = 123
-"""Most octets of an encoded entry besides its command."""
+"""The most octets of an encoded entry besides its command."""
 
 MAX_COMMAND = FRAME_ENTRIES - ENTRY_OVERHEAD
 
@@ -59,35 +59,34 @@ class Log(Protocol):
 
     @property
     def committed(self) -> int:
-        """How far the log is committed, by the disk's word."""
+        """How far the log is committed, as the disk has it."""
 
     @property
-    def staged(self) -> Staged | None:
-        """How far a checkpoint's copy has come."""
+    def staged(self) -> Staged | None: ...
 
-    def offered(self) -> Offered | None:
-        """The newest finished checkpoint."""
+    def offered(self) -> Offered | None: ...
 
     def rows(self, after: Place, octets: int) -> tuple[list[Row], bool]:
-        """The checkpoint's rows after a place that fit, at least one; True after the last."""
+        """Return rows of the checkpoint after a place that fit, at least one; True with the last.
+        """
 
     def id_of(self, seq: int) -> EntryId | None:
-        """The entry that occupies ``seq``; ``EntryId()`` for 0; None if not held."""
+        """Return the entry that occupies ``seq``; ``EntryId()`` for 0; None if not held."""
 
     def end_before(self, seq: int) -> int:
-        """The newest end of an entry up to ``seq``, not before the beginning; or 0."""
+        """Return the newest end of an entry up to ``seq``, not before the beginning; or 0."""
 
     def read(self, after: int, up_to: int, octets: int) -> Sequence[Entry]:
-        """Entries from ``after + 1`` to ``up_to`` that fit, at least one."""
+        """Return entries from ``after + 1`` to ``up_to`` that fit, at least one."""
 
 
 def place_of(seq: int, entries: Sequence[Entry]) -> int:
-    """Index of the first entry that reaches ``seq``."""
+    """Return the index of the first entry that reaches ``seq``."""
     return bisect_left(entries, seq, key=_seq)
 
 
 def size(entry: Entry) -> int:
-    """At least the encoded length in octets."""
+    """Return the encoded length in octets, or a little more."""
     return len(entry.command) + ENTRY_OVERHEAD
 
 
@@ -95,7 +94,7 @@ Carried = TypeVar("Carried", Entry, Submission)
 
 
 def fitting(carried: Sequence[Carried], octets: int) -> Sequence[Carried]:
-    """The longest beginning that fits, at least one item."""
+    """Return the longest beginning that fits, at least one item."""
     room = octets
     for count, one in enumerate(carried):
         room -= len(one.command) + ENTRY_OVERHEAD  # ``size``; every entry passes here
@@ -108,9 +107,9 @@ def fitting(carried: Sequence[Carried], octets: int) -> Sequence[Carried]:
 
 
 def newest_not_after(log: Log, limit: EntryId) -> EntryId | None:
-    """The newest entry whose seq and epoch do not exceed those of ``limit``.
+    """Return the newest entry that neither in seq nor in epoch exceeds ``limit``.
 
-    None if before the beginning.
+    None if that is before the beginning.
     """
     if log.beginning.is_beyond(limit) or log.beginning.seq > limit.seq:
         return None
@@ -124,7 +123,7 @@ def newest_not_after(log: Log, limit: EntryId) -> EntryId | None:
 
 
 def older_than(log: Log, newest: EntryId) -> tuple[EntryId, ...]:
-    """Earlier entries, each about twice as far back."""
+    """Return earlier entries, each about twice as far back."""
     found, back, least = [], 1, log.beginning.seq
     while newest.seq - back > least:
         found.append(_held_at(log, log.end_before(newest.seq - back)))
@@ -135,7 +134,10 @@ def older_than(log: Log, newest: EntryId) -> tuple[EntryId, ...]:
 
 
 def newest_common(log: Log, theirs: Iterable[EntryId]) -> tuple[EntryId, EntryId | None]:
-    """The newest of ``theirs`` (newest first) that this log holds, and the oldest that it lacks."""
+    """Return the newest of ``theirs`` that this log holds, and the oldest that it lacks.
+
+    ``theirs``: newest first.
+    """
     apart = None
     for entry in theirs:
         if log.id_of(entry.seq) == entry:

@@ -1,6 +1,7 @@
 """The messages between nodes; a class name is the AMP command on the wire.
 
-``epoch`` and ``identity``: of the sender's configuration; a receiver in another does nothing.
+``epoch`` and ``identity`` are those of the sender's configuration; a receiver in another does
+nothing.
 """
 
 from typing import Annotated, get_args
@@ -12,7 +13,7 @@ from chainchat.chain.configuration import MOST, Configuration, Member, Name, Num
 from chainchat.chain.entries import UNDECODABLE, Entry, EntryId, Submission, digest_after
 
 MAX_FRAME = 60_000
-"""Encoded octets; an AMP value holds 65,535."""
+"""The most encoded octets; an AMP value holds 65,535."""
 
 Text = Annotated[str, Meta(max_length=2_000)]
 
@@ -78,7 +79,7 @@ class Answer(Struct, frozen=True):
 
 
 class StateDigest(Struct, frozen=True):
-    """Predecessor to successor: my state's as of ``seq``."""
+    """Predecessor to successor: the digest of my state as of ``seq``."""
 
     epoch: Number
     seq: Number
@@ -89,7 +90,7 @@ class StateDigest(Struct, frozen=True):
 class Vote(Struct, frozen=True):
     """A node's promise for the next epoch.
 
-    ``ballot``: (incarnation, counter), one for each attempt.
+    ``ballot``: the proposer's incarnation, and a counter of its attempts.
     """
 
     configuration: Configuration
@@ -105,7 +106,7 @@ class ClockReading(Struct, frozen=True, array_like=True):
 
 
 class Known(Struct, frozen=True):
-    """The newest configuration and committed entry, told on a new connection."""
+    """What a node tells on a new connection: its newest configuration and committed entry."""
 
     epoch: Number = 0
     identity: Number = 0
@@ -123,14 +124,14 @@ class Ping(Struct, frozen=True):
 
 
 class Pong(Struct, frozen=True):
-    """The answer: all that a peer needs to decide.
+    """The answer to a Ping: all that a peer needs to decide.
 
     Attributes:
         confirms: the node is active, and neither excludes the pinger nor has tried to.
         caught_up: a learner lacks only the newest entries.
         low: its disk is nearly full.
         answers: the life that sent the Ping.
-        committed: the newest entry that it knows to be.
+        committed: the newest entry known there to be committed.
         voted: the epoch of its vote, or 0.
     """
 
@@ -151,7 +152,7 @@ class Pong(Struct, frozen=True):
 class Propose(Struct, frozen=True):
     """Proposer to voter: will you vote for this configuration, made on this base?
 
-    ``last``: what every member must hold before a resume.
+    ``last``: the entry that every member must hold before a resume.
     """
 
     base: Configuration
@@ -219,8 +220,8 @@ class Copied(Struct, frozen=True):
         previous: the entry before, which the learner holds.
         sealed: the tail takes no entries until the learner has synced these.
         more: another part follows.
-        committed: up to where they may be applied; None from a node of protocol 6, which lends only
-            what may.
+        committed: up to where entries may be applied; None from a node of protocol 6, which lends
+            only such.
     """
 
     epoch: Number
@@ -321,7 +322,6 @@ class BadMessageError(ValueError):
 
 
 def speaker(message: Message) -> Member | None:
-    """Whom the message names as its sender."""
     match message:
         case Submit() | Forward() | Ack():  # nearly every message
             return None
@@ -374,7 +374,7 @@ def _flaw_of_rows(after: Place, rows: tuple[Row, ...]) -> str:
 
 
 def _flaw_of_entries(previous: EntryId, entries: tuple[Entry, ...], epoch: int) -> str:
-    """Entries must follow ``previous`` and each other, and epochs never fall."""
+    """Require that entries follow ``previous`` and each other, and that epochs never fall."""
     end, newest, digest = previous.seq, previous.epoch, previous.digest
     for entry in entries:
         if entry.seq - entry.span != end or not newest <= entry.epoch <= epoch:
@@ -387,15 +387,14 @@ def _flaw_of_entries(previous: EntryId, entries: tuple[Entry, ...], epoch: int) 
 
 
 def encode(message: Message) -> tuple[str, bytes]:
-    """Kind and body of a message."""
     return type(message).__name__, _encoder.encode(message)
 
 
 def decode(kind: str, body: bytes) -> Message:
-    """From kind and body.
+    """Decode a message.
 
     Raises:
-        BadMessageError: no node sends such.
+        BadMessageError: no node sends this.
     """
     decoder = _decoders.get(kind)
     if decoder is None:

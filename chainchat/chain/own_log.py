@@ -10,7 +10,7 @@ from chainchat.chain.log import Log
 
 
 class OwnLog:
-    """See ``membership.OwnLog``."""
+    """What ``membership.OwnLog`` promises."""
 
     def __init__(
         self,
@@ -48,7 +48,7 @@ class OwnLog:
 
     @property
     def caught_up(self) -> bool:
-        """Never with a low disk, which would stop the whole chain."""
+        """False while the disk is nearly full, which would stop the whole chain."""
         return self._learner.caught_up and not self._low()
 
     @property

@@ -1,6 +1,6 @@
 """Reads, answered by the tail from its committed state (paper, section 2).
 
-Inputs count in the next ``turn``, after the replica's.
+Inputs take effect in the next ``turn``, after the replica's.
 
 An answer is never older than its question:
 
@@ -23,10 +23,10 @@ from chainchat.chain.effects import Answered, Distrust, GivenUp, Send
 from chainchat.chain.messages import Answer, BadMessageError, Read
 
 ON_THEIR_WAY = 64
-"""Of one node; further ones wait, and keep nobody waiting at another."""
+"""Questions of one node at the tail; further ones wait, and delay no other node's."""
 
 MOST_QUEUED = 1_024
-"""More than all nodes have on their way."""
+"""Questions at the tail: more than all nodes have on their way."""
 
 
 class Barrier(Struct, frozen=True):
@@ -72,7 +72,7 @@ class Reads:
 
         Args:
             evaluate: answers a query from the applied state, in bounded time; raises
-                BadMessageError for no query.
+                BadMessageError for octets that are no query.
             holds_lease: no other chain can have begun yet, and this node has applied an entry of
                 this epoch.
         """
@@ -96,14 +96,13 @@ class Reads:
     # --- inputs
 
     def ask(self, query: bytes, *, again: bool = True) -> int:
-        """Take in a question, which can be *not again*; returns its number."""
+        """Take in a question and return its number; without ``again``, it is *not again*."""
         self._numbered += 1
         self._questions[self._numbered] = _Question(query, again)
         self._unasked.append(self._numbered)
         return self._numbered
 
     def adopt(self, configuration: Configuration) -> None:
-        """Go on in another configuration, once ``active``."""
         self._configuration = configuration
         self.active = False
         self._queue.clear()
@@ -114,7 +113,7 @@ class Reads:
         self._ask_all_again()
 
     def _is_lost(self, question: _Question) -> bool:
-        """*not again*."""
+        """*not again*: return whether the only tail that was asked is gone."""
         if question.again or question.tail is None:
             return False
         return not self._configuration.has(question.tail)
@@ -124,7 +123,7 @@ class Reads:
         self._on_their_way = set()
 
     def linked(self, position: str) -> None:
-        """A new connection: both sides begin again."""
+        """Begin again on a new connection, as the other side does."""
         if self._configuration.members and position == self._configuration.tail:
             self._ask_all_again()
         self._queue = deque(asked for asked in self._queue if asked.sender != position)
@@ -133,14 +132,13 @@ class Reads:
         self._full.discard(position)
 
     def full(self, position: str, *, full: bool) -> None:
-        """Note if too much waits: then its answers wait too."""
         (self._full.add if full else self._full.discard)(position)
 
     def receive(self, sender: str, message: Read | Answer) -> None:
         """Take in a message of this epoch, while active.
 
         Raises:
-            BadMessageError: there are MOST_QUEUED.
+            BadMessageError: ``MOST_QUEUED`` questions wait.
         """
         match message:
             case Read() if self._configuration.tail == self._position:
@@ -161,7 +159,6 @@ class Reads:
 
     @property
     def busy(self) -> bool:
-        """True if another turn has more to do now."""
         if self._arrived:
             return True
         if not self._unasked and not self._queue:  # nearly always
@@ -178,14 +175,13 @@ class Reads:
 
     @property
     def _next_in_line(self) -> _Asked | None:
-        """*read what was told*: None until that is applied."""
+        """*read what was told*: the next question, or None until it may be answered."""
         for asked in self._queue:
             if asked.sender not in self._full:
                 return asked if asked.committed <= self._applied() else None
         return None
 
     def turn(self, go_on: Callable[[], bool]) -> Iterator[Output]:
-        """Act on the inputs."""
         if self.active:
             yield from self._ask_tail(go_on)
             yield from self._reply(go_on)
@@ -215,7 +211,7 @@ class Reads:
     def _reply(self, go_on: Callable[[], bool]) -> Iterator[Output]:
         """Answer in order.
 
-        *lease*: checked *after* reading the state; without it, all wait for one barrier.
+        *lease*: checked *after* reading the state; without the lease, all wait for one barrier.
         """
         while (asked := self._next_in_line) is not None:
             self._queue.remove(asked)
@@ -244,7 +240,7 @@ class Reads:
             yield Answered(number, answer)
 
     def passed(self, barrier: int) -> None:
-        """The barrier's entry is applied: first answer what waited for it."""
+        """Answer first what waited for the barrier, whose entry is applied."""
         for asked in reversed(self._behind.pop(barrier, [])):
             asked.proven = True
             self._queue.appendleft(asked)

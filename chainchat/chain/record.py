@@ -23,7 +23,7 @@ class Status(Enum):
 
 
 class Record(Struct, frozen=True):
-    """Replaced as a whole.
+    """The record, replaced as a whole.
 
     Attributes:
         id: of the data; chosen once for an empty disk.
@@ -39,7 +39,7 @@ class Record(Struct, frozen=True):
     alone_in: int = 0
 
     def followed_by(self, configuration: Configuration) -> "Record":
-        """With the next configuration, and no vote."""
+        """Return the record with the next configuration and no vote."""
         held, alone_in = self.configuration, self.alone_in
         if configuration.has_node(self.id):
             alone_in = 0
@@ -48,7 +48,6 @@ class Record(Struct, frozen=True):
         return replace(self, configuration=configuration, vote=None, alone_in=alone_in)
 
     def status(self, life: Life) -> Status:
-        """The present life's."""
         if not self.configuration.members:
             return Status.FOUNDING
         if self.configuration.has(life):
@@ -57,11 +56,11 @@ class Record(Struct, frozen=True):
 
 
 def was_set_back(node_id: str, held: Configuration, decided: Configuration, *, voted: bool) -> bool:
-    """*not set back*: True if a disk lacks what it must have written before a decision.
+    """*not set back*: return whether a disk lacks what it must have written before a decision.
 
-    A member of ``decided`` that was one before had its vote on disk before anybody heard of that
-    (*all vote*). Two needed none: a learner that became the tail; and the proposer, if the other
-    member may have completed it. Before the founding, nothing can be missing.
+    A member of ``decided`` that was one before had its vote on disk before anybody heard of the
+    decision (*all vote*). Two needed no vote: a learner that became the tail; and the proposer, if
+    the other member may have completed the proposal. Before the founding, nothing can be missing.
 
     Args:
         held: the disk's newest configuration.
@@ -77,7 +76,7 @@ def was_set_back(node_id: str, held: Configuration, decided: Configuration, *, v
 def forced_alone(
     record: Record, me: Member, epoch: int, fenced: Iterable[str], identity: int = 0
 ) -> Record:
-    """An operator tells this node to go on alone (rule 15).
+    """Return the record of a node that an operator tells to go on alone (rule 15).
 
     Args:
         epoch: far above any that the others can have.

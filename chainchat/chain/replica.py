@@ -1,12 +1,11 @@
 """One member's part in the chain: number, persist, forward, acknowledge, apply.
 
 A replica acts on its inputs in its next ``turn``, a generator of effects: all that arrives between
-two turns is one batch. ``apply`` then applies in slices: during a long replay, the node must answer
-pings.
+two turns is one batch. ``apply`` works in slices: during a long replay, the node must answer pings.
 
 **Write, forward, sync, then tell.** What stands after ``yield Write(...)`` in this file happens
 when the entries are written, and what stands after ``yield Sync()``, when they are on the disk. So
-all disks sync an entry at the same time, and not one after the other.
+all disks sync an entry at the same time.
 
 Invariants; a comment with the name marks where each is kept:
 
@@ -17,9 +16,9 @@ Invariants; a comment with the name marks where each is kept:
 - *written*: a node forwards only what this life has written, even if the disk has not synced it.
 - *synced*: a node applies an entry, or tells anybody of it, only when every member's disk has
   synced it. Each Forward gives the sender's word, up to where its disk and all before it have: the
-  least of its own disk and its predecessor's word. The tail commits the least of its own disk and
-  that word. A word counts in one epoch, on one connection. A tail commits nothing before it holds
-  an entry of this epoch.
+  least of its own disk and its predecessor's word. The tail commits up to its own word. A word
+  counts in one epoch, on one connection. A tail commits nothing before it holds an entry of this
+  epoch.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -60,13 +59,7 @@ class Replica:
         time: int = 0,
         limits: Limits = USUAL,
     ) -> None:
-        """A replica on an existing log.
-
-        Args:
-            opening: gives the command of an epoch's first entry.
-            applied: sequence number of the application's checkpoint.
-            time: of that entry, which the log may have lost; UTC milliseconds.
-        """
+        """Begin on an existing log; for ``opening`` to ``time`` see ``Application``."""
         self.configuration = Configuration()
         self.active = False
         self.last = log.last
@@ -92,9 +85,9 @@ class Replica:
             self.time = max(time, newest.time)
 
         self._requests: list[tuple[str, Submission]] = []
-        """Head: not numbered yet, with their origins."""
+        """At the head: requests to be numbered, with their origins."""
         self._taken: list[Entry] = []
-        """The last of ``_recent``, not written yet."""
+        """The newest of ``_recent``, not written yet."""
         self._ahead: EntryId | None = None
         """The successor's last entry, if this node lacks it; the head has it too."""
         self._forwarded: EntryId | None = None
@@ -104,7 +97,7 @@ class Replica:
         self._told_synced = 0
         """This node's word to its successor."""
         self._acknowledged = -1
-        """What the predecessor was told; -1 on a new connection."""
+        """What the predecessor was told to be committed; -1 on a new connection."""
         self._tell_holding = False
         self._full: set[str] = set()
         self._unreachable: set[str] = set()
@@ -114,7 +107,6 @@ class Replica:
     # --- inputs
 
     def submit(self, command: bytes, span: int = 1) -> int:
-        """See ``OwnRequests.submit``."""
         return self.own.submit(command, span)
 
     def adopt(self, configuration: Configuration) -> None:
@@ -149,7 +141,7 @@ class Replica:
         self._check_marks()
 
     def linked(self, position: str, *, older: bool = False) -> None:
-        """A new connection; frames on the last one may be lost.
+        """Begin again on a new connection: frames on the last one may be lost.
 
         ``older``: the node there speaks protocol 6, and takes whatever it is sent for synced.
         """
@@ -170,15 +162,13 @@ class Replica:
             self.own.offer_again()
 
     def unlinked(self, position: str) -> None:
-        """Send nothing until linked again."""
         self._unreachable.add(position)
 
     def full(self, position: str, *, full: bool) -> None:
-        """Note if too much waits: then entries and requests wait too."""
+        """Note whether too much waits for ``position``: then entries and requests wait."""
         (self._full.add if full else self._full.discard)(position)
 
     def receive(self, sender: str, message: Submit | Forward | Ack | Holding) -> None:
-        """Take in a message of this epoch, while active."""
         assert self.active
         assert message.epoch == self.configuration.epoch
         match message:
@@ -218,7 +208,7 @@ class Replica:
     def _go_on_after(self, last: EntryId, successor: str) -> None:
         """*prefix*: go on after the successor's last entry, which must be one of this log's.
 
-        In the middle of a resumed chain, it may still be on its way from the head.
+        In the middle of a resumed chain, that entry may still be on its way from the head.
         """
         self._ahead = None
         if last.seq > self.last.seq and not self._is_head:
@@ -236,7 +226,7 @@ class Replica:
 
     @property
     def held_by_all(self) -> int:
-        """Up to here, no member lacks anything of this log."""
+        """The sequence number up to which no member lacks anything of this log."""
         if self._successor is None:
             return self.applied
         return min(self.applied, self._forwarded.seq) if self._forwarded is not None else 0
@@ -277,7 +267,6 @@ class Replica:
 
     @property
     def needs_time(self) -> bool:
-        """True if the next turn numbers requests."""
         if self._requests:
             return True
         return bool(self.own.unoffered) and self.active and self._is_head
@@ -381,16 +370,13 @@ class Replica:
         return None if blocked else self._forwarded
 
     def _commit(self, seq: int) -> None:
-        """Every disk has the log up to ``seq``; this one too, if ``seq`` is not above."""
+        """Commit up to ``seq``, as far as this disk is synced: every other disk has that."""
         end = min(seq, self.synced)
         if end > self.committed:
             self.committed = max(self.committed, self._end_before(end))
 
     def _end_before(self, seq: int) -> int:
-        """The newest end of an entry up to ``seq``; marks are such ends.
-
-        What a peer names may be none.
-        """
+        """Return the newest end of an entry up to ``seq``: what a peer names may be none."""
         if seq == self.last.seq:
             return seq
         entry = self._recent[place_of(seq, self._recent)] if self._recent else None
@@ -400,11 +386,10 @@ class Replica:
 
     @property
     def _what_can_be_applied_soon(self) -> int:
-        """A tail that applies slowly commits less."""
+        """How far this tail commits: less if it applies slowly."""
         return min(self.word, self.applied + self._limits.unapplied)
 
     def _acknowledge(self, predecessor: str) -> Iterator[Effect]:
-        """Say where this log ends, if in doubt, and what is committed."""
         if predecessor in self._unreachable:
             return
         epoch, identity = self.configuration.epoch, self.configuration.identity
@@ -416,7 +401,7 @@ class Replica:
             yield Send(predecessor, Ack(epoch, self.committed, identity))
 
     def apply(self, go_on: Callable[[], bool]) -> Iterator[Apply]:
-        """Hand out committed entries, in order."""
+        """Hand out committed entries, in order, while ``go_on`` allows."""
         while self.applied < self.committed:
             entries = self._entries(self.applied, self.committed, self._limits.apply_octets)
             self.applied = entries[-1].seq
@@ -435,7 +420,7 @@ class Replica:
             self._recent = []
 
     def _check_marks(self) -> None:
-        """As drawn in ``log``; ``_forward`` checks *forwarded*."""
+        """Assert the order drawn in ``log``; ``_forward`` checks *forwarded*."""
         assert self.applied <= self.committed <= self.synced <= self.written <= self.last.seq
 
     # --- the log, newest part in memory
@@ -450,7 +435,6 @@ class Replica:
         return self._log.read(after, up_to, octets)
 
     def _id_of(self, seq: int) -> EntryId | None:
-        """The entry that occupies ``seq``, if held."""
         if seq >= self.last.seq:
             return self.last if seq == self.last.seq else None
         if self._recent and self._recent[0].seq - self._recent[0].span < seq:

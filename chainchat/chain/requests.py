@@ -10,7 +10,7 @@ from chainchat.chain.messages import Submit
 
 
 class OwnRequests:
-    """Those of a ``Member.origin``, in order.
+    """The requests of a ``Member.origin``, in order.
 
     Attributes:
         pending: sequence numbers not applied yet.
@@ -27,11 +27,10 @@ class OwnRequests:
 
     @property
     def settled(self) -> int:
-        """The number of the newest applied request."""
         return self._kept[0].number - 1 if self._kept else self._numbered
 
     def submit(self, command: bytes, span: int) -> int:
-        """Take in a request; returns its number, which its entry will carry."""
+        """Take in a request; return its number, which its entry will carry."""
         assert len(command) <= MAX_COMMAND
         self._numbered += 1
         self.pending += span
@@ -42,16 +41,16 @@ class OwnRequests:
         return self._numbered
 
     def offer_again(self) -> None:
-        """The head is another, or may have lost some."""
+        """Offer all to a head that is another, or may have lost some."""
         self.unoffered = list(self._kept)
 
     def offer(self) -> list[Submission]:
-        """What this node, the head, was not offered yet."""
+        """Return what this node, the head, was not offered yet."""
         offered, self.unoffered = self._still_pending(), []
         return offered
 
     def frames(self, configuration: Configuration, full: set[str]) -> Iterator[Submit]:
-        """The same for another head, until its connection is full."""
+        """Send what the head was not offered yet, until its connection is full."""
         requests, self.unoffered = self._still_pending(), []
         epoch, identity = configuration.epoch, configuration.identity
         while requests and configuration.head not in full:
@@ -65,7 +64,7 @@ class OwnRequests:
         return [request for request in self.unoffered if request.number > settled]
 
     def settle(self, number: int) -> None:
-        """An entry is applied; if out of order, it had no effect."""
+        """Note an applied entry; one out of order had no effect."""
         if not self._kept:
             return
         first = self._kept[0].number

@@ -26,7 +26,7 @@ class Application(Struct, frozen=True):
 
 
 class Surroundings(Struct, frozen=True):
-    """The machine that a life is led on.
+    """The machine that a life runs on.
 
     Attributes:
         clock: monotonic seconds.

@@ -1,34 +1,33 @@
 """Times of the protocol, as fractions of ``suspect_after``.
 
-Safety rests on ``FRESH``: less than 1, see ``membership.evidence``.
+Safety rests on ``FRESH`` being less than 1: see ``membership.evidence``.
 """
 
 PINGS_PER_SUSPICION = 10
 
 FRESH = 0.75
-"""A confirmation counts so long; leaves 14 % for clocks that drift apart."""
+"""How long a confirmation counts; leaves 14 % for clocks that drift apart."""
 
 JOIN_PATIENCE = 1.0
-"""How long a join may take."""
 
 FIRST_SEAL, LONGEST_SEAL = 1 / PINGS_PER_SUSPICION, 1 / 2
-"""A tail takes no entries, to let a learner in: at first, at most."""
+"""How long a tail takes no entries, to let a learner in: at first, at most."""
 
 JOIN_PAUSE = 1 / 4
-"""After a decline, until the next proposal."""
+"""From a decline to the next proposal."""
 
 JOIN_PAUSE_PER_SEAL = 4.0
-"""More for each second that writes have waited."""
+"""Seconds of pause for each second that writes have waited."""
 
 ASK_AGAIN, LONGEST_PATIENCE = 0.5, 4.0
-"""A learner waits before it asks again: at first, at most.
+"""How long a learner waits before it asks again: at first, at most.
 
-Doubles while there is more to copy: on a narrow link, asking too soon gets the same again.
+The wait doubles while there is more to copy: on a narrow link, asking too soon gets the same again.
 """
 
 
 class Timing:
-    """In seconds; a longer ``pause`` between two inputs means that this node was paused."""
+    """The times in seconds; more than ``pause`` between two inputs is a pause of this node."""
 
     def __init__(self, suspect_after: float) -> None:
         self.suspect_after = suspect_after

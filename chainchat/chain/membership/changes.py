@@ -17,7 +17,7 @@ class Change(Enum):
 
 
 def change(base: Configuration, proposed: Configuration) -> Change | None:
-    """The change; None if it is not allowed."""
+    """Return the kind of change; None if it is not allowed."""
     before, after = base.members, proposed.members
     if proposed.epoch != base.epoch + 1 or not 1 <= len(after) <= MAX_MEMBERS:
         return None
@@ -33,7 +33,7 @@ def change(base: Configuration, proposed: Configuration) -> Change | None:
 
 
 def may_shrink(base: Configuration, remaining: Iterable[Life], clean: Iterable[Life]) -> bool:
-    """True if ``remaining`` may go on without the other members of ``base`` (rule 4).
+    """Return whether ``remaining`` may go on without the other members of ``base`` (rule 4).
 
     Of those that are not ``clean``, they must be a majority, or half with the first in chain order:
     of two groups that do not know each other to be dead, at most one passes.

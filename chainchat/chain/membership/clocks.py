@@ -1,9 +1,9 @@
 """The clocks of all machines: whether one stood still, and the time.
 
 A hypervisor can stop a machine with all its clocks; afterwards hours-old evidence looks fresh
-there. But the difference of two running clocks does not jump: whoever finds a jump holds nothing
-for proved. Until a jump is found, harm can be done; ``refusal-is-death = no`` is for those who
-cannot accept that.
+there. But the difference of two running clocks does not jump: a node that finds a jump takes
+nothing for proved. Until then, harm can be done; ``refusal-is-death = no`` is for those who cannot
+accept that.
 """
 
 from collections.abc import Iterable
@@ -17,16 +17,16 @@ DRIFT = 0.14
 """How much faster one clock may run than another."""
 
 GRAIN = 0.005
-"""Most seconds between the readings of two clocks."""
+"""The most seconds between the readings of two clocks."""
 
 MOST_AHEAD = 60_000
-"""Milliseconds of an entry's time ahead of most clocks."""
+"""Milliseconds that an entry's time may be ahead of most clocks."""
 
 
 class Difference(Struct):
     """How far one clock is ahead, between ``low`` and ``high`` seconds, by all comparisons.
 
-    ``at``: when last compared, by that clock.
+    ``at``: monotonic seconds of the last comparison.
     """
 
     low: float
@@ -34,7 +34,7 @@ class Difference(Struct):
     at: float
 
     def allows(self, low: float, high: float, now: float) -> bool:
-        """Compare again; False if one stood still, or was set."""
+        """Compare again; return False if a clock stood still, or was set."""
         slack = DRIFT * max(0.0, now - self.at) + GRAIN
         least, most = self.low - slack, self.high + slack
         allowed = low <= most and high >= least
@@ -53,12 +53,11 @@ class Clocks:
         self._others: dict[Life, Difference] = {}
         """This machine's monotonic clock less another's."""
         self._walls: dict[Life, tuple[int, float]] = {}
-        """Another's wall clock, and when it was heard."""
 
     # --- whether one stood still
 
     def look(self, now: float, wall: int) -> bool:
-        """Compare this machine's; False after a jump."""
+        """Compare this machine's clocks; return False after a jump."""
         ahead = wall / 1000 - now
         if not wall:
             return True
@@ -67,7 +66,7 @@ class Clocks:
         return self._own.allows(ahead, ahead, now)
 
     def heard(self, life: Life, reading: ClockReading, now: float, asked: float | None) -> bool:
-        """Compare with another's; False if either machine stood still.
+        """Compare with another's clock; return False if either machine stood still.
 
         ``asked``: when this node asked for the message, if it did.
         """
@@ -84,14 +83,12 @@ class Clocks:
         return known.allows(low, high, now)
 
     def forget_all_but(self, lives: set[Life]) -> None:
-        """Forget lives that matter no more."""
         self._others = {life: one for life, one in self._others.items() if life in lives}
         self._walls = {life: one for life, one in self._walls.items() if life in lives}
 
     # --- what time it is
 
     def _told(self, lives: Iterable[Life], now: float, wall: int) -> list[int]:
-        """What all these clocks say now, in order."""
         told = [wall]
         for life in lives:
             if life in self._walls:
@@ -101,14 +98,14 @@ class Clocks:
         return told
 
     def time(self, others: Iterable[Life], now: float, wall: int) -> int:
-        """The time for an entry: this clock's, but at most MOST_AHEAD of most."""
+        """Return the time for an entry: this clock's, but at most ``MOST_AHEAD`` of most."""
         told = self._told(others, now, wall)
         return min(wall, told[-(len(told) // 2) - 1] + MOST_AHEAD)
 
     def ahead(self, others: Iterable[Life], now: float, wall: int) -> int:
-        """Milliseconds ahead of most clocks (< 0: behind); 0 within MOST_AHEAD.
+        """Return milliseconds ahead of most clocks (< 0: behind); 0 within ``MOST_AHEAD``.
 
-        Of two, nobody can tell which is wrong.
+        Of two clocks, nobody can tell which is wrong.
         """
         told = self._told(others, now, wall)
         middle = len(told) // 2

@@ -15,10 +15,10 @@ from chainchat.chain.record import Status
 
 
 class Deciding(Pinging):
-    """Decides, and goes on in what was decided."""
+    """The decision, and what follows from it."""
 
     def _electors(self, vote: Vote) -> set[str]:
-        """*all vote*: whose votes are needed besides the proposer's."""
+        """*all vote*: return whose votes are needed besides the proposer's."""
         base = self.configuration.positions or self.founding
         return {
             member.position
@@ -27,7 +27,7 @@ class Deciding(Pinging):
         }
 
     def _decide(self, now: float) -> Iterator[Output]:
-        """The record is the decision; only then tell anybody."""
+        """Write the record, which is the decision; only then tell anybody."""
         assert self._proposal is not None
         configuration = self._proposal.configuration
         others = {*self.configuration.positions, *configuration.positions} - {self.me.position}

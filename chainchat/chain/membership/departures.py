@@ -10,16 +10,16 @@ WINDOW = 600.0
 """Seconds for which a departure counts."""
 
 FREE = 2
-"""After so many, a position joins at once."""
+"""Departures after which a position still joins at once."""
 
 FIRST_PAUSE = 4.0
-"""Seconds after the next departure; doubles with each further one."""
+"""Seconds after the next departure; doubled with each further one."""
 
 LONGEST_PAUSE = 60.0
-"""Seconds at most, unless ``chain.ini`` says otherwise."""
+"""The most seconds, unless ``chain.ini`` says otherwise."""
 
 REMEMBERED = 32
-"""Of each position: far more than the longest pause needs."""
+"""Departures of a position: far more than the longest pause needs."""
 
 
 class Departures:
@@ -31,15 +31,12 @@ class Departures:
         self._left: dict[str, deque[float]] = {}
 
     def left(self, position: str, now: float) -> None:
-        """Count a departure: the chain goes on without ``position``."""
         self._left.setdefault(position, deque(maxlen=REMEMBERED)).append(now)
 
     def count(self, position: str, now: float) -> int:
-        """How often ``position`` left within the window."""
         return sum(now - when < WINDOW for when in self._left.get(position, ()))
 
     def wait(self, position: str, now: float) -> float:
-        """Seconds until it may join."""
         count = self.count(position, now)
         if count <= self._free:
             return 0.0
@@ -47,7 +44,6 @@ class Departures:
         return max(0.0, self._left[position][-1] + pause - now)
 
     def reason(self, position: str, now: float) -> str:
-        """For people; empty if it may join."""
         seconds = self.wait(position, now)
         if not seconds:
             return ""

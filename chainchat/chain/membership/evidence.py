@@ -12,7 +12,7 @@ from chainchat.chain.timing import Timing
 
 
 class Known(Struct):
-    """About one life, in monotonic seconds.
+    """What is known of one life; times in monotonic seconds.
 
     Attributes:
         heard: when its last ping came.
@@ -45,7 +45,7 @@ class Evidence:
         self._nonce = first_nonce
 
     def meet(self, life: Life, now: float) -> Known:
-        """A life not met yet counts as heard now."""
+        """Return what is known of a life; one not met yet counts as heard now."""
         known = self._known.get(life)
         if known is None:
             known = self._known[life] = Known(now)
@@ -54,7 +54,6 @@ class Evidence:
     # --- rule 1: pings
 
     def next_ping(self, now: float) -> int:
-        """The nonce of a ping sent now."""
         self._nonce += 1
         self._pings[self._nonce] = now
         kept = self._timing.suspect_after
@@ -63,20 +62,17 @@ class Evidence:
         return self._nonce
 
     def sent(self, nonce: int) -> float | None:
-        """When that ping was sent; None if long ago or never."""
+        """Return when that ping was sent; None if long ago or never."""
         return self._pings.get(nonce)
 
     @property
     def newest_nonce(self) -> int:
-        """Nonces grow."""
         return self._nonce
 
     def heard(self, life: Life, now: float) -> None:
-        """A ping of this life is processed."""
         self.meet(life, now).heard = now
 
     def confirmed(self, life: Life, nonce: int, now: float) -> None:
-        """The life confirmed the ping with this nonce."""
         sent = self._pings.get(nonce)
         if sent is not None:
             known = self.meet(life, now)
@@ -85,46 +81,42 @@ class Evidence:
     # --- rule 2: deaths
 
     def died(self, life: Life, now: float) -> None:
-        """Its death is proved; ``now`` must have been read after the proof."""
+        """Note a proved death; ``now`` must have been read after the proof."""
         known = self.meet(life, now)
         known.dead = True
         if self.refusal_is_death and self.is_fresh(life, now):
             known.clean = True
 
     def is_fresh(self, life: Life, now: float) -> bool:
-        """True if it confirmed too recently to have excluded this node since."""
+        """Return whether the life confirmed too recently to have excluded this node since."""
         known = self._known.get(life)
         return (
             known is not None and known.fresh is not None and now - known.fresh < self._timing.fresh
         )
 
     def is_clean(self, life: Life) -> bool:
-        """True if it died without having excluded this node."""
+        """Return whether the life died without having excluded this node."""
         known = self._known.get(life)
         return known is not None and known.clean
 
     def is_dead(self, life: Life) -> bool:
-        """True if its death is proved."""
         known = self._known.get(life)
         return known is not None and known.dead
 
     # --- rule 3: exclusion
 
     def is_silent(self, life: Life, now: float) -> bool:
-        """True if not heard for ``suspect_after`` seconds."""
         return now - self.meet(life, now).heard >= self._timing.suspect_after
 
     def stood_still(self, seconds: float, now: float) -> None:
-        """This node was paused: do not blame others for what it missed."""
+        """Excuse the silence of others while this node was paused."""
         for known in self._known.values():
             known.heard = min(now, known.heard + seconds)
 
     def may_exclude(self, life: Life, now: float) -> bool:
-        """True if this node may help to exclude it."""
         return self.is_dead(life) or self.is_silent(life, now)
 
     def reason(self, life: Life, now: float) -> str:
-        """Why it may be excluded, for the log."""
         if self.is_dead(life):
             return "its process is dead"
         return f"silent for {now - self.meet(life, now).heard:.2f} s"
@@ -132,16 +124,15 @@ class Evidence:
     # --- forgetting
 
     def forget_all_but(self, lives: set[Life]) -> None:
-        """Forget lives that matter no more."""
         self._known = {life: known for life, known in self._known.items() if life in lives}
 
     def lose_confirmations(self) -> None:
-        """Nothing confirms a node that is no active member."""
+        """Drop all confirmations: none counts for a node that is no active member."""
         for known in self._known.values():
             known.fresh = None
             known.clean = False
 
     def doubt(self) -> None:
-        """A clock stood still: what seems fresh may be old."""
+        """Drop what seems fresh and may be old: a clock stood still."""
         self.lose_confirmations()
         self._pings = {}

@@ -1,4 +1,4 @@
-"""Two histories: a chain has one, and whoever finds another says so.
+"""Two histories: a chain has one, and a node that finds another says so.
 
 Nodes compare entries and configurations on each new connection, with the first Pong in each
 configuration, and before a resume.
@@ -19,11 +19,10 @@ from chainchat.chain.record import was_set_back
 
 
 class Histories(State):
-    """Compares what this node and others hold."""
+    """The comparison of what this node and others hold."""
 
     @property
     def held(self) -> Known:
-        """Told on new connections."""
         configuration = self.configuration
         return Known(configuration.epoch, configuration.identity, self.own.committed)
 
@@ -41,12 +40,12 @@ class Histories(State):
             )
 
     def _held_in_place_of(self, theirs: EntryId) -> EntryId | None:
-        """What is committed here in its place; ``theirs`` if nobody can tell."""
+        """Return what is committed here in the place of ``theirs``, or that if nobody can tell."""
         known = self.own.beginning.seq <= theirs.seq <= self.own.committed.seq or not theirs.seq
         return self.own.id_of(theirs.seq) if known else theirs
 
     def _compare_histories(self, sender: str, pong: Pong) -> Iterator[Output]:
-        """*one history*: who knows more to be committed can tell."""
+        """*one history*: compare commits; the node that knows more can tell."""
         if (sender, pong.member.life) in self._compared:
             return
         self._compared.add((sender, pong.member.life))
@@ -69,7 +68,7 @@ class Histories(State):
     # --- logs, before a resume
 
     def _is_apart(self, last: EntryId) -> bool:
-        """*one history*: is a log that ends with ``last`` no part of this one?"""
+        """*one history*: return whether a log that ends with ``last`` is no part of this one."""
         if last.is_beyond(self.own.last):
             return False
         return last.seq < self.own.beginning.seq or self.own.id_of(last.seq) != last
@@ -89,7 +88,6 @@ class Histories(State):
         )
 
     def apart(self, position: str, theirs: EntryId) -> Iterator[Tell]:
-        """Say that another's log parts from this one."""
         yield from self.complain(self._alarm_about(position, theirs))
 
     # --- disks that were set back
@@ -100,7 +98,7 @@ class Histories(State):
         return was_set_back(self.me.id, self.configuration, configuration, voted=voted)
 
     def _notice_older_disk(self, sender: str, pong: Pong) -> Iterator[Output]:
-        """*not set back*: who answers after this configuration was decided has voted for it."""
+        """*not set back*: a member that answers after a decision has voted for it."""
         mine, its = self.configuration, pong.configuration
         voted = pong.voted == mine.epoch
         late = pong.answers == self.me.life and pong.nonce >= self._first_ping

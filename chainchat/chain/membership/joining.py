@@ -1,7 +1,7 @@
 """How a learner joins: the head proposes it, and the tail sends it the rest (rule 10).
 
-*sealed*: the tail takes no entries until the learner has all; then it votes. It declines if that
-takes too long.
+*sealed*: the tail takes no entries until the learner has all; then the tail votes. It declines if
+that takes too long.
 """
 
 from collections.abc import Iterator
@@ -54,7 +54,7 @@ class Joining(Deciding):
             )
 
     def _give_up(self, join: Vote, now: float, sealed: float = 0.0) -> None:
-        """For now, preferring another learner; ``sealed``: seconds for which writes waited."""
+        """Give up for now, and prefer another learner; ``sealed``: seconds that writes waited."""
         self._proposal = None
         self._may_join_at = now + self._patience.pause(sealed)
         self._turned_down = join.configuration.members[-1]
@@ -68,7 +68,6 @@ class Joining(Deciding):
         yield Seal(self._sealing.learner)
 
     def _unseal(self, sealing: Sealing, now: float) -> Iterator[Output]:
-        """Go on without a learner that took too long."""
         self._patience.grows(sealing.learner.position)
         self._sealing = None
         self._declined = sealing.vote

@@ -9,7 +9,7 @@ is the decision. There are four changes:
 - *found*: a resume from nothing, by the founding positions.
 
 The parts are ``state``, ``histories``, ``pinging``, ``deciding``, ``joining``, ``voting`` and
-``proposing``; each uses only those before it. This one has every input, and two invariants:
+``proposing``; each uses only those before it. This module has every input, and two invariants:
 
 - *source*: a life is dead, or replaced by its later life, only if this node dialled the member's
   own address and was refused or answered there.
@@ -37,7 +37,6 @@ class Membership(Proposing):
     # --- time and connections
 
     def tick(self, now: float) -> Iterator[Output]:
-        """Call this every ``Timing.tick`` seconds: pings, repeats what may be lost."""
         self._notice_pause(now)
         if self._began is None:
             self._began = now
@@ -55,7 +54,7 @@ class Membership(Proposing):
     def linked(
         self, position: str, member: Member, now: float, its: Known | None = None
     ) -> Iterator[Output]:
-        """A new connection, whose other end says, without proof, who it is and what it holds."""
+        """Begin a connection; what its other end says of itself proves nothing."""
         self._notice_pause(now)
         self._presence.linked(position, member)
         self._compared = {one for one in self._compared if one[0] != position}
@@ -66,7 +65,7 @@ class Membership(Proposing):
     def reached(
         self, position: str, address: Address, member: Member, now: float
     ) -> Iterator[Output]:
-        """*source*: this node dialled ``address``, and ``member`` answered.
+        """*source*: note that this node dialled ``address``, and ``member`` answered.
 
         A later life or another disk at a member's own address proves it dead (rule 2).
         """
@@ -83,7 +82,7 @@ class Membership(Proposing):
     def _release(self, position: str, address: Address, member: Member) -> Iterator[Output]:
         """At the founding: drop a vote for a proposer whose disk is gone.
 
-        If it had decided, any node that heard of that tells this one; nothing was confirmed without
+        If that had decided, any node that heard of it tells this one; nothing was confirmed without
         this node.
         """
         vote = self.record.vote
@@ -96,14 +95,14 @@ class Membership(Proposing):
             yield self._save(vote=None)
 
     def unlinked(self, position: str) -> None:
-        """The connection ended, which proves nothing."""
+        """Note the end of a connection, which proves nothing."""
         self._presence.unlinked(position)
         if position not in {*self.founding, *self._known, *self.configuration.positions}:
             self._presence.forget(position)
             self._whereabouts.forget(position)
 
     def refused(self, position: str, host: str, port: int, now: float) -> Iterator[Output]:
-        """A port that may be ``position``'s refused a connection.
+        """Note that a port that may be ``position``'s refused a connection.
 
         *source*: the member is dead if the port is its own, this node has reached exactly that life
         there, and their connection ended. Otherwise, a stranger or a firewall may be at work.
@@ -126,7 +125,6 @@ class Membership(Proposing):
     # --- messages
 
     def receive(self, sender: str, message: Received, now: float) -> Iterator[Output]:
-        """Take in a message of ``sender``."""
         self._notice_pause(now)
         match message:
             case Ping():
@@ -183,7 +181,7 @@ class Membership(Proposing):
             yield from self._act(now)
 
     def synced(self, learner: Member, last: EntryId, now: float) -> Iterator[Output]:
-        """The learner's disk has the tail's whole log."""
+        """Go on with a learner whose disk has the tail's whole log."""
         self._notice_pause(now)
         sealing = self._sealing
         if sealing is None or learner != sealing.learner or last != self.own.last:

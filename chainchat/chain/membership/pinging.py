@@ -15,7 +15,7 @@ from chainchat.chain.record import Status
 
 
 class Pinging(Histories):
-    """Asks everybody, and answers whoever asks."""
+    """The pings and answers of one life."""
 
     def _others(self) -> Iterable[str]:
         callers = self._presence.callers
@@ -28,7 +28,7 @@ class Pinging(Histories):
         return Send(position, Ping(self.me, nonce, epoch, clocks, identity))
 
     def _greet(self, now: float) -> Iterator[Output]:
-        """Ask at once: before new members confirm, none can die *clean*."""
+        """Ping at once: before new members confirm, none can die *clean*."""
         for member in self.configuration.members:
             if member.life != self.me.life:
                 yield self._ping(member.position, now)
@@ -63,7 +63,7 @@ class Pinging(Histories):
         return not (epoch + 1 > ping.epoch and ping.member.life in self._tried)  # *tried*
 
     def holds_lease(self, now: float) -> bool:
-        """True if no chain can have begun without this member yet (rule 13).
+        """Return whether no chain can have begun without this member yet (rule 13).
 
         Every other member is clean or fresh. If no clock may be relied on, only a sole member can
         say this.
@@ -103,7 +103,7 @@ class Pinging(Histories):
             self._doubt(f"this machine or that of {sender} was paused")
 
     def _doubt(self, why: str) -> None:
-        """*no pause*."""
+        """*no pause*: drop earlier proofs."""
         self.evidence.doubt()
         self._doubts = why
 
@@ -118,7 +118,6 @@ class Pinging(Histories):
             yield Tell(text, alarm=self._clock_told)
 
     def odd_clock(self, now: float) -> str:
-        """See ``Engine``."""
         if self.status is not Status.ACTIVE:
             return ""
         ahead = self.clocks.ahead(self._other_lives, now, self._wall()) / 1000
@@ -128,12 +127,12 @@ class Pinging(Histories):
         return f"this machine's clock is {abs(ahead):.1f} s {how} those of the others"
 
     def time(self, now: float) -> int:
-        """The time for an entry of this head, UTC milliseconds."""
+        """Return the time for an entry of this head, in UTC milliseconds."""
         return self.clocks.time(self._other_lives, now, self._wall())
 
     @property
     def _other_lives(self) -> list[Life]:
-        """Cached, since each batch needs them."""
+        """The other members' lives, cached since each batch needs them."""
         configuration = self.configuration
         if self._lives_of is not configuration:
             self._lives_of = configuration

@@ -1,6 +1,6 @@
 """The newest from each position, member or not: whom to ask, let in and show.
 
-``evidence``, of lives, tells whom to exclude.
+``evidence``, which is of lives, tells whom to exclude.
 """
 
 from collections.abc import Iterable
@@ -23,61 +23,51 @@ class Presence:
     # --- what comes in
 
     def linked(self, position: str, member: Member) -> None:
-        """The other end claims to be ``member``."""
         self._links[position] = member
         self._pongs.pop(position, None)
 
     def unlinked(self, position: str) -> None:
-        """The connection ended."""
         self._links.pop(position, None)
 
     def forget(self, position: str) -> None:
-        """Forget a position that nobody knows."""
         self._pongs.pop(position, None)
         self._pinged.pop(position, None)
         self._met.discard(position)
 
     def pinged(self, position: str, now: float) -> None:
-        """A Ping came."""
         self._pinged[position] = now
 
     def answered(self, position: str, pong: Pong) -> None:
-        """A Pong came."""
         self._pongs[position] = pong
         self._met.add(position)
 
     def refused(self, position: str) -> None:
-        """Nobody listens at ``position``."""
         self._met.add(position)
 
     # --- what it comes to
 
     def link(self, position: str) -> Member | None:
-        """Who the other end claims to be, if anybody."""
+        """Return who the other end of the connection claims to be."""
         return self._links.get(position)
 
     def is_heard(self, position: str, now: float) -> bool:
-        """True if a Ping came within ``suspect_after`` seconds."""
         pinged = self._pinged.get(position)
         return pinged is not None and now - pinged < self._timing.suspect_after
 
     def silences(self, now: float) -> dict[str, float]:
-        """By position, seconds since its newest Ping."""
         return {position: now - pinged for position, pinged in self._pinged.items()}
 
     def pong(self, position: str) -> Pong | None:
-        """The newest Pong of this connection, however old."""
+        """Return the newest Pong of this connection, however old."""
         return self._pongs.get(position)
 
     def pongs(self, now: float) -> dict[str, Pong]:
-        """The newest of each that is heard."""
         return {p: pong for p, pong in self._pongs.items() if self.is_heard(p, now)}
 
     @property
     def callers(self) -> Iterable[str]:
-        """The positions that ever sent a Ping."""
         return self._pinged.keys()
 
     def has_met(self, positions: Iterable[str]) -> bool:
-        """True if all have answered or refused."""
+        """Return whether all have answered or refused."""
         return self._met.issuperset(positions)

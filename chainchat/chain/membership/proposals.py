@@ -9,7 +9,7 @@ from chainchat.chain.messages import Pong
 
 
 def shrunk(base: Configuration, me: Member, evidence: Evidence, now: float) -> Configuration | None:
-    """The chain without those that may be excluded, if ``me`` is to propose it (rule 4)."""
+    """Return the chain without those that may be excluded, if ``me`` is to propose it (rule 4)."""
     out = [m for m in base.members if m != me and evidence.may_exclude(m.life, now)]
     stay = tuple(member for member in base.members if member not in out)
     if not out or stay[0].life != me.life:
@@ -32,7 +32,10 @@ def resumed(
     pongs: Mapping[str, Pong],
     replaces: Replaces,
 ) -> Configuration | None:
-    """The members' present lives, if all are there, some new, and ``me`` first (rules 0 and 11)."""
+    """Return the members' present lives, if all are there, some new, and ``me`` first (rule 11).
+
+    Without members, found the chain so (rule 0).
+    """
     positions = base.positions or founding
     if positions[0] != me.position:
         return None
@@ -49,7 +52,6 @@ def resumed(
 def present_lives(
     base: Configuration, me: Member, pongs: Mapping[str, Pong], replaces: Replaces
 ) -> dict[str, Member]:
-    """Lives that may follow those of ``base``."""
     lives = {}
     for position, pong in pongs.items():
         old, new = base.member(position), pong.member
@@ -64,7 +66,7 @@ def extended(
     asked: Collection[Member],
     last_choice: Member | None,
 ) -> Configuration | None:
-    """The chain with a learner that has caught up as the new tail (rule 10).
+    """Return the chain with a learner that has caught up as the new tail (rule 10).
 
     Args:
         asked: learners proposed already.

@@ -15,7 +15,7 @@ from chainchat.chain.record import Status
 
 
 class Proposing(Voting):
-    """Proposes, and counts the votes."""
+    """The proposals of one life, and the count of votes."""
 
     def _act(self, now: float) -> Iterator[Output]:
         if self._older:
@@ -44,7 +44,7 @@ class Proposing(Voting):
     def _complete(self, now: float) -> Iterator[Output]:
         """Adopt what this node alone voted for, if the proposer died *clean* (rule 8).
 
-        It had decided, or nobody ever will.
+        The proposer had decided, or nobody ever will.
         """
         vote = self.record.vote
         if vote is None or self.status is not Status.ACTIVE:
@@ -87,7 +87,7 @@ class Proposing(Voting):
         return wanted if self._has_looked_around(now) else None
 
     def _has_looked_around(self, now: float) -> bool:
-        """True once the others could have said that they have gone on.
+        """Return whether the others could have said by now that they have gone on.
 
         Even a spare may have left behind a sole member.
         """

@@ -1,6 +1,6 @@
 """How long a tail takes no entries, to let a learner in (rule 10).
 
-Nobody can write meanwhile, so a seal is short; each further one is twice as long, or a slow disk
+Nobody can write meanwhile, so a seal is short. Each further one is twice as long, or a slow disk
 would never get in.
 """
 
@@ -20,12 +20,10 @@ class Sealing(Struct, frozen=True):
 
     @property
     def learner(self) -> Member:
-        """Who is let in."""
         return self.vote.configuration.members[-1]
 
     @property
     def reason(self) -> str:
-        """Why the learner is not let in."""
         return f"it did not have the rest on its disk within {self.seconds:.2f} s"
 
 
@@ -37,15 +35,12 @@ class Patience:
         self._seconds: dict[str, float] = {}
 
     def seconds(self, position: str) -> float:
-        """For a learner that has nearly everything."""
         return self._seconds.get(position, self._timing.first_seal)
 
     def grows(self, position: str) -> None:
-        """Wait twice as long next time."""
         twice = 2 * self.seconds(position)
         self._seconds[position] = min(twice, self._timing.longest_seal)
 
     def pause(self, sealed: float) -> float:
-        """Seconds before the next proposal."""
         waited = min(sealed, self._timing.longest_seal)
         return self._timing.join_pause + JOIN_PAUSE_PER_SEAL * waited

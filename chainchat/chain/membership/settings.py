@@ -9,7 +9,7 @@ from chainchat.chain.membership.departures import FREE, LONGEST_PAUSE
 
 
 class ChainSettings(Struct, frozen=True):
-    """The settings of a chain.
+    """One node's settings.
 
     Attributes:
         founding: positions, in order.

@@ -22,11 +22,11 @@ from chainchat.chain.record import Record, Status
 from chainchat.chain.timing import Timing
 
 MOST_COMPLAINTS = 64
-"""Complaints told in one configuration."""
+"""The most complaints told in one configuration."""
 
 
 class Seal(Struct, frozen=True):
-    """Tail: take no entries, send this learner the rest."""
+    """At the tail: take no entries, and send this learner the rest."""
 
     learner: Member
 
@@ -41,38 +41,34 @@ Output = Save | Send | Tell | Excluded | Distrust | Seal | Copy
 
 
 class OwnLog(Protocol):
-    """This node's log, as membership sees it."""
+    """This node's log, as membership sees it; where nothing is said, as in ``Log``."""
 
     @property
-    def last(self) -> EntryId:
-        """The last entry."""
+    def last(self) -> EntryId: ...
 
     @property
     def committed(self) -> EntryId:
         """The newest entry known to be committed."""
 
     @property
-    def beginning(self) -> EntryId:
-        """See ``Log``."""
+    def beginning(self) -> EntryId: ...
 
-    def id_of(self, seq: int) -> EntryId | None:
-        """Likewise."""
+    def id_of(self, seq: int) -> EntryId | None: ...
 
     @property
     def caught_up(self) -> bool:
-        """True for a learner that lacks only the newest entries."""
+        """Whether a learner lacks only the newest entries."""
 
     @property
     def progress(self) -> str:
-        """For people; empty if it copies nothing."""
+        """How far a learner has come, for operators; empty if it copies nothing."""
 
     @property
     def nearby(self) -> frozenset[Member]:
-        """Tail: the learners that lack only the newest entries."""
+        """At the tail: the learners that lack only the newest entries."""
 
     @property
-    def low(self) -> bool:
-        """True if the disk is nearly full."""
+    def low(self) -> bool: ...
 
 
 class State:
@@ -89,10 +85,7 @@ class State:
         first_nonce: int = 0,
         new_identity: Callable[[], int] = lambda: 0,
     ) -> None:
-        """Begin a life; for the last three see ``Surroundings``.
-
-        ``me``: its incarnation is on disk already.
-        """
+        """Begin a life that is on disk already; for the last three see ``Surroundings``."""
         assert me.life == (record.id, record.incarnation)
         self.me = me
         self.record = record
@@ -115,20 +108,17 @@ class State:
 
         # histories
         self._compared: set[tuple[str, Life]] = set()
-        """Whose history was compared in this configuration."""
         self._older = False  # *not set back*
         self._first_ping = self.evidence.newest_nonce + 1
-        """In the present configuration."""
+        """The first nonce in the present configuration."""
 
         # pinging
         self._began: float | None = None  # when the first tick came
         self._busy: float | None = None  # when the newest input came
         self._doubts = ""
-        """Why evidence was dropped, for the next tick."""
         self._clock_told = False  # the operator knows that this machine's clock is odd
         self._lives: list[Life] = []
         self._lives_of: Configuration | None = None
-        """The configuration of the other members' cached lives."""
         self._tried: set[Life] = set()  # *tried*
 
         # proposing
@@ -157,17 +147,15 @@ class State:
 
     @property
     def configuration(self) -> Configuration:
-        """The newest one known here."""
         return self.record.configuration
 
     @property
     def status(self) -> Status:
-        """This life's."""
         return self.record.status(self.me.life)
 
     @property
     def active(self) -> bool:
-        """True for a member that is neither *locked* nor sealed.
+        """Whether this is a member that is neither *locked* nor sealed.
 
         A head that proposes a resume writes nothing: the others must hold its log's last entry.
         """
@@ -176,12 +164,10 @@ class State:
 
     @property
     def sealed(self) -> Member | None:
-        """For whom this tail takes no entries."""
         return None if self._sealing is None else self._sealing.learner
 
     @property
     def resuming(self) -> bool:
-        """True during a resume."""
         vote = self.record.vote or self._proposal
         return vote is not None and (
             change(self.configuration, vote.configuration) is Change.RESUME
@@ -189,12 +175,12 @@ class State:
 
     @property
     def lends_for_resume(self) -> bool:
-        """True if others may copy this log: a resume's proposer needs the longest first."""
+        """Whether others may copy this log: a resume's proposer needs the longest first."""
         whole = not self._whole.is_beyond(self.own.last)
         return self.resuming and (self._proposal is None or whole)
 
     def silent(self, now: float) -> tuple[str, ...]:
-        """Positions of the chain (or the founding) not heard for ``suspect_after`` seconds."""
+        """Return positions of the chain (or founding) not heard for ``suspect_after`` seconds."""
         if self.status is Status.ACTIVE:
             others = [m for m in self.configuration.members if m.life != self.me.life]
             return tuple(m.position for m in others if self.evidence.is_silent(m.life, now))
@@ -205,7 +191,6 @@ class State:
         )
 
     def silences(self, now: float) -> dict[str, float]:
-        """See ``Presence``."""
         return self._presence.silences(now)
 
     @property
@@ -219,11 +204,10 @@ class State:
 
     @property
     def set_back(self) -> bool:
-        """*not set back*: True if the chain has a vote that this disk lacks."""
+        """*not set back*: whether the chain has a vote that this disk lacks."""
         return self._older
 
     def learners(self, now: float) -> dict[str, str]:
-        """For people: how far each has come, or why it waits."""
         members = self.configuration.positions
         told = {
             position: self._departures.reason(position, now)
@@ -235,7 +219,6 @@ class State:
         return {position: text for position, text in told.items() if text}
 
     def low(self, now: float) -> tuple[str, ...]:
-        """Positions with nearly full disks."""
         told = {p: pong.member for p, pong in self._presence.pongs(now).items() if pong.low}
         if self.own.low:
             told[self.me.position] = self.me
@@ -243,7 +226,7 @@ class State:
         return tuple(m.position for m in members if m == told.get(m.position))
 
     def is_other_chain(self, position: str) -> bool:
-        """True if its configuration of this epoch is another."""
+        """Return whether ``position`` has another configuration of this epoch."""
         pong, mine = self._presence.pong(position), self.configuration
         if pong is None or pong.configuration.epoch != mine.epoch:
             return False

@@ -18,7 +18,7 @@ from chainchat.chain.record import Status
 
 
 class Voting(Joining):
-    """Considers proposals."""
+    """The judgement of proposals, and the vote."""
 
     def _consider(self, sender: str, proposal: Propose, now: float) -> Iterator[Output]:
         vote, held = proposal.vote, self.record.vote
@@ -57,8 +57,8 @@ class Voting(Joining):
     def _copy_for_resume(self, proposal: Propose) -> Iterator[Output]:
         """Copy the end of the log, if this disk lost it: a chain resumes only with whole logs.
 
-        It comes down the chain (*prefix*): if the resume is given up, a tail that held more than
-        its predecessor would commit alone what no other disk may have.
+        The end comes down the chain (*prefix*): if the resume is given up, a tail that held more
+        than its predecessor would commit alone what no other disk may have.
         """
         resume = change(proposal.base, proposal.vote.configuration) is Change.RESUME
         predecessor = self.configuration.predecessor(self.me.position)
@@ -68,14 +68,14 @@ class Voting(Joining):
     # --- the vote
 
     def _vote(self, vote: Vote) -> Iterator[Output]:
-        """*locked*: this node's own proposal is never decided."""
+        """*locked*: vote, and never decide this node's own proposal."""
         self._proposal = self._sealing = None
         self._tried |= set(self.configuration.lives) - set(vote.configuration.lives)  # *tried*
         yield self._save(vote=vote)
         yield from self._send_vote(vote)
 
     def _send_vote(self, vote: Vote) -> Iterator[Output]:
-        """*source*: to the proposer or its later life, no copy of its disk."""
+        """*source*: send it to the proposer or its later life, not to a copy of its disk."""
         if self._speaks_for(vote.proposer):
             yield Send(vote.proposer.position, Voted(self.me, vote, self.own.last))
 
@@ -143,7 +143,7 @@ class Voting(Joining):
         return ""
 
     def _waits_too_long_for(self, vote: Vote, now: float) -> bool:
-        """True once an unreached life has delayed it for ``suspect_after``."""
+        """Return whether an unreached life has delayed the vote for ``suspect_after``."""
         if self._unreached is None or self._unreached[0] != vote:
             self._unreached = vote, now
         return now - self._unreached[1] > self._timing.suspect_after

@@ -1,7 +1,7 @@
 """Who answers at the addresses that this node dials.
 
-*source*: anybody can claim to be any life, and a disk can be copied. So only who *answered* when
-this life dialled counts, and a member's later life only where the member is.
+*source*: anybody can claim to be any life, and a disk can be copied. So only a life that *answered*
+when this one dialled counts, and a member's later life only where the member is.
 """
 
 from collections.abc import Mapping
@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from chainchat.chain.configuration import Address, Life, Member
 
 MOST_ADDRESSES = 8
-"""Of a position, dialled at two or three."""
+"""Addresses of a position, which is dialled at two or three."""
 
 UNREACHED = "was not reached by this node yet"
-"""Ends an objection that may soon be gone."""
+"""The end of an objection that may soon be gone."""
 
 
 class Whereabouts:
@@ -23,7 +23,7 @@ class Whereabouts:
         self._reached: dict[str, dict[Address, Life]] = {}
 
     def reached(self, position: str, address: Address, life: Life) -> Life | None:
-        """``life`` answered at ``address``; returns who did before."""
+        """Note that ``life`` answered at ``address``; return who did before."""
         known = self._reached.setdefault(position, {})
         before = known.pop(address, None)
         known[address] = life
@@ -32,17 +32,16 @@ class Whereabouts:
         return before
 
     def forget(self, position: str) -> None:
-        """Forget a position that nobody knows."""
         self._reached.pop(position, None)
 
     def is_at_home(self, member: Member) -> bool:
-        """True if exactly this life answered last at its address."""
+        """Return whether exactly this life answered last at its address."""
         return self._reached.get(member.position, {}).get(member.address) == member.life
 
     def objection(self, old: Member, new: Member) -> str:
-        """Why ``new`` cannot be a later life of ``old`` (rule 11), or empty.
+        """Say why ``new`` cannot be a later life of ``old`` (rule 11); empty if it can.
 
-        Elsewhere, it may be a copy of its disk.
+        At another address, it may be a copy of the disk.
         """
         position = old.position
         if new.id != old.id:
@@ -58,13 +57,11 @@ class Whereabouts:
         return ""
 
     def unreached(self, new: Member) -> str:
-        """The missing proof of a life, or empty."""
         if self.is_at_home(new):
             return ""
         return f"{new.position} at {_shown(new.address)} {UNREACHED}"
 
     def is_later_life(self, old: Member, new: Member) -> bool:
-        """True if ``new`` is ``old``, or known to run in its place."""
         return new == old or (self._is_its_place(old, new.address) and self.is_at_home(new))
 
     def _is_its_place(self, old: Member, address: Address) -> bool:
