@@ -11,7 +11,7 @@ from chainchat.chat.records import ACCOUNTS_SLOT, Record, key_of
 
 
 class Role(IntEnum):
-    """An operator may also invite, kick, delete and reset."""
+    """An operator may also invite, kick, delete others and reset passwords."""
 
     USER = 0
     OPERATOR = 1
@@ -23,7 +23,7 @@ class Verifier(Struct, frozen=True, array_like=True, gc=False):
     Attributes:
         iterations: of PBKDF2.
         set_by: id of the entry that set it; tells the account's verifiers apart.
-        once: it admits only to set another: somebody else has made the password.
+        once: somebody else made the password: it admits only to set another.
     """
 
     salt: bytes
@@ -90,7 +90,7 @@ class AccountRecords:
 
     Attributes:
         newest: number of the newest record's first account.
-        room: accounts for which that has room.
+        room: how many more accounts fit in that record.
     """
 
     def __init__(self, bounds: Bounds) -> None:
@@ -108,7 +108,6 @@ class AccountRecords:
         """Accounts in these that were removed since, by record."""
 
     def add(self, account: Account) -> None:
-        """Add an account."""
         if not self.room:
             self.newest, self.room = account.number, self._bounds.accounts_in_record
         self.room -= 1
@@ -117,14 +116,12 @@ class AccountRecords:
         self._changed.add(account.record)
 
     def changing(self, account: Account) -> None:
-        """Note that an account is about to change."""
         record = account.record
         self._changed.add(record)
         if record in self._unwritten and account.number not in self._before:
             self._before[account.number] = copy(account)
 
     def remove(self, account: Account) -> None:
-        """Remove an account."""
         record = account.record
         self.changing(account)
         before = self._before.pop(account.number, None)
@@ -138,7 +135,7 @@ class AccountRecords:
     # --- snapshots
 
     def snapshot(self, seq: int) -> Iterator[Record]:
-        """The records changed since the last one, as they are now."""
+        """Return the records changed since the last snapshot, as they are now."""
         assert not self._unwritten
         self._snapshot_at = seq
         self._unwritten, self._changed = self._changed, set()
@@ -159,12 +156,11 @@ class AccountRecords:
         return then
 
     def all(self) -> Iterator[Record]:
-        """Yield every record as it is now."""
         for record, accounts in self._records.items():
             yield key_of(record, ACCOUNTS_SLOT), _encoded(accounts)
 
     def restore(self, data: bytes) -> list[Account]:
-        """Take in a record; returns its accounts.
+        """Take in a record, and return its accounts.
 
         Raises:
             msgspec.DecodeError: it is corrupt.

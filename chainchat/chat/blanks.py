@@ -16,7 +16,7 @@ _SPACES = " " * MOST_BLANKS
 
 
 def without_padding(text: str) -> str:
-    """``text`` with no more than MOST_BLANKS in a row."""
+    """Return ``text`` with no more than ``MOST_BLANKS`` in a row."""
     if text.isascii() and f"{_SPACES} " not in text:  # nearly every text
         return text
     return _PADDING.sub(_SPACES, text)

@@ -30,7 +30,7 @@ class Bounds(Struct, frozen=True):
 
     @property
     def records_of_program(self) -> int:
-        """One extra: the newest is rarely full."""
+        """One more than full records need: the newest is rarely full."""
         return self.sends // self.sends_in_record + 1
 
 

@@ -92,7 +92,7 @@ class Say(Command, frozen=True, array_like=True, tag="say", gc=False):
 class Delete(Command, frozen=True, array_like=True, tag="delete", gc=False):
     """Delete ``account``, or ``name`` if that is UNKNOWN.
 
-    ``others``: anybody may delete another's.
+    ``others``: anybody may delete another's account.
     """
 
     session: str
@@ -228,12 +228,11 @@ _decoder = msgpack.Decoder(AnyCommand)
 
 
 def encode(command: AnyCommand) -> bytes:
-    """A command as octets."""
     return _encoder.encode(command)
 
 
 def decode(data: bytes) -> AnyCommand:
-    """From octets.
+    """Reverse ``encode``.
 
     Raises:
         msgspec.DecodeError: a bug, or a corrupt disk.
@@ -243,19 +242,17 @@ def decode(data: bytes) -> AnyCommand:
 
 
 def span(command: AnyCommand) -> int:
-    """Sequence numbers that the command's entry takes."""
+    """Return how many sequence numbers the command's entry takes."""
     return len(command.sayings) if isinstance(command, Say) else 1
 
 
 def origin_of(session: str) -> str:
-    """The origin of ``session``."""
     return session.rpartition(".")[0]
 
 
 UNANNOUNCED = "u"
-"""Ends the id of a session that nobody is told of."""
+"""The end of the id of a session that nobody is told of."""
 
 
 def is_announced(session: str) -> bool:
-    """True unless it is UNANNOUNCED."""
     return not session.endswith(UNANNOUNCED)

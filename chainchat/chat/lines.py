@@ -46,17 +46,15 @@ class TelnetFilter:
         self._offered = self.conceals = False
 
     def conceal(self) -> bytes:
-        """Octets that ask for it."""
         offered, self._offered = self._offered, True
         return b"" if offered else IAC + _WILL + _ECHO
 
     def reveal(self) -> bytes:
-        """Octets that end this, if it is so."""
         conceals, self._offered, self.conceals = self.conceals, False, False
         return IAC + _WONT + _ECHO if conceals else b""
 
     def feed(self, data: bytes) -> tuple[bytes, bytes]:
-        """Take octets; returns them without commands, and the answers to those."""
+        """Take octets; return them without commands, and the answers to the commands."""
         if IAC not in data and not self._held and not self._in_subnegotiation:
             return data, b""
         data = self._held + data
@@ -95,7 +93,7 @@ class TooLong(Enum):
 
 
 TOO_LONG: Final = TooLong.TOO_LONG
-"""Instead of a line over the limit."""
+"""What stands for a line over the limit."""
 
 Line = bytes | TooLong
 
@@ -128,7 +126,7 @@ class LineSplitter:
         return bool(self.complete)
 
     def add(self, data: bytes, *, typed: bool = False) -> None:
-        """Take the next octets; ``typed``: a person's."""
+        """Take the next octets; ``typed``: by a person."""
         if typed and not self._is_hello(data):
             data = self._typed(data)
         else:
@@ -162,7 +160,7 @@ class LineSplitter:
         return data
 
     def drop(self) -> bool:
-        """Drop all that has come, and the rest of a begun line; True if there were lines."""
+        """Drop all that has come, and the rest of a begun line; return whether there were lines."""
         self._dropping = self._dropping or self._begun != b"" or self._held == b"\r"
         lines, self.complete, self._begun = self.complete, b"", b""
         return lines != b""
@@ -184,7 +182,7 @@ _ERASING = re.compile(rb"[\x08\x7f\x15]")
 
 
 def typed(line: bytes) -> bytes:
-    """What Backspace and Ctrl-U leave of a line sent key by key (busybox's telnet)."""
+    """Return what Backspace and Ctrl-U leave of a line sent key by key (busybox's telnet)."""
     if not _ERASING.search(line):
         return line
     left = bytearray()
@@ -214,7 +212,7 @@ _PLAIN_AND_ENDINGS = _PLAIN + b"\n"
 
 
 def clean(line: bytes) -> str:
-    """A line's text, safe to show on any terminal; tabs become spaces.
+    """Return a line's text, safe to show on any terminal; tabs become spaces.
 
     Raises:
         RefusedError: 503, it is not UTF-8; 504, it holds a control character.
@@ -238,7 +236,7 @@ def clean(line: bytes) -> str:
 
 
 def clean_together(lines: Sequence[Line]) -> str | None:
-    """The lines, joined by line feeds, if all are printable ASCII."""
+    """Return the lines, joined by line feeds, if all are printable ASCII."""
     try:
         together = b"\n".join(cast("Sequence[bytes]", lines))
     except TypeError:  # one is TOO_LONG: quicker found so than looked for
@@ -250,7 +248,7 @@ _HTTP = re.compile(r"[^ ]+ [^ ]+ HTTP/[0-9]|host:", re.IGNORECASE)
 
 
 def is_http(line: str) -> bool:
-    """True for a request line or a Host header.
+    """Return whether a line is a request line or a Host header.
 
     Ask before the login: a web page can make a browser send lines of chat in a request's *body*.
     """

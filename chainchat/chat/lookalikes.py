@@ -11,20 +11,19 @@ _SKELETON = str.maketrans("l10", "iio", "-_.")
 
 
 def skeleton_of(name: str) -> str:
-    """A name without case, ``-``, ``_`` or ``.``, and with one letter for similar ones.
+    """Return a name without case, ``-``, ``_`` or ``.``, and with one letter for similar ones.
 
-    The rule must never change, or nodes differ about an old log; another would be another field of
-    ``commands.Login``.
+    The rule must never change, or nodes differ about an old log; another rule would be another
+    field of ``commands.Login``.
     """
     return name.lower().translate(_SKELETON)
 
 
 SERVERS_WORDS = frozenset(map(skeleton_of, ("you", "everybody", "server", "system")))
-"""What the server calls itself and whom it speaks to."""
+"""What the server calls itself, and whom it speaks to."""
 
 
 def is_servers_word(name: str, positions: Iterable[str]) -> bool:
-    """True if a name looks like the server's word or a position."""
     skeleton = skeleton_of(name)
     return skeleton in SERVERS_WORDS or skeleton in map(skeleton_of, positions)
 

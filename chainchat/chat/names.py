@@ -30,7 +30,6 @@ class SortedNames:
         return name if self._key is None else self._key(name)
 
     def add(self, name: str) -> None:
-        """Add a new name."""
         place = bisect_left(self._firsts, self._key_of(name))
         part = self._parts[place]
         insort(part, name, key=self._key)
@@ -40,7 +39,6 @@ class SortedNames:
             del part[self._part :]
 
     def remove(self, name: str) -> None:
-        """Remove a name that is in the list."""
         place, index = next(at for at in self._places(name) if self._parts[at[0]][at[1]] == name)
         del self._parts[place][index]
         if not self._parts[place] and self._firsts:
@@ -48,7 +46,6 @@ class SortedNames:
             del self._firsts[max(place - 1, 0)]
 
     def like(self, name: str) -> Iterator[str]:
-        """The names with the key of ``name``, itself included."""
         return (self._parts[place][index] for place, index in self._places(name))
 
     def after(self, name: str) -> Iterator[str]:

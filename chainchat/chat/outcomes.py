@@ -9,14 +9,14 @@ from chainchat.chat.refusals import Code
 
 
 class Accepted(Struct, frozen=True, gc=False):
-    """Done; ``id``: the message's or entry's; ``again``: it was done before."""
+    """The request is done; ``id``: the message's or entry's; ``again``: it was done before."""
 
     id: int
     again: bool = False
 
 
 class Refused(Struct, frozen=True):
-    """Refused; ``again``: it was before; ``about``: a name for the text."""
+    """The request is refused; ``again``: it was before; ``about``: a name for the text."""
 
     code: Code
     about: str = ""
@@ -45,7 +45,7 @@ class Removed(Struct, frozen=True, array_like=True):
     days: int = 0
 
     def concerns(self, after: int) -> bool:
-        """True if some above the id ``after`` may be gone."""
+        """Return whether some message above the id ``after`` may be gone."""
         return after + 1 < self.before
 
     def __str__(self) -> str:

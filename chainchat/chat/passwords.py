@@ -4,10 +4,10 @@ from chainchat.chat.refusals import Code, RefusedError
 from chainchat.chat.scram import prepared
 
 SHORTEST, LONGEST = 8, 128
-"""In characters."""
+"""Characters of a password."""
 
 ONE_TIME_LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"
-"""Copied by hand: none looks like another."""
+"""Letters to be copied by hand: none looks like another."""
 
 ONE_TIME_LENGTH = 15
 """74 bits, more than anybody guesses."""
@@ -16,10 +16,10 @@ ONE_TIME_GROUP = 5
 
 
 def checked_password(text: str) -> str:
-    """A new password, as it is hashed.
+    """Return a new password, as it is hashed.
 
     Raises:
-        RefusedError: 522; it never shows the password.
+        RefusedError: 522; the text never shows the password.
     """
     try:
         password = prepared(text)
@@ -33,7 +33,7 @@ def checked_password(text: str) -> str:
 
 
 def one_time(random: bytes) -> str:
-    """Such as ``k7qdp-93mfh-x2pwc``; ``random``: ONE_TIME_LENGTH octets or more."""
+    """Make one such as ``k7qdp-93mfh-x2pwc``; ``random``: ``ONE_TIME_LENGTH`` octets or more."""
     letters = [ONE_TIME_LETTERS[octet % len(ONE_TIME_LETTERS)] for octet in random]
     starts = range(0, ONE_TIME_LENGTH, ONE_TIME_GROUP)
     return "-".join("".join(letters[start : start + ONE_TIME_GROUP]) for start in starts)

@@ -52,14 +52,12 @@ class Program:
         self.written = NEVER
 
     def remember(self, numbers: list[int], checksums: list[int], values: list[int]) -> None:
-        """Remember applied SENDs, in order."""
         self.highest = numbers[-1]
         self.numbers.fromlist(numbers)  # three times as fast as ``extend``
         self.checksums.fromlist(checksums)
         self.values.fromlist(values)
 
     def forget_oldest(self) -> None:
-        """Keep at most ``records_of_program``."""
         excess = self.newest - self.first - self._bounds.records_of_program + 1
         if excess > 0:
             self.first += excess
@@ -67,7 +65,7 @@ class Program:
                 del column[: excess * self._bounds.sends_in_record]
 
     def forget_all(self) -> list[int]:
-        """Forget all but the highest number; returns keys of dropped records."""
+        """Forget all but the highest number; return the keys of dropped records."""
         kept = self._key(self.newest)
         gone = [key for key in self.written_keys() if key != kept]
         self.first = self.newest
@@ -77,11 +75,10 @@ class Program:
 
     @property
     def cost(self) -> int:
-        """Its part of the cost of all."""
         return self._bounds.program_cost + len(self.numbers)
 
     def find(self, number: int) -> tuple[int, int] | None:
-        """Checksum and value of a SEND; None if it is forgotten."""
+        """Return checksum and value of a SEND; None if it is forgotten."""
         place = bisect_left(self.numbers, number)
         if place == len(self.numbers) or self.numbers[place] != number:
             return None
@@ -91,17 +88,15 @@ class Program:
 
     @property
     def newest(self) -> int:
-        """Index of the newest record."""
         return self.first + max(0, len(self.numbers) - 1) // self._bounds.sends_in_record
 
     def changed(self) -> list[Record]:
-        """The records for the next snapshot: those changed since the last."""
         changed = self.records(max(self.first, self.written))
         self.written = self.newest
         return changed
 
     def records(self, first: int) -> list[Record]:
-        """Those from ``first`` on; only the newest changes with every use."""
+        """Return records from ``first`` on; only the newest changes with every use."""
         newest, records, sends = self.newest, [], self._bounds.sends_in_record
         for index in range(first, newest + 1):
             used, highest = (self.used, self.highest) if index == newest else (0, 0)
@@ -117,7 +112,6 @@ class Program:
         return records
 
     def written_keys(self) -> list[int]:
-        """Keys of the last snapshot's records, not replaced since."""
         first = max(0, self.written - self._bounds.records_of_program + 1)
         return [self._key(index) for index in range(first, self.written + 1)]
 
@@ -166,24 +160,21 @@ class Programs:
         self._most_sends = bounds.records_of_program * bounds.sends_in_record
         self._outdated = outdated
         self._all: dict[int, Program] = {}
-        """By ``born``."""
         self._of_account: dict[int, _OfAccount] = {}
         self._shares = Shares(bounds.cost_step)
         self._cost = 0
         self._changed: set[int] = set()
         self._gone: list[int] = []
-        """Keys of dropped records."""
         self._unwritten: set[int] = set()
-        """Those whose records the snapshot has yet to write."""
+        """Programs whose records the snapshot has yet to write."""
         self._before: dict[int, list[Record]] = {}
         """Their records as they were, if they have changed."""
         self._parts: list[_Part] = []
         self._born = 0
-        """Of the program being restored, likewise its ``_parts``."""
+        """The program being restored, of which ``_parts`` are."""
         self._restored: list[Program] = []
 
     def find(self, account: int, client: str) -> Program | None:
-        """The account's program, if known."""
         programs = self._of_account.get(account)
         if programs is None:
             return None
@@ -233,13 +224,11 @@ class Programs:
             self._forget_of(self._shares.greatest())
 
     def finish(self, account: int, client: str) -> None:
-        """Forget a program, which repeats nothing any more."""
         program = self.find(account, client)
         if program is not None:
             self._forget(program)
 
     def forget_account(self, account: int) -> None:
-        """Forget all programs of an account."""
         programs = self._of_account.get(account, _OfAccount())
         for program in [*programs.recent.values(), *programs.known.values()]:
             self._forget(program)
@@ -253,7 +242,7 @@ class Programs:
         self._outdate(next(iter((programs.known or programs.recent).values())))
 
     def _forget_sends(self, programs: _OfAccount, program: Program) -> None:
-        """*never again*."""
+        """*never again*: keep the highest number."""
         self._changing(program)
         self._charge(programs, -len(program.numbers))
         self._gone += program.forget_all()
@@ -261,7 +250,7 @@ class Programs:
         programs.known[program.client] = programs.recent.pop(program.client)
 
     def _outdate(self, program: Program) -> None:
-        """*never again*."""
+        """*never again*: leave the highest number with the account."""
         self._outdated(program.account, program.highest)
         self._forget(program)
 
@@ -289,7 +278,6 @@ class Programs:
     # --- snapshots
 
     def snapshot(self) -> Iterator[Record]:
-        """The records changed since the last one, as they are now."""
         assert not self._unwritten
         self._unwritten, self._changed = self._changed, set()
         gone, self._gone = self._gone, []
@@ -307,7 +295,6 @@ class Programs:
             yield key, b""
 
     def all(self) -> Iterator[Record]:
-        """Yield every record as it is now."""
         for program in self._all.values():
             yield from program.records(program.first)
 
@@ -328,7 +315,7 @@ class Programs:
             self._parts = []
 
     def restored(self) -> None:
-        """After the last record: sort the programs by last use."""
+        """After the last record, sort the programs by last use."""
         self._build()
         programs, self._restored = self._restored, []
         programs.sort(key=lambda program: program.used)

@@ -20,30 +20,29 @@ from chainchat.chat.refusals import Code, RefusedError
 from chainchat.chat.state import ChatState
 
 PAGE_NAMES = 1_000
-"""Each has at most 32 octets."""
+"""Names of a page; each has at most 32 octets."""
 
 PAGE_MESSAGES = 100
 
 PAGE_OCTETS = 40_000
-"""Each text, and 128 octets for the rest."""
+"""Octets of a page's texts, with 128 for the rest of each message."""
 
 SCANNED_AT_ONCE = 32
 """Names matched between two looks at the clock."""
 
 PATTERN_SECONDS = 2.0
-"""Of work, over all pages."""
 
 PATTERN_OCTETS = 256
-r"""RE2 reads one in at most 6 ms, for 85 classes like ``\pL``."""
+r"""Octets of a pattern: RE2 reads it in at most 6 ms, for 85 classes like ``\pL``."""
 
 PATTERN_INSTRUCTIONS = 400
-r"""When compiled: ``al`` has 6, ``.{1,32}$`` 290, ``\pL`` 1,200.
+r"""Size of a compiled pattern: ``al`` has 6, ``.{1,32}$`` 290, ``\pL`` 1,200.
 
 The worst found need 95 µs for a name of 32 octets, most 2 µs.
 """
 
 PATTERN_MEMORY = 1 << 18
-"""Octets that RE2 may use for one; it keeps the newest 128."""
+"""Octets that RE2 may use for a pattern; it keeps the newest 128."""
 
 
 class Accounts(Struct, frozen=True, tag=True):
@@ -86,7 +85,7 @@ class Page(Struct, frozen=True):
 
     Attributes:
         more: the query for the next page.
-        refused: why it ends here.
+        refused: why the answer ends here.
         removed: set if messages asked for may be gone.
     """
 
@@ -98,24 +97,23 @@ class Page(Struct, frozen=True):
 
 
 GIVEN_UP = Page(refused=Code.TAIL_LOST)
-"""The tail is gone, and no other is asked."""
+"""The page if the tail is gone, and no other is asked."""
 
 
 class Budget(Protocol):
     """The time for a page."""
 
-    def left(self) -> bool:
-        """True while there is time for more work."""
+    def left(self) -> bool: ...
 
     def spent(self) -> float:
-        """Seconds of work so far."""
+        """Return seconds of work so far."""
 
 
 class Messages(Protocol):
     """The messages, read one by one."""
 
     def before_newest(self, account: int, count: int) -> tuple[int, int]:
-        """The id before the newest ``count``, and how many there are."""
+        """Return the id before the newest ``count``, and how many there are."""
 
     def oldest(self, account: int, after: int, count: int) -> Iterator[ChatMessage]:
         """Yield the oldest above the id ``after``, in order."""
@@ -127,23 +125,19 @@ _page_decoder = msgpack.Decoder(Page)
 
 
 def encode(value: Query | Page) -> bytes:
-    """As octets."""
     return _encoder.encode(value)
 
 
 def decode_query(data: bytes) -> Query:
-    """A query from octets."""
     query: Query = _query_decoder.decode(data)
     return query
 
 
 def decode_page(data: bytes) -> Page:
-    """A page from octets."""
     return _page_decoder.decode(data)
 
 
 def asker_chooses_price(query: Query) -> bool:
-    """True if the asker chooses what the answer costs the tail."""
     return isinstance(query, Accounts) and query.pattern != ""
 
 
@@ -181,7 +175,7 @@ def _later(query: Later, messages: Messages, budget: Budget) -> Page:
 def _taken(
     messages: Iterable[ChatMessage], count: int, budget: Budget
 ) -> tuple[list[ChatMessage], bool]:
-    """What fits in a page and its time, at least one; True after the last."""
+    """Return what fits in a page and its time, at least one; True after the last."""
     page: list[ChatMessage] = []
     room = PAGE_OCTETS
     for message in messages:
@@ -227,7 +221,7 @@ _PLAIN = re.compile(r"\^?([A-Za-z0-9_-]*)")
 
 
 def beginning(pattern: str) -> str:
-    """How all names that match begin, in lower case, if easily told: only such are scanned."""
+    """Return how all matching names begin, in lower case, if easily told: only such are scanned."""
     found = _PLAIN.match(pattern)
     if found is None or "|" in pattern:
         return ""
@@ -244,7 +238,7 @@ def _just_before(plain: str) -> str:
 
 
 def checked_pattern(pattern: str) -> str:
-    """``pattern``, if RE2 takes it and matches a name within microseconds.
+    """Return ``pattern``, if RE2 takes it and matches a name within microseconds.
 
     Raises:
         RefusedError: 531, with RE2's reason, or too large.
@@ -255,9 +249,9 @@ def checked_pattern(pattern: str) -> str:
 
 @lru_cache(maxsize=32)
 def _compile(pattern: str) -> re.Pattern[str]:
-    """By RE2, in linear time.
+    """Compile for RE2, which matches in linear time.
 
-    Without captures: out of memory, it would copy all at each step.
+    Captures are off: out of memory, RE2 would copy all at each step.
     """
     if len(pattern.encode()) > PATTERN_OCTETS:
         raise _too_large()

@@ -6,31 +6,30 @@ A record is some accounts, or some SENDs of one program. Equal states have equal
 from hashlib import blake2b
 
 Record = tuple[int, bytes]
-"""Key and data; empty data: it is dropped."""
+"""Key and data; empty data: the record is dropped."""
 
 SLOTS = 64
 """Records whose keys can share a sequence number."""
 
 ACCOUNTS_SLOT = SLOTS - 1
-"""Programs have the others."""
+"""The slot of accounts; programs have the others."""
 
 DIGEST_OCTETS = 16
 
 
 def key_of(seq: int, slot: int) -> int:
-    """A record's key; ``seq``: the entry that it began with."""
+    """Return a record's key; ``seq``: the entry that the record began with."""
     return seq * SLOTS + slot
 
 
 class Digest:
-    """The sum of all records' hashes: a changed one costs one hash."""
+    """The sum of all records' hashes: a changed record costs one hash."""
 
     def __init__(self) -> None:
         self._sum = 0
         self._hashes: dict[int, int] = {}
 
     def put(self, key: int, data: bytes) -> None:
-        """Put in a new, changed or dropped record."""
         before = self._hashes.pop(key, 0)
         if not data:
             self._sum -= before
@@ -39,7 +38,6 @@ class Digest:
         self._sum += now - before
 
     def with_head(self, head: bytes) -> bytes:
-        """The digest of the records and their head."""
         whole = (self._sum + _hash(head)) % (1 << 8 * DIGEST_OCTETS)
         return whole.to_bytes(DIGEST_OCTETS)
 

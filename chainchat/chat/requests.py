@@ -18,7 +18,7 @@ CLIENT_ID = re.compile(r"[A-Za-z0-9_-]{1,32}")
 
 
 def checked_name(name: str, tag: str = "-") -> str:
-    """``name``, if an account can have it.
+    """Return ``name``, if an account can have it.
 
     Raises:
         RefusedError: 520.

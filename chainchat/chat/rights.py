@@ -1,6 +1,6 @@
 """Rights: what a command may do. Only command and accounts decide: every node decides alike.
 
-An account of None: nobody has the command's name now.
+Where an account is None, nobody has the command's name now.
 """
 
 from chainchat.chat import commands

@@ -1,7 +1,7 @@
 """Messages, and the SENDs of programs.
 
-*once per program*: a SEND number is applied once. Repeated, it gives the same result, or is refused
-if that is forgotten (``programs``).
+*once per program*: a SEND number is applied once. A repetition gives the same result, or is refused
+if the result is forgotten (``programs``).
 """
 
 from collections.abc import Callable
@@ -32,7 +32,7 @@ class Sayings:
         """Apply one entry.
 
         Args:
-            account: holds its session; None: nobody does.
+            account: the one that holds the session; None: nobody does.
             seq: the last message's.
             time: UTC milliseconds.
         """
@@ -78,7 +78,7 @@ class Sayings:
         return Outcome(results, said=heard)
 
     def highest(self, account: int, client: str) -> int:
-        """The highest number that may have been applied."""
+        """Return the highest number that may have been applied."""
         program = self._programs.find(account, client)
         return self._accounts[account].outdated if program is None else program.highest
 
@@ -94,7 +94,7 @@ def _ascend(numbers: list[int]) -> bool:
 
 
 def _said_to_all(say: Say, ids: range, time: int) -> Outcome:
-    """Nearly all are such: a hundred thousand a second."""
+    """Say to everybody, as nearly all messages are: a hundred thousand a second."""
     account, sender = say.account, say.sender
     heard = [
         Said(id_, time, account, sender, TO_EVERYBODY, saying.to, saying.text)

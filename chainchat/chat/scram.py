@@ -32,13 +32,13 @@ SALT_OCTETS = 16
 KEY_OCTETS = 32
 
 ITERATIONS = 100_000
-"""Some 20 ms for who knows it, and for each guess."""
+"""Some 20 ms for whoever knows the password, and for each guess."""
 
 MOST_ITERATIONS = 1_000_000
-"""A program may choose; more would keep others waiting."""
+"""A program may choose its iterations; more would keep others waiting."""
 
 MOST_CHARACTERS = 512
-"""Before it is ``prepared``."""
+"""Characters of a password before it is ``prepared``."""
 
 _FIRST = re.compile(r"([ny]),(?:a=([^,=]*))?,(n=([^,]+),r=([!-+\--~]{8,256})(?:,[a-z]=[^,]*)*)")
 _FINAL = re.compile(r"(c=([A-Za-z0-9+/=]+),r=([!-+\--~]+)(?:,[a-z]=[^,]*)*),p=([A-Za-z0-9+/=]+)")
@@ -66,7 +66,7 @@ class WrongProofError(Exception):
 
 
 def prepared(text: str) -> str:
-    """``text`` as it is hashed (SASLprep, RFC 4013, as a stored string).
+    """Return ``text`` as it is hashed (SASLprep, RFC 4013, as a stored string).
 
     Raises:
         ValueError: it is too long, or holds what no password may.
@@ -89,35 +89,32 @@ def prepared(text: str) -> str:
 
 
 def salted(password: str, salt: bytes, iterations: int) -> bytes:
-    """SaltedPassword of a prepared password; 0.2 ms for 1,000 iterations."""
+    """Return SaltedPassword of a prepared password; 0.2 ms for 1,000 iterations."""
     return hashlib.pbkdf2_hmac("sha256", password.encode(), salt, iterations)
 
 
 def verifier_of(salted_password: bytes, salt: bytes, iterations: int) -> Verifier:
-    """What the chain keeps of a password."""
     stored = _hash(_hmac(salted_password, b"Client Key"))
     return Verifier(salt, iterations, stored, _hmac(salted_password, b"Server Key"))
 
 
 def admits(verifier: Verifier, salted_password: bytes) -> bool:
-    """True if this is the SaltedPassword of the verifier's password."""
     stored = _hash(_hmac(salted_password, b"Client Key"))
     return hmac.compare_digest(stored, verifier.stored)
 
 
 def client_proof(salted_password: bytes, said: bytes) -> bytes:
-    """The client's proof; ``said``: RFC 5802's AuthMessage."""
+    """Return the client's proof; ``said``: RFC 5802's AuthMessage."""
     client_key = _hmac(salted_password, b"Client Key")
     return _masked(client_key, _hmac(_hash(client_key), said))
 
 
 def server_signature(salted_password: bytes, said: bytes) -> bytes:
-    """ServerSignature, as the client expects it."""
     return _hmac(_hmac(salted_password, b"Server Key"), said)
 
 
 def decoy(secret: bytes, name: str) -> Verifier:
-    """A verifier that no password fits, always the same for a name.
+    """Return a verifier that no password fits, always the same for a name.
 
     Without the chain's ``secret``, its salt looks random.
     """
@@ -167,7 +164,7 @@ class Exchange:
         self.challenge = f"r={self._nonce},s={salt},i={verifier.iterations}"
 
     def signature(self, message: str) -> str:
-        """The server's last message, if the client's, ``c=…,r=…,p=…``, is a proof.
+        """Return the server's last message, if the client's, ``c=…,r=…,p=…``, is a proof.
 
         Raises:
             BrokenExchangeError: it is not of this exchange.

@@ -18,14 +18,12 @@ class Shares:
         self._used: dict[int, int] = {}
         """By account: the entry that last used it."""
         self._counts: dict[int, int] = {}
-        """Accounts in each step."""
         self._heaps: dict[int, list[tuple[int, int]]] = {}
         """By step: (last use, or an earlier one; account)."""
         self._listed: dict[int, set[int]] = {}
         """By step: accounts in its heap; some have moved."""
 
     def put(self, account: int, taken: int, used: int) -> None:
-        """Note what an account takes, and the entry that last used it."""
         self._used[account] = used
         step, before = taken // self._step, self._steps.get(account)
         if step == before:
@@ -39,7 +37,6 @@ class Shares:
             heappush(self._heaps.setdefault(step, []), (used, account))
 
     def remove(self, account: int) -> None:
-        """Note that an account takes nothing any more."""
         self._leave(self._steps.pop(account))
         del self._used[account]
 
@@ -59,7 +56,7 @@ class Shares:
         self._heaps[step], self._listed[step] = heap, listed
 
     def greatest(self) -> int:
-        """The account that takes most; there must be one."""
+        """Return the account that takes most; there must be one."""
         step = max(self._counts)
         heap = self._heaps[step]
         while True:

@@ -21,7 +21,7 @@ class Head(Struct, array_like=True):
     removed: Removed = NOTHING_REMOVED
 
     def encoded(self) -> bytes:
-        """As octets; without ``removed`` while that says nothing.
+        """Encode, without ``removed`` while that says nothing.
 
         An older release, which knows no removals, then has the same digest.
         """
@@ -42,5 +42,5 @@ class Snapshot:
         self._digest = digest
 
     def head(self) -> bytes:
-        """After the last record: the digest of the whole state (DIGEST_OCTETS), then the head."""
+        """Return, after the last record, the digest of the whole state, then the head."""
         return self._digest.with_head(self._head) + self._head

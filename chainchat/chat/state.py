@@ -69,14 +69,11 @@ class ChatState:
         self.removed = NOTHING_REMOVED
         self._names: dict[str, int] = {}
         self._roll = SortedNames()
-        """The keys of ``_names``."""
         self._alike = LookAlikes()
-        """Likewise."""
         self._present = SortedNames()
         """The keys of those who are on."""
         self._sessions: dict[str, int] = {}
         self._sessions_at: dict[str, set[str]] = {}
-        """By origin."""
         self._records = AccountRecords(bounds)
         self._programs = Programs(bounds, self._outdate)
         self._sayings = Sayings(self.accounts, self._programs, self._find)
@@ -86,34 +83,30 @@ class ChatState:
     # --- looking
 
     def account_named(self, name: str) -> Account | None:
-        """The account of this name, in any case."""
+        """Return the account of this name, in any case."""
         number = self._names.get(name.lower())
         return None if number is None else self.accounts[number]
 
     def account_like(self, name: str) -> Account | None:
-        """An account whose name looks like this one."""
         key = next(self._alike.of(name), None)
         return None if key is None else self.accounts[self._names[key]]
 
     def account_of(self, session: str) -> Account | None:
-        """The account that ``session`` holds."""
         number = self._sessions.get(session)
         return None if number is None else self.accounts[number]
 
     def accounts_after(self, name: str, count: int) -> list[Account]:
-        """The first ``count`` by name after ``name``, in any case."""
         later = islice(self._roll.after(name.lower()), count)
         return [self.accounts[self._names[n]] for n in later]
 
     def present_after(self, name: str, count: int) -> list[Account]:
-        """The same of those who are on."""
         later = islice(self._present.after(name.lower()), count)
         return [self.accounts[self._names[n]] for n in later]
 
     # --- snapshots
 
     def snapshot(self) -> Snapshot:
-        """The changes since the last snapshot, whose records must all have been taken."""
+        """Return the changes since the last snapshot, whose records must all have been taken."""
         records = chain(self._records.snapshot(self.applied), self._programs.snapshot())
         return Snapshot(self.applied, self._head(), self._digested(records), self._digest)
 
@@ -129,7 +122,7 @@ class ChatState:
         return head.encoded()
 
     def image(self) -> bytes:
-        """The whole state; equal states give equal octets."""
+        """Return the whole state; equal states give equal octets."""
         records = dict(sorted(chain(self._records.all(), self._programs.all())))
         return msgpack.encode((self._head(), records))
 
@@ -137,7 +130,7 @@ class ChatState:
     def restored(
         cls, head: bytes, records: Iterable[Record], bounds: Bounds = USUAL_BOUNDS
     ) -> "ChatState":
-        """From the snapshots' newest records, in the order of keys.
+        """Restore a state from the snapshots' newest records, in the order of keys.
 
         Raises:
             msgspec.DecodeError: they are corrupt.
@@ -195,12 +188,11 @@ class ChatState:
         return Outcome((result,), events)
 
     def skip(self, seq: int, time: int) -> Outcome:
-        """Skip an entry with nothing to apply."""
         self.applied, self.time = seq, time
         return NO_EFFECT
 
     def _in_turn(self, origin: str, number: int) -> bool:
-        """*living origins*, *once per origin*."""
+        """*living origins*, *once per origin*: return whether a request counts."""
         if self.origins.get(origin) != number - 1:
             return False
         self.origins[origin] = number
@@ -337,11 +329,11 @@ class ChatState:
             account.seen = seen
 
     def furthest_behind(self) -> Account | None:
-        """Who has seen least. Takes 50 ms for a million accounts."""
+        """Return who has seen least; takes 50 ms for a million accounts."""
         return min(self.accounts.values(), key=_seen, default=None)
 
     def _forget(self, command: commands.Forget) -> None:
-        """*seen by all*."""
+        """*seen by all*: remove no more than all accounts have seen, unless told to."""
         behind = None if command.unread else self.furthest_behind()
         most = self.applied if behind is None else min(behind.seen + 1, self.applied)
         before = min(command.before, most)
@@ -404,7 +396,7 @@ class ChatState:
         self._end_all(account, "kicked", events, by)
 
     def _operator(self, session: str) -> str:
-        """The holder of ``session``; both are empty for a node's owner."""
+        """Return who holds ``session``; both are empty for a node's owner."""
         if not session:
             return ""
         operator = self._holder(session)
@@ -420,11 +412,10 @@ class ChatState:
     # --- saying, once
 
     def next_number(self, account: int, client: str) -> int:
-        """The lowest that a program's new SEND can have."""
         return self._sayings.highest(account, client) + 1
 
     def _outdate(self, number: int, highest: int) -> None:
-        """*never again*."""
+        """*never again*: keep the highest number of a forgotten program."""
         account = self.accounts[number]
         if account.outdated < highest:
             self._records.changing(account)
@@ -432,6 +423,6 @@ class ChatState:
 
 
 def _key(name: str) -> str:
-    """The same object if it is lower case, to save memory."""
+    """Return the name in lower case; the same object if it is so already, to save memory."""
     key = name.lower()
     return name if key == name else key

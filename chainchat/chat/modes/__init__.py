@@ -8,4 +8,4 @@ FIRST: Mode = HUMAN
 """The mode of a new connection."""
 
 AFTER_HELLO: dict[str, Mode] = {"chainchat/1": MACHINE}
-"""By the protocol that a client names in ``/hello``."""
+"""Modes, by the protocol that a client names in ``/hello``."""

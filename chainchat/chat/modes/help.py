@@ -11,7 +11,7 @@ VERSION = "chainchat/1"
 """What a program says hello with."""
 
 PRIVATE = ">>"
-"""Begins what is said to one account."""
+"""The beginning of what is said to one account."""
 
 
 class Topic(Struct, frozen=True):
@@ -118,7 +118,6 @@ _VERBS = [*(name for name in TOPICS if name not in _NO_VERBS), *ALIASES]
 
 
 def unknown(word: str) -> RefusedError:
-    """The refusal of an unknown verb, with what was probably meant."""
     word = word[:32]
     near = difflib.get_close_matches(word, _VERBS, n=1)
     meant = _HABITS.get(word) or (f"/{near[0]}" if near else "")
@@ -128,7 +127,7 @@ def unknown(word: str) -> RefusedError:
 
 
 def about(verb: str) -> list[str]:
-    """A line for each topic, or some about ``verb``, with or without its slash.
+    """Return a line for each topic, or some about ``verb``, with or without its slash.
 
     Raises:
         RefusedError: 500, it is unknown.

@@ -47,7 +47,7 @@ class Human(Mode):
         return NO_TAG
 
     def parse(self, line: str, *, logged_in: bool) -> tuple[str, Request]:
-        """``Mode.parse``.
+        """Parse what people type.
 
         Raises:
             RefusedError: 500, 501, 506, 510, 511 or 520.
@@ -71,7 +71,6 @@ class Human(Mode):
         return "", Say(EVERYBODY, text)
 
     def may_be_answered_at_once(self, line: bytes) -> bool:
-        """Only verbs."""
         return line.lstrip()[:1] == b"/"
 
     def logged_in(
@@ -98,9 +97,9 @@ class Human(Mode):
         return f"+OK the password of {name}, {use}, shown only this once: {password}"
 
     def precedes_secret(self, line: Line, *, logged_in: bool) -> bool:
-        """True of ``/password``; before the login, of what may be a name.
+        """Return True for ``/password`` and, before the login, for what may be a name.
 
-        Not of TOO_LONG: it may be HTTP's (``is_http``), as the next line shows.
+        TOO_LONG may be HTTP's (``is_http``), as the next line shows.
         """
         if line is TOO_LONG:
             return False
@@ -109,7 +108,7 @@ class Human(Mode):
         return line.lstrip()[:1] != b"/"
 
     def without_secrets(self, lines: Sequence[str], *, logged_in: bool) -> list[str]:
-        """Up to the first that asks for a password; before the login none."""
+        """Keep the lines up to the first that asks for a password; before the login none."""
         if not logged_in:
             return []
         shown = list(takewhile(lambda line: not _ASKING.match(line), lines))
@@ -122,7 +121,6 @@ class Human(Mode):
         return f"+OK {text}"
 
     def refused(self, tag: str, code: Code, text: str, *, again: bool = False) -> str:
-        """``again`` is no use to a person."""
         return f"-ERR {code.value} {text}"
 
     def item(self, tag: str, text: str) -> str:

@@ -21,7 +21,7 @@ _EPOCH = datetime.datetime(1970, 1, 1)  # UTC, like every time here
 
 @lru_cache(maxsize=256)
 def _second(seconds: int) -> str:
-    """Cached: a turn's messages have one time."""
+    """Return a time in ISO 8601; cached, as a turn's messages have one time."""
     return (_EPOCH + datetime.timedelta(seconds=seconds)).isoformat()
 
 
@@ -38,23 +38,17 @@ class Machine(Mode):
         return f"+OK @{NO_TAG} {words}"
 
     def parse(self, line: str, *, logged_in: bool) -> tuple[str, Request]:
-        """``Mode.parse``.
-
-        Raises:
-            RefusedError: 500, 501 or 520, with the line's tag.
-        """
         return request_of(line)
 
     def leading_messages(self, lines: Sequence[Line]) -> list[tuple[str, Say]]:
         return leading_messages(lines)
 
     def tag_of(self, line: Line) -> str:
-        """``1`` of ``@1 SEND …``, even if the rest is not UTF-8."""
+        """Return ``1`` for ``@1 SEND …``, even if the rest is not UTF-8."""
         found = None if line is TOO_LONG else _RAW_TAG.match(line)
         return found[1].decode() if found else NO_TAG
 
     def may_be_answered_at_once(self, line: bytes) -> bool:
-        """Only PING and CHAIN."""
         return _AT_ONCE.match(line) is not None
 
     def logged_in(
@@ -75,7 +69,7 @@ class Machine(Mode):
         return f"+OK @{tag} password={password}"
 
     def without_secrets(self, lines: Sequence[str], *, logged_in: bool) -> list[str]:
-        """Of a line that proves something, only tag and verb."""
+        """Keep only tag and verb of a line that proves something."""
         return [found[1] if (found := _SECRET_LINE.match(line)) else line for line in lines]
 
     def sent(self, tag: str, id: int, *, again: bool) -> str:  # noqa: A002 - the protocol's word
@@ -120,10 +114,9 @@ class Machine(Mode):
         )
 
     def day(self, time: int) -> None:
-        """Every message has its date."""
+        """Return None: every message has its date."""
 
     def notice(self, code: str, text: str, **values: str) -> str:
-        """No value has a space."""
         words = "".join(f" {key}={value}" for key, value in values.items())
         return f"NOTE {code}{words} :{text}"
 

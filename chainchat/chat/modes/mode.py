@@ -55,7 +55,7 @@ class ChainView(Struct, frozen=True):
 
 
 def date_of(time: int) -> str:
-    """``2026-11-21``: the UTC day of milliseconds since 1970."""
+    """Return the UTC day of milliseconds since 1970, like ``2026-11-21``."""
     return (_EPOCH + datetime.timedelta(milliseconds=time)).isoformat()[:10]
 
 
@@ -77,7 +77,7 @@ class Mode(Protocol):
     asks: bool = False
 
     def greeting(self, node: str, max_line: int, nodes: Sequence[str], sessions: int) -> str:
-        """Answers a ``/hello`` that chose this mode.
+        """Answer a ``/hello`` that chose this mode.
 
         Args:
             node: the position that answers.
@@ -87,7 +87,7 @@ class Mode(Protocol):
         """
 
     def parse(self, line: str, *, logged_in: bool) -> tuple[str, Request]:
-        """The tag (empty in human mode) and the request of a clean, non-empty line.
+        """Return the tag (empty in human mode) and the request of a clean, non-empty line.
 
         Before ``logged_in``, a person's line is the login.
 
@@ -96,33 +96,32 @@ class Mode(Protocol):
         """
 
     def leading_messages(self, lines: Sequence[Line]) -> list[tuple[str, Say]]:
-        """Tags and requests of the first lines, while they say something: one command."""
+        """Return tags and requests of the first lines, while they say something: one command."""
 
     def tag_of(self, line: Line) -> str:
-        """The tag of an unreadable line, or NO_TAG."""
+        """Return the tag of an unreadable line, or ``NO_TAG``."""
 
     def may_be_answered_at_once(self, line: bytes) -> bool:
-        """True if the node may answer by itself."""
+        """Return whether the node may answer a line by itself."""
 
     def logged_in(
         self, tag: str, name: str, token: str, *, high: int, mark: int, missed: int, number: int
     ) -> str:
-        """A LOGIN was done; ``missed`` messages after the read mark follow.
+        """Answer a LOGIN; ``missed`` messages after the read mark follow.
 
         ``number``: the lowest that this program's new SEND can have.
         """
 
     def resumed(self, tag: str, token: str, high: int, number: int) -> str:
-        """A RESUME was done; ``token``: for the next one."""
+        """Answer a RESUME; ``token``: for the next one."""
 
-    def question(self, text: str) -> str:
-        """What a client is shown that is asked."""
+    def question(self, text: str) -> str: ...
 
     def told(self, tag: str, words: str) -> str:
-        """Another request was done; its answer is ``words``."""
+        """Say that another request was done; ``words`` are its answer."""
 
     def invited(self, tag: str, name: str, password: str, *, once: bool) -> str:
-        """The account has this password now; ``once``: only to choose another."""
+        """Tell an account's new password; ``once``: only to choose another."""
 
     def precedes_secret(
         self,
@@ -130,7 +129,7 @@ class Mode(Protocol):
         *,
         logged_in: bool,  # noqa: ARG002
     ) -> bool:
-        """True if what was typed behind this refused line may be a password."""
+        """Return whether what was typed behind this refused line may be a password."""
         return False
 
     def without_secrets(
@@ -139,49 +138,43 @@ class Mode(Protocol):
         *,
         logged_in: bool,  # noqa: ARG002
     ) -> list[str]:
-        """A client's unheard lines, without what may be a password, token or proof."""
+        """Return a client's unheard lines, without what may be a password, token or proof."""
         return []
 
     def sent(self, tag: str, id: int, *, again: bool) -> str:  # noqa: A002 - the protocol's word
-        """A message is on every member's disk as ``id``; ``again``: it already was."""
+        """Say that a message is on every member's disk; ``again``: it already was."""
 
     def all_sent(self, tags: Sequence[str], ids: Sequence[int]) -> list[str]:
-        """The same of many messages, all new."""
         return [self.sent(tag, id_, again=False) for tag, id_ in zip(tags, ids, strict=True)]
 
     def done(self, tag: str, text: str) -> str:
-        """Another request was done; ``text`` tells a person which."""
+        """Say that another request was done; ``text`` tells a person which."""
 
-    def refused(self, tag: str, code: Code, text: str, *, again: bool = False) -> str:
-        """A request was refused; ``again``: it already was."""
+    def refused(self, tag: str, code: Code, text: str, *, again: bool = False) -> str: ...
 
-    def item(self, tag: str, text: str) -> str:
-        """A line of a list."""
+    def item(self, tag: str, text: str) -> str: ...
 
     def end(self, tag: str, text: str) -> str:
-        """A list's end; ``text`` sums it up for a person."""
+        """End a list; ``text`` sums it up for a person."""
 
-    def message_item(self, tag: str, message: ChatMessage, viewer: str) -> str:
-        """A message in a list, for the account ``viewer``."""
+    def message_item(self, tag: str, message: ChatMessage, viewer: str) -> str: ...
 
-    def chain(self, tag: str, view: ChainView) -> Sequence[str]:
-        """The answer to ``/chain``."""
+    def chain(self, tag: str, view: ChainView) -> Sequence[str]: ...
 
     def help(self, tag: str, verb: str) -> Sequence[str]:
-        """Answers ``/help``.
+        """Answer ``/help``.
 
         Raises:
             RefusedError: there is no such verb.
         """
 
-    def message(self, message: ChatMessage, viewer: str) -> str:
-        """A push of ``message`` to the account ``viewer``."""
+    def message(self, message: ChatMessage, viewer: str) -> str: ...
 
     def day(self, time: int) -> str | None:
-        """The line before the first message of another UTC day, if any."""
+        """Return the line before the first message of another UTC day, if any."""
 
     def notice(self, code: str, text: str, **values: str) -> str:
-        """``text`` is for people, ``code`` and ``values`` for programs."""
+        """Tell something: ``text`` is for people, ``code`` and ``values`` for programs."""
 
 
 # --- the chain, drawn
@@ -198,7 +191,7 @@ _ROLES = {
 
 
 def drawn(view: ChainView) -> list[str]:
-    """For people: ``epoch 3   head -> middle (away) -> [tail]   committed 1042``, then notes."""
+    """Draw ``epoch 3   head -> middle (away) -> [tail]   committed 1042``, then notes."""
     drawing = " -> ".join(
         (f"[{position}]" if position == view.node else position)
         + (" (away)" if position in view.away else "")

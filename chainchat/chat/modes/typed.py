@@ -141,7 +141,7 @@ _READERS: dict[str, Callable[[str], Request | None]] = {
 
 
 def verb_of(line: str, *, logged_in: bool) -> Request:
-    """The request of a line that begins with a slash.
+    """Return the request of a line that begins with a slash.
 
     Raises:
         RefusedError: 500, 501, 506, 511 or 520.
@@ -163,7 +163,7 @@ def verb_of(line: str, *, logged_in: bool) -> Request:
 
 
 def private_message(line: str) -> Request:
-    """``>> bob: hello``.
+    """Read ``>> bob: hello``.
 
     Raises:
         RefusedError: 501 or 520.

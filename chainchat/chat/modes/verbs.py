@@ -39,10 +39,10 @@ from chainchat.chat.requests import (
 from chainchat.chat.scram import ITERATIONS, KEY_OCTETS, MECHANISM, MOST_ITERATIONS
 
 SALTS = range(8, 65)
-"""In octets."""
+"""Octets of a salt."""
 
 LARGEST = 2**63 - 1
-"""Of numbers and ids: a signed 64-bit integer."""
+"""The largest number or id: a signed 64-bit integer."""
 
 READ_AT_ONCE = 32
 """Lines read as SENDs together; if one is none, each alone."""
@@ -121,7 +121,7 @@ def _send(rest: str) -> Request | None:
 
 
 def _said(number: str, to: str, text: str) -> Say | None:
-    """None if the number is none; so is 0, which means "no number" in a Say."""
+    """Return None if the number does not fit; 0 means "no number" in a Say."""
     value = int(number)
     if not 0 < value <= LARGEST:
         return None
@@ -207,7 +207,7 @@ _VERBS = {
 
 
 def tagged(line: str, example: str) -> tuple[str, str, str]:
-    """Tag, verb and rest of a clean line; ``example``: a verb, for the refusal.
+    """Return tag, verb and rest of a clean line; ``example``: a verb, for the refusal.
 
     Raises:
         RefusedError: 501, tag or verb is missing.
@@ -224,7 +224,6 @@ def tagged(line: str, example: str) -> tuple[str, str, str]:
 
 
 def _messages_together(lines: Sequence[Line]) -> list[tuple[str, Say]]:
-    """The requests, if all are valid SENDs in printable ASCII; else none."""
     together = clean_together(lines)
     parts = _SEND_LINES.findall(together) if together else ()
     if len(parts) != len(lines):
@@ -242,7 +241,6 @@ def _messages_together(lines: Sequence[Line]) -> list[tuple[str, Say]]:
 
 
 def unknown_verb(word: str, tag: str) -> RefusedError:
-    """The refusal, with the nearest verb."""
     word = word[:32]
     near = difflib.get_close_matches(word.upper(), _VERBS, n=1)
     hint = f"did you mean {near[0]}?" if near else f"the verbs are {', '.join(_VERBS)}"
@@ -250,7 +248,7 @@ def unknown_verb(word: str, tag: str) -> RefusedError:
 
 
 def request_of(line: str) -> tuple[str, Request]:
-    """``Mode.parse``.
+    """Read a line.
 
     Raises:
         RefusedError: 500, 501 or 520, with the line's tag.
@@ -270,7 +268,6 @@ def request_of(line: str) -> tuple[str, Request]:
 
 
 def leading_messages(lines: Sequence[Line]) -> list[tuple[str, Say]]:
-    """The first lines' requests, while they are SENDs."""
     sends: list[tuple[str, Say]] = []
     # Look at the first line alone: if it is no SEND, the others' turn has not come.
     for start, end in pairwise([0, *range(1, len(lines), READ_AT_ONCE), len(lines)]):
