@@ -10,7 +10,7 @@ from chainchat.storage.checksums import checked
 from chainchat.storage.interface import StorageError
 
 CACHED_BATCHES = 16
-"""A reader of history mostly stays within one."""
+"""Batches kept decoded; a reader of history mostly stays within one."""
 
 ROW_OCTETS = 64_000
 """Octets of entries, by ``size``: a reader decodes whole rows."""
@@ -28,18 +28,16 @@ class Batches:
         self._decoded: dict[int, tuple[Entry, ...]] = {}
 
     def forget(self) -> None:
-        """Rows have changed, or are gone."""
         self._decoded.clear()
 
     def with_entry(self, seq: int) -> tuple[Entry, ...]:
-        """Empty if none has this entry."""
         query = "SELECT min(last) FROM log WHERE last >= ?"
         last = self._database.execute(query, (seq,)).fetchone()[0]
         batch = self.ending_with(last) if last else ()
         return batch if batch and batch[0].first <= seq else ()
 
     def ending_with(self, last: int) -> tuple[Entry, ...]:
-        """The one that ends with entry ``last``.
+        """Return the batch that ends with entry ``last``.
 
         Raises:
             StorageError: the row does not hold what was written.
@@ -58,12 +56,10 @@ class Batches:
 
 
 def encoded(entries: Sequence[Entry]) -> bytes:
-    """A row's content."""
     return checked(encode_entries(tuple(entries)))
 
 
 def divided(entries: Sequence[Entry]) -> Iterator[Sequence[Entry]]:
-    """Divide entries into rows."""
     while entries:
         row = fitting(entries, ROW_OCTETS)
         yield row

@@ -21,7 +21,7 @@ class Checkpoints:
     """The two tables; the caller makes the transactions.
 
     Attributes:
-        begun: the entry of the newest one, finished or not, or 0.
+        begun: the entry of the newest checkpoint, finished or not, or 0.
         finished: the entry of the newest finished one.
     """
 
@@ -31,16 +31,15 @@ class Checkpoints:
         self._odd: set[int] = set()
         """Keys whose newest version is at the second place."""
         self._gone: set[int] = set()
-        """Those that the finished checkpoint lacks; their rows can go."""
+        """Keys that the finished checkpoint lacks; their rows can go."""
         self._going: set[int] = set()
-        """The same for the one that was begun."""
+        """Keys that the begun checkpoint lacks."""
         row = database.execute("SELECT begun, seq FROM checkpoint").fetchone()
         begun, finished = row if row is not None else (0, 0)
         self.begun: int = begun
         self.finished: int = finished
 
     def head(self) -> tuple[bytes, bytes] | None:
-        """Of the finished one, and its entry's digest."""
         query = "SELECT head, digest FROM checkpoint WHERE seq > 0"
         row = self._database.execute(query).fetchone()
         if row is None:
@@ -48,7 +47,7 @@ class Checkpoints:
         return self._as_written(row[0], "the octets of the checkpoint"), row[1]
 
     def records(self) -> Iterator[Record]:
-        """The finished one's, by key; read them before the next write."""
+        """Yield the finished checkpoint's records, by key; read them before the next write."""
         self._odd.clear()
         self._gone.clear()
         for key, place, data in self._newest():
@@ -60,7 +59,7 @@ class Checkpoints:
                 self._gone.add(key)
 
     def records_after(self, after: int) -> Iterator[Record]:
-        """Those above a key, even if another checkpoint has begun."""
+        """Return records above a key, even if another checkpoint has begun."""
         return ((key, data) for key, _, data in self._newest(after + 1) if data)
 
     def _newest(self, first: int = 0) -> Iterator[tuple[int, int, bytes]]:
@@ -74,14 +73,13 @@ class Checkpoints:
                 yield key, place, written
 
     def abandon(self) -> None:
-        """Delete what was not finished."""
         self._database.execute("DELETE FROM records WHERE seq > ?", (self.finished,))
         self._database.execute("UPDATE checkpoint SET begun = seq")
         self.begun = self.finished
         self._going.clear()
 
     def write(self, records: Iterable[Record]) -> None:
-        """Write records of the begun one, each once."""
+        """Write records of the begun checkpoint, each once."""
         rows = []
         for key, data in records:
             self._gone.discard(key)
@@ -103,7 +101,6 @@ class Checkpoints:
             self._odd.discard(key)
 
     def finish(self, head: bytes, digest: bytes) -> None:
-        """Let it take effect; ``digest``: its entry's in the log."""
         update = "UPDATE checkpoint SET seq = begun, digest = ?, head = ?"
         self._database.execute(update, (digest, checked(head)))
         self.finished = self.begun

@@ -6,7 +6,6 @@ CHECKSUM_OCTETS = 4
 
 
 def checked(data: bytes) -> bytes:
-    """The data behind its checksum."""
     return crc32(data).to_bytes(CHECKSUM_OCTETS) + data
 
 

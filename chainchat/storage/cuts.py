@@ -13,7 +13,7 @@ from chainchat.storage.private import open_private
 
 
 def write_side_file(folder: Path, first: int, last: int, entries: Iterable[Entry]) -> Path:
-    """On disk when this returns."""
+    """Write a new side file, which is on disk when this returns."""
     paths = (folder / f"cut-{first}-{last}-{number}.jsonl" for number in count(1))
     path = next(path for path in paths if not path.exists())
     with open(path, "x", encoding="utf-8", opener=open_private) as file:
@@ -25,7 +25,7 @@ def write_side_file(folder: Path, first: int, last: int, entries: Iterable[Entry
 
 
 def _line(entry: Entry) -> str:
-    """JSON: readable for people, all octets for programs."""
+    """Return JSON, readable for people, with all octets for programs."""
     fields = {
         "seq": entry.seq,
         "epoch": entry.epoch,

@@ -15,7 +15,7 @@ from pathlib import Path
 from chainchat.storage.private import FOLDER_MODE, open_private
 
 AT_ONCE = 1 << 20
-"""Octets."""
+"""Octets written at once."""
 
 ROOM = 256 << 10
 """Octets a start needs: the first pages of each file, and some commits."""
@@ -44,7 +44,6 @@ def write_again(path: Path, octets: int | None = None, *, at_once: int = AT_ONCE
 
 
 def sync(file: int) -> None:
-    """Sync an open file or folder."""
     if not _flushed(file):
         os.fsync(file)
 
@@ -70,7 +69,6 @@ def _flushed(file: int) -> bool:
 
 
 def make_folder(folder: Path) -> None:
-    """Create a folder and its parents, durably."""
     if folder.is_dir():
         return
     _make_parents(folder.parent)
@@ -87,7 +85,6 @@ def _make_parents(folder: Path) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Sync the names of its files."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         sync(descriptor)

@@ -10,7 +10,7 @@ from itertools import islice
 from typing import NamedTuple
 
 SKIPPED = 1_000
-"""Of one sender at once: whoever said most of all reads as fast."""
+"""Messages of one sender skipped at once: whoever said most of all reads as fast."""
 
 
 class Indexed(NamedTuple):
@@ -35,7 +35,6 @@ class Run:
         return self.ids.tobytes() + self.senders.tobytes()
 
     def parts(self, length: int) -> "Iterator[Run]":
-        """At most ``length`` messages each."""
         for start in range(0, len(self.ids), length):
             part = Run()
             part.ids = self.ids[start : start + length]
@@ -43,19 +42,17 @@ class Run:
             yield part
 
     def cut(self, after: int) -> None:
-        """Remove the messages above ``after``."""
         end = bisect_right(self.ids, after)
         del self.ids[end:]
         del self.senders[end:]
 
     def forget(self, up_to: int) -> None:
-        """Remove the messages up to ``up_to``."""
         end = bisect_right(self.ids, up_to)
         del self.ids[:end]
         del self.senders[:end]
 
     def after(self, after: int, unless_sender: int) -> Iterator[int]:
-        """Ids, oldest first, except one sender's."""
+        """Yield ids, oldest first, except one sender's."""
         start, length = bisect_right(self.ids, after), len(self.ids)
         for begin in range(start, length, SKIPPED):
             end = min(begin + SKIPPED, length)
@@ -66,7 +63,7 @@ class Run:
                     yield self.ids[place]
 
     def before(self, before: int, unless_sender: int) -> Iterator[int]:
-        """Ids, newest first, except one sender's."""
+        """Yield ids, newest first, except one sender's."""
         for end in range(bisect_left(self.ids, before), 0, -SKIPPED):
             begin = max(0, end - SKIPPED)
             if self._are_all_of(unless_sender, begin, end):
@@ -91,7 +88,6 @@ class Index:
         self.runs: dict[int, Run] = {}
 
     def add(self, indexed: Iterable[Indexed]) -> None:
-        """See ``Storage.index``."""
         for reader, ids, sender in indexed:
             run = self.runs.get(reader)
             if run is None:
@@ -101,25 +97,20 @@ class Index:
             run.senders.extend(array("q", (sender,)) * (len(ids) - known))
 
     def cut(self, after: int) -> None:
-        """See ``Run``."""
         for run in self.runs.values():
             run.cut(after)
 
     def forget(self, up_to: int) -> None:
-        """See ``Run``."""
         for run in self.runs.values():
             run.forget(up_to)
 
     def of(self, reader: int) -> Run:
-        """One reader's."""
         return self.runs.get(reader, NO_RUN)
 
 
 def first_of(limit: int, *ascending: Iterator[int]) -> list[int]:
-    """The lowest ids of several ascending iterators."""
     return sorted({id_ for ids in ascending for id_ in islice(ids, limit)})[:limit]
 
 
 def last_of(limit: int, *descending: Iterator[int]) -> list[int]:
-    """The highest ids of several descending iterators."""
     return sorted({id_ for ids in descending for id_ in islice(ids, limit)}, reverse=True)[:limit]

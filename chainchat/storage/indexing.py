@@ -12,7 +12,7 @@ from chainchat.storage.interface import EVERY_READER
 RUN_MESSAGES = 1_000
 
 READERS_AT_ONCE = 64
-"""Written with one part of a checkpoint."""
+"""Readers written with one part of a checkpoint."""
 
 
 class MessageIndex:
@@ -24,25 +24,21 @@ class MessageIndex:
         self.forget()
 
     def forget(self) -> None:
-        """Forget what is in memory."""
         self._newest = Index()
-        """Since the newest checkpoint, finished or not."""
+        """Messages since the newest checkpoint, finished or not."""
         self._unwritten = Index()
-        """Of the unfinished checkpoint, not on disk yet."""
+        """Messages of the unfinished checkpoint, not on disk yet."""
 
     def add(self, indexed: Iterable[Indexed]) -> None:
-        """See ``Storage.index``."""
         self._newest.add(indexed)
 
     def cut(self, after: int) -> None:
-        """Forget those above ``after``, which no checkpoint has."""
+        """Forget messages above ``after``, which no checkpoint has."""
         self._newest.cut(after)
 
     # --- questions
 
     def ids_after(self, reader: int, after: int, limit: int, unless_sender: int) -> list[int]:
-        """See ``Storage.ids_after``."""
-
         def ids(reader: int) -> Iterator[int]:
             for run in self._runs("last > ? ORDER BY last", reader, after):
                 yield from run.after(after, unless_sender)
@@ -52,8 +48,6 @@ class MessageIndex:
         return first_of(limit, ids(reader), ids(EVERY_READER))
 
     def ids_before(self, reader: int, before: int, limit: int, unless_sender: int) -> list[int]:
-        """See ``Storage.ids_before``."""
-
         def ids(reader: int) -> Iterator[int]:
             yield from self._newest.of(reader).before(before, unless_sender)
             yield from self._unwritten.of(reader).before(before, unless_sender)
@@ -73,20 +67,17 @@ class MessageIndex:
 
     @property
     def is_unwritten(self) -> bool:
-        """The unfinished checkpoint lacks some on disk."""
         return bool(self._unwritten.runs)
 
     def begin_checkpoint(self) -> None:
-        """It has the messages as of now."""
         self._newest, self._unwritten = Index(), self._newest
 
     def abandon(self, finished: int) -> None:
-        """Forget what the finished checkpoint lacks."""
         self._database.execute("DELETE FROM messages WHERE last > ?", (finished,))
         self.forget()
 
     def write_part(self) -> Sequence[int]:
-        """Write some readers' messages; returns these, for ``written``."""
+        """Write some readers' messages; return these readers, for ``written``."""
         readers = list(islice(self._unwritten.runs, READERS_AT_ONCE))
         for reader in readers:
             parts = [
@@ -97,7 +88,7 @@ class MessageIndex:
         return readers
 
     def written(self, readers: Sequence[int]) -> bool:
-        """Their transaction is complete; True if more remains."""
+        """Note that their transaction is complete; return whether more remains."""
         for reader in readers:
             del self._unwritten.runs[reader]
         return self.is_unwritten

@@ -27,7 +27,7 @@ EVERY_READER = 0
 
 
 class StorageError(Exception):
-    """The disk failed, or does not hold what was written; a line for the operator. Stop."""
+    """The disk failed, or does not hold what was written: a line for the operator. Stop."""
 
 
 class LockedError(StorageError):
@@ -56,7 +56,7 @@ class Storage(Log, Protocol):
         """Write the next entries, and what is committed; do not sync yet."""
 
     def sync(self) -> None:
-        """Return when all is on the disk."""
+        """Return when all that was written is on the disk."""
 
     def write_committed(self, seq: int) -> None:
         """Note that the log is committed so far, and never cut below; on disk when this returns."""
@@ -87,28 +87,25 @@ class Storage(Log, Protocol):
     def tidy(self) -> bool:
         """Clear a slice of what removals leave: index, free space; True if more is left."""
 
-    def octets(self) -> int:
-        """Octets of all that is stored."""
+    def octets(self) -> int: ...
 
     def end_of_oldest(self, octets: int) -> int:
-        """The number up to which entries must go to free ``octets``, or many of them."""
+        """Return up to where entries must go to free ``octets``, or many of them."""
 
     # --- a checkpoint that is copied from another node
 
     def stage(self, offered: Offered) -> None:
         """Begin to copy a checkpoint beside these data, in place of any other copy."""
 
-    def abandon_staged(self) -> None:
-        """Throw the copy away."""
+    def abandon_staged(self) -> None: ...
 
     def stage_rows(self, rows: Sequence[Row], *, complete: bool) -> None:
-        """Take in the next rows; ``complete``: the last."""
+        """Take in the next rows; ``complete``: these are the last."""
 
-    def stage_entries(self, entries: Sequence[Entry]) -> None:
-        """Take in the next entries of its log."""
+    def stage_entries(self, entries: Sequence[Entry]) -> None: ...
 
     def staged_records(self) -> Iterator[Record]:
-        """By key."""
+        """Yield the copy's records, by key."""
 
     def install(self) -> None:
         """Let the copy replace all but membership's record, at once; on disk when this returns.
@@ -116,8 +113,7 @@ class Storage(Log, Protocol):
         From here on this is a storage as if just opened.
         """
 
-    def read_record(self) -> bytes | None:
-        """Membership's record, if any."""
+    def read_record(self) -> bytes | None: ...
 
     def write_record(self, record: bytes) -> None:
         """Replace membership's record; on disk when this returns."""
@@ -129,41 +125,40 @@ class Storage(Log, Protocol):
         """
 
     def ids_after(self, reader: int, after: int, limit: int, *, unless_sender: int) -> list[int]:
-        """Ids of messages to ``reader`` or all, except one sender's; oldest first."""
+        """Return ids of messages to ``reader`` or all, except one sender's; oldest first."""
 
     def ids_before(self, reader: int, before: int, limit: int, *, unless_sender: int) -> list[int]:
-        """The same backwards, newest first."""
+        """Return the same backwards, newest first."""
 
     def entries(self, seqs: Iterable[int]) -> Iterator[Entry]:
-        """One by one; the log has to hold them."""
+        """Yield entries, which the log has to hold."""
 
     def newest_checkpoint(self) -> Checkpoint | None:
-        """The newest finished.
+        """Return the newest finished checkpoint.
 
         Raises:
             StorageError: the log has another entry at its ``seq``.
         """
 
     def records(self) -> Iterator[Record]:
-        """The newest checkpoint's, by key; read them before another begins."""
+        """Yield the newest checkpoint's records, by key; read them before another begins."""
 
     def abandon_checkpoint(self) -> None:
-        """At a start: forget an unfinished one, with its index."""
+        """At a start, forget an unfinished checkpoint, with its index."""
 
     def begin_checkpoint(self, seq: int) -> None:
-        """Begin one as of entry ``seq``, with the index as of now."""
+        """Begin a checkpoint as of entry ``seq``, with the index as of now."""
 
     def write_records(self, records: Sequence[Record]) -> bool:
-        """Write some of those changed since the last, and a part of the index.
+        """Write some records changed since the last checkpoint, and a part of the index.
 
         True if more of the index remains: call again, even without records.
         """
 
     def finish_checkpoint(self, head: bytes) -> None:
-        """Let it take effect, once all its parts are written."""
+        """Let the checkpoint take effect, once all its parts are written."""
 
     def care(self) -> str:
-        """After a turn or a tick: upkeep; returns a line for the operator, mostly empty."""
+        """Do upkeep after a turn or a tick; return a line for the operator, usually empty."""
 
-    def close(self) -> None:
-        """Let go of the data."""
+    def close(self) -> None: ...

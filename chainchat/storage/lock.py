@@ -11,7 +11,7 @@ from chainchat.storage.private import open_private
 
 
 class DataLock:
-    """Held until ``release``; the kernel releases it however the process ends."""
+    """A lock held until ``release``; the kernel releases it however the process ends."""
 
     def __init__(self, data: Path) -> None:
         """Take the lock.
@@ -54,5 +54,4 @@ class DataLock:
         )
 
     def release(self) -> None:
-        """Let another process have the folder."""
         os.close(self._file)

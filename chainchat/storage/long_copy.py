@@ -17,10 +17,10 @@ from typing import NamedTuple
 from chainchat.storage.durable import sync, sync_data
 
 ROUNDS = 100
-"""At most: each copies what was written during the last."""
+"""The most rounds; each copies what was written during the last."""
 
 PIECE_OCTETS = 1 << 20
-"""Given to the disk at a time."""
+"""Octets given to the disk at a time."""
 
 LONGEST_PAUSE_SECONDS = 0.02
 """A pause is as long as the last piece took, up to this."""
@@ -56,7 +56,7 @@ class LongCopy:
     """
 
     def __init__(self, database: Path, file: int, log: int, before: int, little: int) -> None:
-        """Begin.
+        """Begin to copy.
 
         Args:
             file: ``database``, opened for writing; stays open as long as this process has a
@@ -80,11 +80,10 @@ class LongCopy:
 
     @property
     def alive(self) -> bool:
-        """True while copying."""
         return self._thread.is_alive()
 
     def outcome(self) -> CopiedPages:
-        """Once the thread has ended; ask once.
+        """Return the outcome, once, after the thread has ended.
 
         Raises:
             sqlite3.Error: copying failed.
@@ -96,7 +95,7 @@ class LongCopy:
         return self._outcome
 
     def stop(self) -> bool:
-        """Stop the thread soon; False if it met an error, as by being stopped."""
+        """Stop the thread soon; return False if it met an error, as by being stopped."""
         self._stopping.set()
         if self.alive:
             self._copier.interrupt()
@@ -149,7 +148,7 @@ class LongCopy:
 
 
 def _found() -> Callable[[int, int, int, int], int] | None:
-    """Linux' ``sync_file_range``; None on other systems."""
+    """Return Linux' ``sync_file_range``; None on other systems."""
     try:
         function = ctypes.CDLL(None, use_errno=True).sync_file_range
     except (AttributeError, OSError):
@@ -163,7 +162,7 @@ _write_out = _found()
 
 
 def _synced_piece(file: int, offset: int) -> bool:
-    """Give a piece to the disk; False if the system cannot.
+    """Give a piece to the disk; return False if the system cannot.
 
     Raises:
         OSError: the disk failed. The system says so once: the next sync would succeed.

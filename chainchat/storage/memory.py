@@ -15,7 +15,7 @@ REMOVED_AT_ONCE = 64
 
 
 class MemoryStorage:
-    """See ``Storage``; ``cuts`` has what was cut off."""
+    """A ``Storage`` in memory; ``cuts`` has what was cut off."""
 
     def __init__(self) -> None:
         self.cuts: list[Entry] = []
@@ -27,7 +27,6 @@ class MemoryStorage:
         self._begun = 0
         self._begun_records: dict[int, bytes] = {}
         self._checkpointed: EntryId | None = None
-        """The entry of the newest finished checkpoint."""
         self._committed = 0
         self._beginning = EntryId()
         self._staged: Staged | None = None

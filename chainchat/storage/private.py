@@ -1,6 +1,6 @@
 """Keeps a node's data for its user, whoever starts it and whatever the umask.
 
-What cannot be done raises OSError.
+Each function raises OSError for what it cannot do.
 """
 
 import os
@@ -28,12 +28,11 @@ def open_private(path: str | Path, flags: int) -> int:
 
 
 def touch_private(path: Path) -> None:
-    """Create it if there is none."""
     os.close(open_private(path, os.O_RDWR | os.O_CREAT))
 
 
 def narrowed(folder: Path) -> list[str]:
-    """Keep others from a data folder and its files; returns those they could reach."""
+    """Keep others from a data folder and its files; return those they could reach."""
     files = {path for pattern in OURS for path in folder.glob(pattern)}
     paths = (folder, *sorted(files)) if folder.exists() else ()
     found = [path for path in paths if _is_open_to_others(path)]
@@ -48,7 +47,7 @@ def _is_open_to_others(path: Path) -> bool:
 
 
 def user_name(uid: int) -> str:
-    """The name, or the number of a user without one."""
+    """Return a user's name, or the number of a user without one."""
     try:
         return pwd.getpwuid(uid).pw_name
     except KeyError:

@@ -9,11 +9,11 @@ APPLICATION_ID = 0x63686174
 SCHEMA_VERSION = 8
 """Increased where an older chainchat would misread the log or checkpoints."""
 READ_TOO = (6, 7)
-"""This one only adds to them."""
+"""Older versions, to which this one only adds."""
 
 
 def prepare(database: sqlite3.Connection, name: str) -> bool:
-    """Make a database ready; True if it lacks tables of this version.
+    """Make a database ready; return whether it lacks tables of this version.
 
     Raises:
         StorageError: a foreign file, or one this release does not read; it is unchanged.
@@ -27,14 +27,13 @@ def prepare(database: sqlite3.Connection, name: str) -> bool:
 
 
 def create(database: sqlite3.Connection) -> None:
-    """In the caller's transaction."""
+    """Create the tables, in the caller's transaction."""
     tables.create(database, tables.COPIED | tables.OWN | tables.ADDED)
     database.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     database.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
 
 def is_new(database: sqlite3.Connection) -> bool:
-    """True if there are no tables."""
     found: int = database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
     return not found
 

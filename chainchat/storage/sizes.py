@@ -11,7 +11,7 @@ KINDS = {".sqlite": DATABASE, ".sqlite-wal": LOG, ".sqlite-shm": LOG}
 
 
 def sizes(data: Path) -> dict[str, int]:
-    """Octets, by kind.
+    """Return octets, by kind of file.
 
     Raises:
         StorageError: the folder cannot be read.

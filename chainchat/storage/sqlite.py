@@ -63,7 +63,7 @@ def _loudly(method: Callable[Parameters, Returned]) -> Callable[Parameters, Retu
 
 
 class SQLiteStorage:
-    """See ``Storage``; ``failure``: the disk's first error, or empty."""
+    """A ``Storage`` in SQLite; ``failure``: the disk's first error, or empty."""
 
     def __init__(self, data: Path, *, pages: int = wal.PAGES, much: int = wal.MUCH) -> None:
         """Open the folder ``data``, or create it; for the rest see ``WriteAheadLog``.
@@ -124,7 +124,7 @@ class SQLiteStorage:
         )
 
     def _check_well(self) -> None:
-        """After a failure, nothing is written on top of what may be lost."""
+        """Refuse, after a failure, to write on top of what may be lost."""
         if self.failure:
             raise StorageError(self.failure)
 
@@ -143,13 +143,13 @@ class SQLiteStorage:
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
-        """The same, but synced."""
+        """A transaction that is synced, too."""
         with self._written_later():
             yield
         self._wal.sync()
 
     def _as_written(self, stored: bytes, what: str) -> bytes:
-        """What ``checked`` was given; never believe anything else from a disk."""
+        """Return what ``checked`` was given; never believe anything else from a disk."""
         data = unchecked(stored)
         if data is None:
             raise StorageError(f"{self}: {what} are not what was written")
@@ -458,7 +458,6 @@ class SQLiteStorage:
             self._checkpoints.finish(head, self._digest_of(self._checkpoints.begun))
 
     def _digest_of(self, seq: int) -> bytes:
-        """Empty if the log has no entry at ``seq``."""
         entry = self.id_of(seq)
         return b"" if entry is None else entry.digest
 

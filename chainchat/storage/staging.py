@@ -30,7 +30,6 @@ class Staging:
         self.reload()
 
     def reload(self) -> None:
-        """Read from the database how far the copy has come."""
         row = self._database.execute("SELECT note FROM staged").fetchone()
         self.staged: Staged | None = None
         if row is not None:
@@ -38,13 +37,11 @@ class Staging:
             self.staged = msgpack.decode(note, type=Staged)
 
     def begin(self, offered: Offered) -> None:
-        """What was copied of another is thrown away."""
         self.abandon()
         tables.create(self._database, tables.COPIED, tables.STAGED)
         self._note(Staged(offered, end=offered.beginning))
 
     def abandon(self) -> None:
-        """Throw away what was copied."""
         if self.staged is not None:
             self._set_aside(tables.STAGED)
             self._database.execute("DELETE FROM staged")
@@ -62,7 +59,6 @@ class Staging:
         self.staged = staged
 
     def add_rows(self, rows: Sequence[Row], *, complete: bool) -> None:
-        """Take in the next rows; ``complete``: the last."""
         assert self.staged is not None
         seq = self.staged.offered.checkpoint.seq
         records = [(2 * row.key, seq, checked(row.data)) for row in rows if row.table == RECORDS]
@@ -87,19 +83,17 @@ class Staging:
                 table, reader, last = row.place
 
     def add_log(self, rows: Sequence[LogRow], end: EntryId) -> None:
-        """Take in rows of the log; ``end`` is the last entry."""
         assert self.staged is not None
         self._database.executemany("INSERT INTO staged_log VALUES (?, ?, ?)", rows)
         self._note(replace(self.staged, end=end))
 
     def records(self) -> Iterator[tuple[int, bytes]]:
-        """As copied, by key."""
         rows = self._database.execute("SELECT place, data FROM staged_records ORDER BY place")
         for place, data in rows:
             yield place // 2, self._as_written(data, "the octets of a copied checkpoint")
 
     def install(self) -> EntryId:
-        """Replace the node's tables; returns the beginning, to be noted in the same transaction."""
+        """Replace the node's tables; return the beginning, to be noted in the same transaction."""
         staged = self.staged
         assert staged is not None
         offered = staged.offered

@@ -9,7 +9,7 @@ COPIED = {
         reader INTEGER, last INTEGER, run BLOB NOT NULL, PRIMARY KEY (reader, last)
     ) WITHOUT ROWID""",
 }
-"""What a learner copies.
+"""The tables that a learner copies.
 
 ``place``: twice a record's key, or one more. No data: the record was removed.
 """
@@ -31,7 +31,7 @@ ADDED = {
     )""",
     "staged": "(only INTEGER PRIMARY KEY CHECK (only = 1), note BLOB NOT NULL)",
 }
-"""Older versions lack these.
+"""Tables that older versions lack.
 
 ``beginning``: the entry before the log's first; no row while the log has that one.
 """
@@ -40,16 +40,14 @@ STAGED = "staged_"
 """Prefix of the tables that a learner fills."""
 
 GONE = "gone_"
-"""The same of tables that nobody needs."""
+"""Prefix of the tables that nobody needs."""
 
 
 def create(database: sqlite3.Connection, tables: dict[str, str], prefix: str = "") -> None:
-    """Create those that are missing."""
     for name, columns in tables.items():
         database.execute(f"CREATE TABLE IF NOT EXISTS {prefix}{name} {columns}")
 
 
 def rename(database: sqlite3.Connection, old: str, new: str) -> None:
-    """Give the tables of COPIED another prefix."""
     for name in COPIED:
         database.execute(f"ALTER TABLE {old}{name} RENAME TO {new}{name}")

@@ -11,16 +11,16 @@ from chainchat.chain.entries import Entry, EntryId
 from chainchat.storage.tables import GONE
 
 ROWS_AT_ONCE = 16
-"""Of the log: a megabyte at most."""
+"""Rows of the log: a megabyte at most."""
 
 RUNS_AT_ONCE = 200
-"""Of the index, looked at in a slice."""
+"""Runs of the index looked at in a slice."""
 
 PAGES_AT_ONCE = 64
-"""That leave the file; each may be moved, so written to the write-ahead log."""
+"""Pages that leave the file; each may be moved, so written to the write-ahead log."""
 
 KEPT_PAGES = 1_000
-"""Free ones that stay in the file; in a large file a sixteenth."""
+"""Free pages that stay in the file; in a large file a sixteenth."""
 
 
 class Trimming:
@@ -41,7 +41,6 @@ class Trimming:
         self.reload()
 
     def reload(self) -> None:
-        """Read the beginning, and which tables nobody needs."""
         row = self._database.execute("SELECT epoch, seq, digest FROM beginning").fetchone()
         self.beginning = EntryId() if row is None else EntryId(*row)
         names = "SELECT name FROM sqlite_master WHERE type = 'table' AND name GLOB ?"
@@ -49,7 +48,6 @@ class Trimming:
         self.due = True
 
     def remove(self, up_to: int) -> bool:
-        """Remove a slice of the rows that end by ``up_to``, but the newest; True if more may be."""
         oldest = "SELECT last FROM log WHERE last <= ? AND last < (SELECT max(last) FROM log) "
         rows = self._database.execute(f"{oldest} ORDER BY last LIMIT ?", (up_to, ROWS_AT_ONCE))
         lasts = [last for (last,) in rows]
@@ -63,7 +61,6 @@ class Trimming:
         return len(lasts) == ROWS_AT_ONCE
 
     def begin_after(self, entry: EntryId) -> None:
-        """The log begins after ``entry``."""
         place = (entry.epoch, entry.seq, entry.digest)
         self._database.execute("REPLACE INTO beginning VALUES (1, ?, ?, ?)", place)
         self.beginning = entry
@@ -98,7 +95,7 @@ class Trimming:
         self._swept = runs[-1] if len(runs) == RUNS_AT_ONCE else None
 
     def _shrink(self) -> bool:
-        """True if there are more."""
+        """Free a slice of pages; return whether there are more."""
         if self._number("PRAGMA auto_vacuum") != 2:  # INCREMENTAL
             return False
         free = self._number("PRAGMA freelist_count")
@@ -117,12 +114,12 @@ class Trimming:
     # --- sizes
 
     def octets(self) -> int:
-        """Of pages in use."""
+        """Return the octets of pages in use."""
         used = self._number("PRAGMA page_count") - self._number("PRAGMA freelist_count")
         return used * self._number("PRAGMA page_size")
 
     def end_of_oldest(self, octets: int, rows: int) -> int:
-        """The sequence number that ends the oldest ``octets``, or the oldest ``rows``."""
+        """Return the sequence number that ends the oldest ``octets``, or the oldest ``rows``."""
         end = self.beginning.seq
         query = "SELECT last, length(entries) FROM log ORDER BY last LIMIT ?"
         for last, length in self._database.execute(query, (rows,)):

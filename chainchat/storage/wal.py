@@ -33,16 +33,16 @@ MUCH = 1_000
 """Pages that are too much for one turn."""
 
 RETRY_SECONDS = 0.5
-"""For which a reader in the way is left alone."""
+"""How long a reader in the way is left alone."""
 
 KEPT_OCTETS = 4 << 20
 """A longer file shrinks whenever SQLite begins it anew."""
 
 SHRUNK_OCTETS = 8 << 20
-"""By so much: freeing 300 MB takes 0.1 s, inside a commit."""
+"""What such a file loses at once: freeing 300 MB takes 0.1 s, inside a commit."""
 
 NAMED_OCTETS = 64_000_000
-"""Such a length is reported, and each doubling."""
+"""A length that is reported, like each doubling."""
 
 _STATE = struct.Struct("=16xI76xI")
 """The beginning of the ``-shm`` file: pages in the log, and how many are copied.
@@ -58,7 +58,6 @@ See "WAL Locks" in the same place.
 
 
 def log_of(database: Path) -> Path:
-    """The file."""
     return Path(f"{database}-wal")
 
 
@@ -80,7 +79,6 @@ class Keeper:
             self._connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
 
     def close(self) -> None:
-        """Close after the other connections."""
         self._connection.close()
 
 
@@ -125,7 +123,6 @@ class WriteAheadLog:
         self._long_copy: LongCopy | None = None
 
     def state(self) -> CopiedPages:
-        """How much of the log is copied now."""
         pages, copied = self._counts()
         return CopiedPages(copied, pages - copied)
 
@@ -141,7 +138,7 @@ class WriteAheadLog:
         sync_data(self._log_file)
 
     def care(self) -> str:
-        """Copy what is due, perhaps in a thread; returns a line for the operator, mostly empty.
+        """Copy what is due, perhaps in a thread; return a line for the operator, usually empty.
 
         Raises:
             sqlite3.Error: copying failed, here or in the thread.
@@ -165,11 +162,11 @@ class WriteAheadLog:
         return report
 
     def stop(self) -> bool:
-        """Stop the thread, if any; False if it met an error, as by being stopped."""
+        """Stop the thread, if any; return False if it met an error, as by being stopped."""
         return self._long_copy is None or self._long_copy.stop()
 
     def close(self) -> None:
-        """The writer has closed; the thread leaves its copy unfinished."""
+        """Close after the writer; the thread leaves its copy unfinished."""
         self.stop()
         self._copier.close()
         os.close(self._database_file)
@@ -185,7 +182,7 @@ class WriteAheadLog:
             self._begins_anew()
 
     def _begins_anew(self) -> None:
-        """SQLite will write the log over: the next commit shortens a long file."""
+        """Let the next commit, which writes the log over, shorten a long file."""
         length = self._file.stat().st_size
         if length > KEPT_OCTETS:
             limit = max(length - SHRUNK_OCTETS, KEPT_OCTETS)
@@ -212,7 +209,7 @@ class WriteAheadLog:
 
 
 def readers(shared: Path) -> Iterator[str]:
-    """Other processes that read the database of a ``-shm`` file, as far as Linux tells."""
+    """Yield other processes that read the database of a ``-shm`` file, as far as Linux tells."""
     seen = {os.getpid()}
     with suppress(OSError):
         inode = shared.stat().st_ino
