@@ -14,22 +14,22 @@ from msgspec import Struct
 from chainchat.node.tally import Tally
 
 HEAR_SECONDS = 0.002
-"""For what logged-in clients say and ask."""
+"""A slice for what logged-in clients say and ask."""
 
 PATIENT_SECONDS = 0.001
-"""For newcomers, pages of answers, and readers of the log."""
+"""A slice for newcomers, pages of answers, and readers of the log."""
 
 PATIENT_SHARE = 0.25
 
 ACCEPT_SHARE = 0.05
 
 HANDSHAKE_SHARE = 0.25
-"""At each port, for agreeing on TLS."""
+"""A share at each port, for agreeing on TLS."""
 
 APPLY_SECONDS = 0.003
 
 READ_SECONDS = 0.002
-"""For questions that the tail answers."""
+"""A slice for questions that the tail answers."""
 
 READ_SHARE = 0.25
 
@@ -38,7 +38,7 @@ PAGE_SECONDS = READ_SECONDS / 2
 LEND_SECONDS = 0.003
 
 TELL_SECONDS = 0.008
-"""For writing to clients."""
+"""A slice for writing to clients."""
 
 LONG_TURN_SECONDS = 0.05
 """A longer turn, the disk's sync aside, is logged."""
@@ -52,7 +52,8 @@ class CheckpointPace(Struct, frozen=True):
     """How often checkpoints are written, and how fast.
 
     Attributes:
-        checkpoint_entries: they begin at each multiple: at the same entries on every node.
+        checkpoint_entries: a checkpoint begins at each multiple, so at the same entries on every
+            node.
         records_at_once: in one transaction: milliseconds.
         checkpoint_seconds: a turn's slice.
     """
@@ -79,11 +80,9 @@ class Slice:
         self._end = self._began + seconds
 
     def left(self) -> bool:
-        """True while there is time for more work."""
         return self._clock() < self._end
 
     def spent(self) -> float:
-        """Seconds since it began."""
         return self._clock() - self._began
 
 
@@ -111,7 +110,6 @@ class TurnClock:
         self._syncing = 0.0
 
     def begin(self) -> None:
-        """A turn begins."""
         self._marks = [(self.SOCKETS, self._clock())]
         self._syncing = 0.0
 
@@ -120,7 +118,7 @@ class TurnClock:
         self._marks.append((name, self._clock()))
 
     def synced(self) -> None:
-        """The time since the last mark was the disk's sync."""
+        """Count the time since the last mark as the disk's sync."""
         now = self._clock()
         took = now - self._marks[-1][1] if self._marks else 0.0
         self._syncing += took
@@ -128,7 +126,7 @@ class TurnClock:
         self._marks.append((self.SYNC, now))
 
     def end(self, *, follows: bool) -> None:
-        """The turn ends; ``follows``: the next comes at once."""
+        """End the turn; ``follows``: the next comes at once."""
         began = self._ended if self._follows else self._marks[0][1]
         self._follows, self._ended = follows, self._marks[-1][1]
         total = self._ended - began - self._syncing

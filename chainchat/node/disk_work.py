@@ -87,7 +87,7 @@ class DiskWork:
         self._tell(f"{lost}; they are now in {path}", event="cut", alarm=True)
 
     def install(self, source: str) -> bool:
-        """Replace the data by a copied checkpoint; False if that is flawed.
+        """Replace the data by a copied checkpoint; return False if that is flawed.
 
         Raises:
             StorageError: the disk failed.

@@ -10,19 +10,17 @@ from chainchat.chat.modes.mode import ChatMessage
 from chainchat.storage.interface import Storage
 
 NOBODY = -1
-"""The sender of no message."""
 
 NO_MORE = 1 << 62
-"""No id is above."""
+"""Above every id."""
 
 MAX_READ = 1_000
-"""Messages read at once."""
 
 KNOWN_GAPS = 256
 
 
 class History:
-    """``chat.queries.Messages``, and messages for delivery."""
+    """Chat messages for questions (``chat.queries.Messages``) and for delivery."""
 
     def __init__(self, storage: Storage, beginning: Callable[[], int] = int) -> None:
         """``beginning``: the oldest id that was not removed."""
@@ -32,36 +30,34 @@ class History:
         """By account, two ids between which nothing is pushed to it."""
 
     def missed(self, account: int, after: int, count: int) -> Iterator[ChatMessage]:
-        """The oldest above ``after`` pushed to the account: all but its own; read as taken."""
+        """Yield the oldest above ``after`` pushed to the account: not its own; read as taken."""
         after = max(after, self._gone)
         ids = self._storage.ids_after(account, after, min(count, MAX_READ), unless_sender=account)
         return self._messages(account, after, ids)
 
     def count_missed(self, account: int, after: int, most: int) -> int:
-        """How many such there are, up to ``most``."""
+        """Count what ``missed`` gives, up to ``most``."""
         after = max(after, self._gone)
         return len(self._storage.ids_after(account, after, most, unless_sender=account))
 
     def oldest(self, account: int, after: int, count: int) -> Iterator[ChatMessage]:
-        """The oldest above ``after`` from or to the account, read as they are taken."""
         after = max(after, self._gone)
         ids = self._storage.ids_after(account, after, min(count, MAX_READ), unless_sender=NOBODY)
         return self._messages(account, after, ids)
 
     @property
     def _gone(self) -> int:
-        """Up to here none is shown, even if this node's log has some."""
+        """The newest id that is not shown any more, even if this node's log has it."""
         return max(self._beginning() - 1, self._storage.beginning.seq)
 
     def before_newest(self, account: int, count: int) -> tuple[int, int]:
-        """The id after which the newest ``count`` begin, and how many there are."""
         limit, gone = min(count, MAX_READ), self._gone
         ids = self._storage.ids_before(account, NO_MORE, limit, unless_sender=NOBODY)
         kept = ids[: bisect_left(ids, -gone, key=neg)]
         return (kept[-1] - 1 if kept else gone), len(kept)
 
     def previous(self, account: int, before: int) -> int:
-        """The newest id below ``before`` pushed to the account; 0 if none or removed."""
+        """Return the newest id below ``before`` pushed to the account; 0 if none or removed."""
         previous, end = self._gaps.get(account, (0, 0))
         if not previous < before <= end:
             ids = self._storage.ids_before(account, before, 1, unless_sender=account)
@@ -75,7 +71,7 @@ class History:
         self._gaps[account] = previous, end
 
     def _messages(self, account: int, after: int, ids: Sequence[int]) -> Iterator[ChatMessage]:
-        """Each message names the one before it."""
+        """Yield messages, each of which names the one before it."""
         if not ids:
             return
         previous = self.previous(account, after + 1)

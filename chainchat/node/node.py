@@ -1,8 +1,8 @@
 """One node: takes turns, and carries out the effects of the engine.
 
-It reaches the world through ``interfaces``, so the simulator runs this class. One turn serves all
-that arrived in one iteration of the reactor: one log transaction, one Forward, one Ack, one write
-to each client.
+The node reaches the world through ``interfaces``, so the simulator runs this class. One turn serves
+all that arrived in one iteration of the reactor: one log transaction, one Forward, one Ack, one
+write to each client.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -49,7 +49,7 @@ class _Phase(Enum):
 
 
 class Node:
-    """``state`` is the chat as of the newest entry applied, ``history`` its messages."""
+    """One life of a node; ``state``: the chat as of the newest entry applied."""
 
     def __init__(
         self,
@@ -87,7 +87,6 @@ class Node:
         self._phase = _Phase.REST
         self._carrying_out = self._stopped = False
         self._makes_room = True
-        """True if the next turn may remove some of the log's beginning."""
         self._turn_call: Timer | None = None
         self._tick_call: Timer | None = None
         self._storage = storage
@@ -158,11 +157,9 @@ class Node:
 
     @property
     def configuration(self) -> Configuration:
-        """The newest one known here."""
         return self._engine.configuration
 
     def member(self, position: str) -> Member | None:
-        """Who is at ``position``."""
         return self.configuration.member(position)
 
     @property
@@ -172,11 +169,9 @@ class Node:
 
     @property
     def congested(self) -> bool:
-        """See ``Pending``."""
         return self._pending.congested
 
     def room_for(self, on_their_way: int, *, patient: bool = False) -> int:
-        """See ``Pending``."""
         return self._pending.room_for(on_their_way, patient=patient)
 
     def submit(self, command: AnyCommand, replied: Replied | None = None) -> None:
@@ -188,46 +183,38 @@ class Node:
         self._pending.submitted(number, replied)
 
     def ask(self, query: Query, answered: Callable[[Page], None]) -> None:
-        """Ask the tail."""
         self._noted(self._questions.ask, self._engine, query, answered)
 
     @property
     def status(self) -> NodeStatus:
-        """As the chain looks from here, now."""
         return self._watch.status(self.readiness, self._wall())
 
     @property
     def first(self) -> int:
-        """The oldest number in the log here."""
         return self._storage.beginning.seq + 1
 
     @property
     def checkpointed(self) -> int:
-        """A start applies the entries after it."""
+        """The entry after which a start applies the log."""
         return self._state_machine.checkpointed
 
     @property
     def unseen(self) -> Unseen | None:
-        """See ``Retention``."""
         return self._retention.unseen
 
     def view(self) -> ChainView:
-        """The status, for ``/chain``."""
         return self.status.view
 
     # --- for the network
 
     @property
     def running(self) -> bool:
-        """True until the node is stopped or fails."""
         return not self._stopped
 
     def start(self) -> None:
-        """Begin to tick."""
         self._tick()
 
     def stop(self) -> None:
-        """End all turns and ticks."""
         for call in (self._turn_call, self._tick_call):
             if call is not None and call.active():
                 call.cancel()
@@ -236,43 +223,35 @@ class Node:
 
     @property
     def held(self) -> Known:
-        """Told on new connections."""
         return self._engine.held
 
     @property
     def has_removed(self) -> bool:
-        """True if the log removes messages: older releases cannot follow it."""
         return self.state.removed.before > 0
 
     def linked(
         self, position: str, member: Member, its: Known | None = None, *, older: bool = False
     ) -> None:
-        """See ``Engine``."""
         self._act_on(lambda: self._engine.linked(position, member, its, older=older))
 
     def unlinked(self, position: str) -> None:
-        """The connection ended."""
         self._noted(self._engine.unlinked, position)
         self._noted(self._watch.unlinked, position)
 
     def reached(self, position: str, host: str, port: int, member: Member) -> None:
-        """``member`` answered where this node dialled."""
         self._act_on(lambda: self._engine.reached(position, (host, port), member))
 
     def refused(self, position: str, host: str, port: int) -> None:
-        """A port that may be ``position``'s refused a connection."""
         self._act_on(lambda: self._engine.refused(position, host, port))
 
     def full(self, position: str, *, full: bool) -> None:
-        """Note if too many octets wait for ``position``."""
         self._noted(partial(self._engine.full, full=full), position)
 
     def copy_full(self, position: str, *, full: bool) -> None:
-        """The same, on the connection for copying."""
         self._noted(partial(self._engine.copy_full, full=full), position)
 
     def receive(self, sender: str, message: Message) -> None:
-        """Take in a message; after one that no node sends, the connection ends."""
+        """Take in a message; end the connection after one that no node sends."""
         if isinstance(message, ChainMessage):
             self._guarded(self._note, sender, message)
         else:
@@ -290,7 +269,6 @@ class Node:
 
     @property
     def in_turn(self) -> bool:
-        """True during a turn."""
         return self._phase is not _Phase.REST
 
     def wake(self) -> None:
@@ -305,7 +283,6 @@ class Node:
         self._phase = _Phase.REST
 
     def slice(self, seconds: float) -> Slice:
-        """Part of this turn."""
         return Slice(self._work, seconds)
 
     def _carry_out_turn(self) -> None:
@@ -420,7 +397,6 @@ class Node:
             self.wake()
 
     def _act_on(self, reaction: Callable[[], Iterable[effects.Effect]], sender: str = "") -> None:
-        """``sender``: of the message, if it was one."""
         self._guarded(self._carry_out, reaction, sender)
 
     def _carry_out(self, reaction: Callable[[], Iterable[effects.Effect]], sender: str) -> None:

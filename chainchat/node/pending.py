@@ -52,11 +52,14 @@ class Pending:
         self._repliers: dict[int, Replied] = {}
         self._newest = 0
         self._waiting: deque[tuple[int, float]] = deque()
-        """Of turns: the newest request, and when."""
+        """Of each turn: its newest request, and when it began."""
         self.answered_turns: list[float] = []
 
     def room_for(self, on_their_way: int, *, patient: bool = False) -> int:
-        """How many more a session may submit; ``patient``: it says much at once, and can wait."""
+        """Return how many more a session may submit.
+
+        ``patient``: the session says much at once, and can wait.
+        """
         limits, pending = self._limits, self._requests.pending
         if patient:
             self.awaited = self.awaited or pending >= limits.patient
@@ -65,7 +68,6 @@ class Pending:
         return share if self.congested else max(share, limits.requests - pending)
 
     def submitted(self, number: int, replied: Replied | None) -> None:
-        """Note a request."""
         self._newest, self.untimed = number, True
         requests, limits = self._requests, self._limits
         if requests.pending > limits.requests or requests.octets > limits.octets:
@@ -74,12 +76,11 @@ class Pending:
             self._repliers[number] = replied
 
     def note_time(self, now: float) -> None:
-        """A turn begins: what came since the last waits from now on."""
+        """Begin a turn: what came since the last one waits from now on."""
         self.untimed = False
         self._waiting.append((self._newest, now))
 
     def answered(self, number: int, results: Sequence[Result]) -> None:
-        """A request was applied here."""
         while self._waiting and self._waiting[0][0] <= number:
             self.answered_turns.append(self._waiting.popleft()[1])
         replied = self._repliers.pop(number, None)
@@ -87,7 +88,7 @@ class Pending:
             replied(results)
 
     def has_room_again(self) -> bool:
-        """End congestion, or the patient's wait, if there is room; True if that changed."""
+        """End congestion, or the patient's wait, if there is room; return whether that changed."""
         own, limits = self._requests, self._limits
         waited = self.congested, self.awaited
         requests, octets = own.pending / limits.requests, own.octets / limits.octets
@@ -97,9 +98,7 @@ class Pending:
 
     @property
     def idle(self) -> bool:
-        """True if nothing waits."""
         return not self._waiting
 
     def waits_since(self, moment: float) -> bool:
-        """True if a request from before ``moment`` waits."""
         return bool(self._waiting) and self._waiting[0][1] < moment

@@ -36,12 +36,11 @@ class Questions:
         self._askers: dict[int, Callable[[Page], None]] = {}
 
     def ask(self, engine: Engine, query: Query, answered: Callable[[Page], None]) -> None:
-        """See ``Node``."""
         again = not queries.asker_chooses_price(query)
         self._askers[engine.ask(queries.encode(query), again=again)] = answered
 
     def turn(self, engine: Engine, perform: Callable[[Effect], None]) -> bool:
-        """Ask, answer and hand out answers, if it is time; True if it was."""
+        """Ask, answer and hand out answers, if it is time; return whether it was."""
         due = self._share.is_due
         if due:
             reading = self._new_slice(READ_SECONDS)
@@ -53,11 +52,9 @@ class Questions:
         return due
 
     def evaluate(self, query: bytes) -> bytes:
-        """As the tail: the answer."""
         return self._state_machine.evaluate(query, self._new_slice(PAGE_SECONDS))
 
     def settle(self, effect: Answered | GivenUp) -> None:
-        """Tell the asker."""
         asker = self._askers.pop(effect.number)
         asker(self._page(effect.answer) if isinstance(effect, Answered) else queries.GIVEN_UP)
 
@@ -69,5 +66,4 @@ class Questions:
             return queries.GIVEN_UP
 
     def stop(self) -> None:
-        """Have no more turns."""
         self._share.stop()

@@ -47,7 +47,6 @@ class Disk(Struct, frozen=True):
     Attributes:
         free: None: unknown.
         stop: with less, nothing new is taken; 0: never.
-        left: see ``Space``.
         files: by kind of data.
     """
 
@@ -59,7 +58,7 @@ class Disk(Struct, frozen=True):
 
 
 class Certificate(Struct, frozen=True):
-    """``left``: seconds until it expires."""
+    """A certificate; ``left``: seconds until it expires."""
 
     whose: str
     expires: str
@@ -67,7 +66,7 @@ class Certificate(Struct, frozen=True):
 
 
 class KeptUnread(Struct, frozen=True):
-    """See ``Unseen``.
+    """What keeps old messages from going; see ``Unseen``.
 
     Attributes:
         since: ``seconds`` ago.
@@ -103,15 +102,14 @@ class Report(Struct, frozen=True):
 
     Attributes:
         founding: from chain.ini; the longest chain.
-        role: see ``NodeStatus.standing``.
         serving: it takes clients: a member, not drained.
         reason: what is wrong, for people; or empty.
         since: when its readiness last changed.
         first: the oldest number in the log here.
-        removed: messages below this id were; 0: none.
+        removed: messages below this id were removed; 0: none.
         kept_unread: what keeps more from going, at the head.
         last, synced, committed, applied: see ``chain.log``.
-        checkpoint: the newest in a checkpoint here.
+        checkpoint: the newest entry in a checkpoint here.
         peers: those of the chain first.
         changes: of configuration, newest first.
         shown: the lines of ``/chain``.
@@ -165,7 +163,6 @@ class Sources(Struct, frozen=True):
 
     Attributes:
         started: the process, UTC milliseconds.
-        stop: see ``Disk``.
         links: positions and lanes.
         expires: by whose certificate it is.
         wall: UTC milliseconds.
@@ -187,7 +184,6 @@ class Sources(Struct, frozen=True):
 
 
 def report(sources: Sources) -> Report:
-    """The report as of now."""
     node = sources.node()
     seen, now = node.status, sources.wall()
     readiness, marks = seen.readiness, seen.marks

@@ -16,7 +16,7 @@ from chainchat.node.times import shown_time
 from chainchat.storage.interface import Storage
 
 DAY = 86_400_000
-"""Milliseconds."""
+"""A day in milliseconds."""
 
 
 class Keep(Struct, frozen=True):
@@ -79,12 +79,15 @@ class Retention:
         self._went = 0.0
         """When messages last went; 0: unknown."""
         self._removed_up_to = 0
-        """Up to here, no whole row of the log is left."""
+        """The number up to which no whole row of the log is left."""
 
     # --- the head: what is to go
 
     def look(self, now: float, time: Callable[[], int]) -> None:
-        """``now``: monotonic seconds; ``time``: of the next entry, UTC milliseconds."""
+        """At the head, find out what is to go.
+
+        ``now``: monotonic seconds; ``time``: of the next entry, UTC milliseconds.
+        """
         if not (self._keep.days or self._keep.octets) or now < self._next_look:
             return
         self._next_look = now + self._keep.look_seconds
@@ -96,7 +99,7 @@ class Retention:
 
     @property
     def unseen(self) -> Unseen | None:
-        """At the head; elsewhere None."""
+        """What keeps more from going, at the head; elsewhere None."""
         unseen = self._unseen
         if unseen is None:
             return None
@@ -117,7 +120,7 @@ class Retention:
         self._submit(commands.Forget(before, not self._keep.unread, days))
 
     def _somebody_has_to_see(self, enough: int) -> bool:
-        """Operators are told."""
+        """Return whether an account has to see more first, and tell operators."""
         state = self._machine.state
         behind = state.furthest_behind()
         if behind is None or behind.seen + 1 - max(state.removed.before, 1) >= enough:
@@ -133,7 +136,7 @@ class Retention:
         return True
 
     def _by_age(self, time: int) -> int:
-        """The first applied id that is young enough."""
+        """Return the first applied id that is young enough."""
         if not self._keep.days:
             return 0
         oldest, storage = time - self._keep.days * DAY, self._storage
@@ -145,7 +148,7 @@ class Retention:
         return min(low, self._machine.state.applied) + 1
 
     def _by_size(self) -> int:
-        """The first id that stays if the oldest make room.
+        """Return the first id that stays if the oldest make room.
 
         While entries are being removed, nobody knows how much more has to go.
         """
@@ -159,11 +162,10 @@ class Retention:
 
     @property
     def busy(self) -> bool:
-        """True while entries are to be removed."""
         return self._removed_up_to < self._machine.needless
 
     def make_room(self) -> bool:
-        """Remove a slice of what nobody needs; True if more can go."""
+        """Remove a slice of what nobody needs; return whether more can go."""
         machine = self._machine
         if self._removed_up_to < machine.needless:
             up_to = self._engine.removable(machine.needless)

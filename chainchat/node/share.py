@@ -16,17 +16,15 @@ class Share:
         self._clock = clock
         self._wake = wake
         self._rest = 1 / part - 1
-        """Seconds per second of work."""
+        """Seconds of rest per second of work."""
         self._from = 0.0
         self._timer: Timer | None = None
 
     @property
     def is_due(self) -> bool:
-        """True if it need not rest."""
         return self._clock.seconds() >= self._from
 
     def took(self, work: Slice) -> None:
-        """A slice was done."""
         self._from = self._clock.seconds() + work.spent() * self._rest
 
     def wake_when_due(self) -> None:
@@ -38,6 +36,5 @@ class Share:
             self._timer = self._clock.callLater(seconds, self._wake)
 
     def stop(self) -> None:
-        """Ask for no more turns."""
         if self._timer is not None and self._timer.active():
             self._timer.cancel()

@@ -11,7 +11,7 @@ from pathlib import Path
 from chainchat.storage.interface import StorageError
 
 WARNED_AT = 10
-"""Times ``stop``: with less, operators are warned."""
+"""How many times ``stop``: with less, operators are warned."""
 
 
 SAMPLE_SECONDS = 60.0
@@ -19,14 +19,14 @@ SAMPLES = 61
 """An hour tells how fast a disk fills."""
 
 LEAST_SAMPLES = 6
-"""Fewer say nothing."""
+"""Fewer samples say nothing."""
 
 SHOWN_SECONDS = 30 * 86_400.0
 """Longer times until a disk is full are not told."""
 
 
 def free_octets(folder: Path) -> int:
-    """Octets free for users who are not root.
+    """Return the octets free for users who are not root.
 
     Raises:
         StorageError: the system cannot tell.
@@ -46,12 +46,11 @@ class Filling:
         """Monotonic seconds, and free octets."""
 
     def note(self, free: int, now: float) -> None:
-        """Note what is free ``now``."""
         if not self._samples or now - self._samples[-1][0] >= SAMPLE_SECONDS:
             self._samples.append((now, free))
 
     def seconds_to(self, bound: int) -> float | None:
-        """Seconds until only ``bound`` octets are free; None: not soon, or unknown."""
+        """Return the seconds until only ``bound`` octets are free; None: not soon, or unknown."""
         if len(self._samples) < LEAST_SAMPLES:
             return None
         (began, before), (now, free) = self._samples[0], self._samples[-1]
@@ -81,7 +80,7 @@ class Space:
         self._warned = False
 
     def look(self, now: float) -> str:
-        """Measure; returns a line for the log, mostly empty.
+        """Measure; return a line for the log, usually empty.
 
         Raises:
             StorageError: the disk is not there.
@@ -111,16 +110,14 @@ PLENTY = Space(lambda: 0, stop=0)
 
 
 def _room_again(bound: int) -> int:
-    """A tenth above: nothing flaps."""
+    """Return a tenth above a bound, so that nothing flaps."""
     return bound + bound // 10
 
 
 def in_hours(seconds: float) -> str:
-    """For people, with tenths below ten hours."""
     hours = seconds / 3_600
     return f"{hours:.1f} hours" if hours < 10 else f"{hours:.0f} hours"
 
 
 def megabytes(octets: float) -> str:
-    """Octets for people."""
     return f"{octets / 1e6:.0f} MB" if octets >= 10e6 else f"{octets / 1e6:.1f} MB"

@@ -65,8 +65,8 @@ class StateMachine:
     def apply(self, entry: Entry) -> Outcome:
         """Apply the next entry; then its messages are in the history.
 
-        One without a command has no effect: the head numbers requests without looking inside, and
-        none may stop all nodes, at every start.
+        An entry without a command has no effect: the head numbers requests without looking inside,
+        and none may stop all nodes, at every start.
         """
         try:
             command = commands.decode(entry.command)
@@ -85,12 +85,11 @@ class StateMachine:
 
     @property
     def checkpoint_is_due(self) -> bool:
-        """True if a checkpoint should begin now."""
         return self.state.applied >= self._due_at and self._snapshot is None
 
     @property
     def needless(self) -> int:
-        """Up to here, neither this state nor a start needs the log."""
+        """The number up to which neither this state nor a start needs the log."""
         return min(self.state.removed.before - 1, self.checkpointed)
 
     def _multiple_after(self, seq: int) -> int:
@@ -98,18 +97,17 @@ class StateMachine:
         return (seq // entries + 1) * entries
 
     def begin_checkpoint(self) -> None:
-        """Begin one of the present state; costs next to nothing."""
+        """Begin a checkpoint of the present state, which costs next to nothing."""
         self._snapshot = self.state.snapshot()
         self._due_at = self._multiple_after(self._snapshot.seq)
         self._storage.begin_checkpoint(self._snapshot.seq)
 
     @property
     def checkpointing(self) -> bool:
-        """True while one is being written."""
         return self._snapshot is not None
 
     def write_checkpoint(self, left: Callable[[], bool]) -> StateAsOf | None:
-        """Write a part, or more while there is time; returns the digest at the end.
+        """Write a part, or more while there is time; return the digest at the end.
 
         Raises:
             StateMismatchError: a neighbour's differs.
@@ -136,7 +134,7 @@ class StateMachine:
         return self._own
 
     def staged_flaw(self) -> str:
-        """Why a copied checkpoint cannot be believed; else empty."""
+        """Say why a copied checkpoint cannot be believed; else empty."""
         staged = self._storage.staged
         assert staged is not None
         head, seq = staged.offered.head, staged.offered.checkpoint.seq

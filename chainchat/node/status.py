@@ -37,7 +37,7 @@ class Readiness(Struct, frozen=True):
 
 
 class Marks(Struct, frozen=True):
-    """Besides ``committed``; see ``chain.log``."""
+    """The marks besides ``committed``; see ``chain.log``."""
 
     last: int = 0
     synced: int = 0
@@ -53,9 +53,8 @@ class NodeStatus(Struct, frozen=True):
         in_flight: sequence numbers here not known to be committed.
         silent: positions of the chain not heard.
         clock_behind: seconds behind the newest message.
-        odd_clock: how it differs from most others.
+        odd_clock: how the clock differs from most others.
         disk: how little is free.
-        disk_left: see ``Space``.
         progress: of this learner.
         learners: by position, their progress, or why they are not let in.
         writes_paused: seconds so far.
@@ -87,12 +86,11 @@ class NodeStatus(Struct, frozen=True):
 
     @property
     def line(self) -> str:
-        """For the log: what is wrong, or the configuration served."""
+        """What is wrong, or the configuration served, for the log."""
         return self.readiness.reason or f"serving in {self.configuration}"
 
     @property
     def change_line(self) -> str:
-        """For the log."""
         return str(self.change)
 
     @property
@@ -113,7 +111,6 @@ class NodeStatus(Struct, frozen=True):
 
     @property
     def view(self) -> ChainView:
-        """For ``/chain`` and CHAIN."""
         return ChainView(
             epoch=self.configuration.epoch,
             members=self.configuration.positions,
@@ -138,7 +135,6 @@ def status(
     change: CompletedChange | None = None,
     warnings: tuple[str, ...] = (),
 ) -> NodeStatus:
-    """For the arguments see ``NodeStatus``."""
     me, membership, configuration = engine.me.position, engine.membership, engine.configuration
     role = configuration.role(me) if engine.active else None
     replica, learner = engine.replica, engine.learner
@@ -176,7 +172,10 @@ class Replay:
         self._progress = ""
 
     def look(self, applied: int, last: int, now: float) -> str:
-        """For people; empty if not much is to be applied. ``now``: monotonic seconds."""
+        """Return progress for people; empty if little is to be applied.
+
+        ``now``: monotonic seconds.
+        """
         if last - applied < REPLAYED_AT_LEAST:
             self._began = None
             return ""
@@ -192,7 +191,7 @@ class Replay:
 
 
 def readiness(membership: Membership, now: float, *, overdue: bool, replay: str = "") -> Readiness:
-    """``overdue``: a request waits too long; ``replay``: see ``Replay``."""
+    """Judge readiness; ``overdue``: a request waits too long; ``replay``: see ``Replay``."""
     silent = membership.silent(now)
     names = ", ".join(silent)
     match membership.status:
@@ -224,7 +223,6 @@ def readiness(membership: Membership, now: float, *, overdue: bool, replay: str 
 
 
 def nearly_full(positions: Sequence[str]) -> str:
-    """Why nothing new is taken."""
     *others, last = positions
     disks = (
         f"the disks of {', '.join(others)} and {last} are" if others else f"the disk of {last} is"

@@ -35,18 +35,16 @@ class Distribution:
         self.total = 0.0
 
     def add(self, value: float) -> None:
-        """Count a value."""
         self.counts[bisect_left(self.bounds, value)] += 1
         self.total += value
 
     @property
     def count(self) -> int:
-        """How many values there were."""
         return sum(self.counts)
 
 
 class NotedChange(Struct, frozen=True):
-    """``time``: when its outcome was known, UTC milliseconds."""
+    """A change, and when its outcome was known, in UTC milliseconds."""
 
     time: int
     change: CompletedChange

@@ -4,6 +4,6 @@ import datetime
 
 
 def shown_time(milliseconds: int) -> str:
-    """``2026-11-22T11:03:07Z``; ``milliseconds``: UTC."""
+    """Return UTC milliseconds like ``2026-11-22T11:03:07Z``."""
     moment = datetime.datetime.fromtimestamp(milliseconds // 1000, datetime.UTC)
     return f"{moment:%Y-%m-%dT%H:%M:%SZ}"

@@ -14,10 +14,9 @@ PROGRESS_SECONDS = 1.0
 
 
 class Tell(Protocol):
-    """Writes a line to the log."""
+    """Writes a line to the log; ``event``: its kind; ``alarm``: something is wrong."""
 
-    def __call__(self, text: str, *, event: str, alarm: bool = False) -> None:
-        """``event``: the kind of line; ``alarm``: something is wrong."""
+    def __call__(self, text: str, *, event: str, alarm: bool = False) -> None: ...
 
 
 class Watch:
@@ -45,13 +44,12 @@ class Watch:
         self._tally = tally
         self._wall = wall
         self._followed = engine.configuration
-        """In force after the last input."""
+        """The configuration in force after the last input."""
         self._write_pause = WritePause(engine.me, clock, self._changed)
         self._replay = Replay()
         self._progress_told = 0.0
 
     def status(self, readiness: Readiness, wall: int) -> NodeStatus:
-        """As of now; ``wall``: UTC milliseconds."""
         return status(
             self._engine,
             readiness,
@@ -65,13 +63,12 @@ class Watch:
         )
 
     def readiness(self, *, overdue: bool) -> Readiness:
-        """``overdue``: a request waits too long."""
         engine, now = self._engine, self._clock.seconds()
         replay = self._replay.look(engine.replica.applied, engine.replica.synced, now)
         return readiness(engine.membership, now, overdue=overdue, replay=replay)
 
     def look_at_configuration(self) -> None:
-        """If an input changed it, writes may stand still."""
+        """Note, after an input, if writes may stand still."""
         if not self._engine.active:
             self._write_pause.begins()
         configuration = self._engine.configuration
@@ -85,23 +82,22 @@ class Watch:
         self._tell(self._snapshot().change_line, event="epoch")
 
     def unlinked(self, position: str) -> None:
-        """A member's connection ended: writes may stand still."""
         if position in self._engine.configuration.positions:
             self._write_pause.begins()
 
     def applied(self, epoch: int) -> None:
-        """If the entry is of the newest epoch, writes go on."""
+        """Note that writes go on, if the entry is of the newest epoch."""
         if self._write_pause.may_end and epoch == self._engine.configuration.epoch:
             self._write_pause.ends()
 
     def tick(self, *, idle: bool) -> None:
-        """``idle``: no request of this node waits."""
+        """Note if writes make progress; ``idle``: no request of this node waits."""
         replica = self._engine.replica
         idle = replica.committed == replica.last.seq and idle
         self._write_pause.tick(replica.committed, idle=idle)
 
     def look_at_disk(self) -> None:
-        """Measure; tell a change.
+        """Measure the disk, and tell a change.
 
         Raises:
             StorageError: the disk is not there.
@@ -111,7 +107,6 @@ class Watch:
             self._tell(change, event="disk", alarm=self._space.note != "")
 
     def tell_progress(self) -> None:
-        """Once in a while, tell a learner's progress."""
         now, learner = self._clock.seconds(), self._engine.learner
         copying = learner.source is not None and learner.end.seq and not learner.caught_up
         if copying and now - self._progress_told > PROGRESS_SECONDS:

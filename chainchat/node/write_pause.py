@@ -33,7 +33,7 @@ class CompletedChange(Struct, frozen=True):
 
 
 class WritePause:
-    """One life's view of such a pause."""
+    """One life's view of a pause of writes."""
 
     def __init__(
         self, me: Member, clock: Clock, changed: Callable[[CompletedChange], None]
@@ -46,10 +46,10 @@ class WritePause:
         self._moved = 0, clock.seconds()
         """Committed, and when, at the last tick with progress or no work."""
         self._change: tuple[Configuration, Configuration] | None = None
-        """Until the new one confirms an entry."""
+        """A change, until the new configuration confirms an entry."""
 
     def begins(self) -> None:
-        """Writes may stand still until ``ends``."""
+        """Note that writes may stand still until ``ends``."""
         if self._since is None:
             self._since = self._clock.seconds()
 
@@ -61,7 +61,7 @@ class WritePause:
             self._since = self._moved[1]
 
     def changed(self, old: Configuration, new: Configuration) -> None:
-        """Tell when the new one confirms an entry; at once if this node is no member."""
+        """Tell of a change once it confirms an entry; at once if this node is no member."""
         if self._change is not None:
             self._told("it confirmed nothing; writes have stood still for {:.3f} s", self.seconds)
         self._change = old, new
@@ -69,7 +69,7 @@ class WritePause:
             self._told("this node is no member, and cannot tell how long writes stood still")
 
     def ends(self) -> None:
-        """The newest configuration has confirmed an entry."""
+        """Note that the newest configuration has confirmed an entry."""
         if self._change is not None:
             old, _ = self._change
             if old.members and not old.has_node(self._me.id):
@@ -80,7 +80,6 @@ class WritePause:
 
     @property
     def may_end(self) -> bool:
-        """True if ``ends`` would change anything."""
         return self._since is not None or self._change is not None
 
     @property
