@@ -48,16 +48,15 @@ class Admission:
         self._dialling = dialling
         self._has_space_for = has_space_for
         self._strangers: dict[Link, None] = {}
-        """Not linked yet, oldest first."""
+        """Connections not linked yet, oldest first."""
         self._trials = Trials(owner.clock)
 
     def stop(self) -> None:
-        """Decide nothing more."""
         self._strangers = {}
         self._trials.stop()
 
     def opened(self, link: Link) -> None:
-        """Of too many strangers, close the oldest, the untrusted first."""
+        """Note a stranger; of too many, close the oldest, the untrusted first."""
         self._strangers[link] = None
         if len(self._strangers) > self._owner.tunables.most_strangers:
             oldest = next(iter(self._strangers))
@@ -66,16 +65,13 @@ class Admission:
             oldest.close()
 
     def introduced(self, link: Link) -> None:
-        """It is no stranger now."""
         self._strangers.pop(link, None)
 
     def lost(self, link: Link) -> None:
-        """The connection ended."""
         self._strangers.pop(link, None)
         self._trials.lost(link)
 
     def admit(self, link: Link) -> Deferred[None]:
-        """See ``Owner``."""
         member = link.member
         position = member.position
         held_by = self._table.member(position)

@@ -17,10 +17,10 @@ from chainchat.chain.messages import KINDS
 BODY = b"body"
 
 LONGEST_KEY = 255
-"""Octets."""
+"""Octets of a key."""
 
 MOST_OCTETS = 262_144
-"""In a box: no node sends more."""
+"""Octets of a box: no node sends more."""
 
 END = b"\0\0"
 
@@ -47,7 +47,7 @@ class NotAMPError(Exception):
 
 
 def boxed(kind: str, body: bytes) -> bytes:
-    """A message's frame.
+    """Return a message's frame.
 
     Raises:
         struct.error: the body exceeds AMP's 65,535 octets.
@@ -62,10 +62,10 @@ class BoxReader:
         self._rest = b""
         self._box = AmpBox()
         self._octets = 0
-        """Of the pairs in ``_box``."""
+        """Octets of the pairs in ``_box``."""
 
     def read(self, data: bytes) -> Iterator[Frame | AmpBox]:
-        """Each box that ends in ``data``; who stops before the last must not read on."""
+        """Yield each box that ends in ``data``; who stops before the last must not read on."""
         if self._rest:
             data = self._rest + data
         start, octets = 0, len(data)
@@ -89,7 +89,7 @@ class BoxReader:
         self._rest = data[start:]
 
     def _read_pair(self, data: bytes, start: int) -> int:
-        """Where the next begins; ``start`` if this is cut off."""
+        """Return where the next pair begins; ``start`` if this one is cut off."""
         key = start + _LENGTH.size
         if key > len(data):
             return start

@@ -6,7 +6,7 @@ from chainchat.chain.configuration import Address, Member
 
 
 class Verdict(Enum):
-    """On a claim to a position that is held."""
+    """The verdict on a claim to a position that is held."""
 
     WELCOME = "welcome"
     """The claimant replaces the holder."""

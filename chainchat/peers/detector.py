@@ -60,19 +60,16 @@ class Detector:
         self._timers: dict[Target, Timer] = {}
 
     def watch(self, position: str, host: str, port: int) -> None:
-        """Try this port again and again."""
         target = position, host, port
         if target not in self._attempts and target not in self._timers:
             self._try(target, FIRST_PAUSE)
 
     def ignore(self, position: str) -> None:
-        """Stop watching it."""
         for target in [*self._attempts, *self._timers]:
             if target[0] == position:
                 self._give_up(target)
 
     def stop(self) -> None:
-        """Stop watching all."""
         for target in [*self._attempts, *self._timers]:
             self._give_up(target)
 

@@ -40,7 +40,6 @@ class Dialling:
         self._tunables = tunables
         self._alive = False
         self._attempts: dict[tuple[str, str], Deferred[IProtocol]] = {}
-        """By position and lane."""
         self._timers: dict[str, Timer] = {}
         self._rare: dict[str, float] = {}
         """The next pause for a position that refuses or dials this node."""
@@ -55,7 +54,6 @@ class Dialling:
                 self.redial(position)
 
     def stop(self) -> None:
-        """End a life."""
         self._alive = False
         for timer in self._timers.values():
             if timer.active():
@@ -67,7 +65,7 @@ class Dialling:
             attempt.cancel()
 
     def dials(self, position: str) -> bool:
-        """True if this side dials it: spares dial everybody, founders those after them."""
+        """Return whether this side dials: spares dial everybody, founders those after them."""
         me = self._owner.introduction
         mine, its = (
             (me.founding.index(p) if p in me.founding else -1, p)
@@ -81,7 +79,6 @@ class Dialling:
             self._attempt(position, self._tunables.first_redial)
 
     def dial_now(self, position: str) -> None:
-        """Dial without a pause."""
         self._rare.pop(position, None)
         self.dial(position)
 
@@ -102,11 +99,9 @@ class Dialling:
         )
 
     def linked(self, position: str) -> None:
-        """Forget the pauses."""
         self._rare.pop(position, None)
 
     def forget(self, position: str) -> None:
-        """Stop dialling a position that nobody knows."""
         self._rare.pop(position, None)
         self.looks.end(position)
         self.membership_lanes.end(position)

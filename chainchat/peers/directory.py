@@ -7,7 +7,7 @@ from chainchat.config import NodeSettings
 from chainchat.network.addresses import place
 
 COPIED = "has a copy of the data of "
-"""Begins an alarm at both ends."""
+"""The beginning of an alarm at both ends."""
 
 
 class Directory:
@@ -22,7 +22,7 @@ class Directory:
     def __init__(
         self, me: str, nodes: Mapping[str, NodeSettings], member: Callable[[str], Member | None]
     ) -> None:
-        """``member`` gives the newest configuration's."""
+        """``member`` gives the newest configuration's member at a position."""
         self.configured = {p: (n.host, n.chain_port) for p, n in nodes.items() if p != me}
         self.dialled = dict(self.configured)
         self.announced: dict[str, Member] = {}
@@ -30,32 +30,29 @@ class Directory:
         self._member = member
 
     def meet(self, member: Member) -> None:
-        """Note what a node says of itself."""
         self.announced[member.position] = member
         self.dialled.setdefault(member.position, member.address)
 
     def forget(self, position: str) -> None:
-        """Forget a position that nobody knows."""
         self.dialled.pop(position, None)
         self.announced.pop(position, None)
 
     def rightful(self, position: str) -> Address | None:
-        """By the configuration, or else ``chain.ini``."""
+        """Return where a position belongs, by the configuration, or else ``chain.ini``."""
         member = self._member(position)
         return self.configured.get(position) if member is None else member.address
 
     def is_rightful(self, member: Member) -> bool:
-        """True if it is where it should be."""
         return member.address == self.rightful(member.position)
 
     def places(self, position: str) -> set[Address]:
-        """Where a refusal proves a death: where it linked last, and where it is a member."""
+        """Return where a refusal proves a death: where it linked last, and where it is a member."""
         known = self.announced.get(position), self._member(position)
         places = {member.address for member in known if member is not None}
         return places or {self.dialled[position]}
 
     def copied_from(self, member: Member, linked: Iterable[Member]) -> str:
-        """Why ``member`` must have a copy of another node's data; else empty."""
+        """Say why ``member`` must have a copy of another node's data; else empty."""
         members = (self._member(position) for position in [*self.dialled, self._me])
         for other in (*members, *linked):
             if other is None or other.id != member.id:
@@ -73,7 +70,6 @@ class Directory:
 
 
 def shown(address: Address) -> str:
-    """For people."""
     return place(*address)
 
 

@@ -10,13 +10,13 @@ from chainchat.peers.interfaces import Reactor
 def endpoint_of(
     reactor: Reactor, host: str, port: int, timeout: float
 ) -> TCP4ClientEndpoint | TCP6ClientEndpoint:
-    """For an address; ``timeout`` in seconds."""
+    """Return how to connect to an address; ``timeout`` in seconds."""
     kind = TCP6ClientEndpoint if ":" in host else TCP4ClientEndpoint
     return kind(reactor, host, port, timeout)
 
 
 def is_to_itself(transport: Any) -> bool:
-    """True for a connection to its own end.
+    """Return whether a connection leads to its own end.
 
     A system that gives the dialled port to the dialling side makes one (RFC 9293, section 3.5:
     simultaneous open). While it is open, the node of that port cannot start.

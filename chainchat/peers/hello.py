@@ -17,7 +17,7 @@ PROTOCOL_VERSION = 7
 """
 
 OLDEST_VERSION = 6
-"""The oldest that it speaks.
+"""The oldest that this release speaks.
 
 Neighbouring releases must apply every entry alike, so a version's news are said only to a node that
 speaks it.
@@ -30,7 +30,7 @@ REMOVING_VERSION = 7
 """The oldest in a chain that removes messages: an older node would keep them."""
 
 LONGEST_SETTING = 32
-"""Letters shown."""
+"""Letters of a setting that are shown."""
 
 
 class Introduction(Struct, frozen=True):
@@ -39,7 +39,7 @@ class Introduction(Struct, frozen=True):
     Attributes:
         version: the newest protocol that it speaks.
         founding: positions in founding order.
-        suspect_after: seconds; the same everywhere, like the next two.
+        suspect_after: seconds; the same everywhere, like ``refusal_is_death`` and ``tls``.
         member: this life.
         held: its log now.
         oldest: the oldest protocol that it speaks; 0: only ``version``.
@@ -58,7 +58,7 @@ class Introduction(Struct, frozen=True):
     settings: dict[str, str] = {}
 
     def objection(self, other: "Introduction") -> str:
-        """Why the two cannot be in one chain; else empty."""
+        """Say why the two cannot be in one chain; else empty."""
         if not self._speaks_with(other):
             return f"speaks protocol version {other.spoken}, not {self.spoken}"
         for what, mine, its in (
@@ -91,13 +91,13 @@ class Introduction(Struct, frozen=True):
 
     @property
     def spoken(self) -> str:
-        """For people: ``7``, or ``6 to 7``."""
+        """The versions spoken, for people: ``7``, or ``6 to 7``."""
         oldest = self.oldest or self.version
         return str(self.version) if oldest == self.version else f"{oldest} to {self.version}"
 
     @property
     def is_older(self) -> bool:
-        """True if it knows no ``Forward.synced``."""
+        """Whether the node knows no ``Forward.synced``."""
         return self.version < SYNCED_VERSION
 
     def _speaks_with(self, other: "Introduction") -> bool:
@@ -105,7 +105,7 @@ class Introduction(Struct, frozen=True):
         return oldest <= min(self.version, other.version)
 
     def differences(self, other: "Introduction") -> tuple[str, ...]:
-        """The settings that differ without harm."""
+        """Say which settings differ, which does no harm."""
         told = []
         for key, mine in self.settings.items():
             its = other.settings.get(key, mine)
@@ -123,7 +123,7 @@ def _word(setting: bool) -> str:
 
 
 def introduction(settings: Settings, me: Member) -> Introduction:
-    """Of a life that holds nothing yet."""
+    """Introduce a life that holds nothing yet."""
     return Introduction(
         PROTOCOL_VERSION,
         settings.name,

@@ -17,41 +17,37 @@ class Reactor(Clock, Protocol):
         factory: object,
         timeout: float = 30,
         bindAddress: tuple[str, int] | None = None,  # noqa: N803 - Twisted's name
-    ) -> object:
-        """Connect; ``factory`` makes the protocol."""
+    ) -> object: ...
 
 
 class Receiver(Protocol):
     """The node, as its links see it."""
 
     @property
-    def held(self) -> Known:
-        """Told on new connections."""
+    def held(self) -> Known: ...
 
     @property
     def has_removed(self) -> bool:
-        """Old messages were removed: older releases cannot follow this log."""
+        """Whether old messages were removed: older releases cannot follow this log."""
 
     def linked(self, position: str, member: Member, its: Known, *, older: bool) -> None:
-        """``member`` is linked, and says that it holds ``its``."""
+        """Note that ``member`` is linked, and says that it holds ``its``."""
 
-    def unlinked(self, position: str) -> None:
-        """The link ended."""
+    def unlinked(self, position: str) -> None: ...
 
     def reached(self, position: str, host: str, port: int, member: Member) -> None:
-        """``member`` answered where this side dialled."""
+        """Note that ``member`` answered where this side dialled."""
 
     def refused(self, position: str, host: str, port: int) -> None:
-        """Nobody listens there any more."""
+        """Note that nobody listens there any more."""
 
     def member(self, position: str) -> Member | None:
-        """The newest configuration's member there."""
+        """Return the newest configuration's member there."""
 
-    def receive(self, sender: str, message: Message) -> None:
-        """Take in a message."""
+    def receive(self, sender: str, message: Message) -> None: ...
 
     def full(self, position: str, *, full: bool) -> None:
-        """Too much is unsent, or no more."""
+        """Note whether too much is unsent."""
 
     def copy_full(self, position: str, *, full: bool) -> None:
         """Note the same of the copy lane."""

@@ -22,7 +22,7 @@ CHAIN, MEMBERSHIP, COPY, LOOK = "chain", "membership", "copy", "look"
 """LOOK carries only Hellos: the dialled node shows who it is."""
 
 LANES = {lane.encode(): lane for lane in (CHAIN, MEMBERSHIP, COPY, LOOK)}
-"""By their names on the wire."""
+"""The lanes, by their names on the wire."""
 
 _ABOUT_CONFIGURATIONS = (Ping, Pong, Propose, Voted, Decided, Abort, Declined)
 _COPYING = (Fetch, Differs, Copied, Synced)
@@ -30,16 +30,15 @@ _LANES: dict[type[Message], str] = {
     **dict.fromkeys(_ABOUT_CONFIGURATIONS, MEMBERSHIP),
     **dict.fromkeys(_COPYING, COPY),
 }
-"""Of messages that are not the chain's own."""
+"""The lanes of messages that are not the chain's own."""
 
 
 def lane_of(message: Message) -> str:
-    """The lane of a message."""
     return _LANES.get(type(message), CHAIN)
 
 
 def carries(lane: str, message: Message) -> bool:
-    """True if a message may come on this lane.
+    """Return whether a message may come on this lane.
 
     Claims to lanes other than the chain's are judged less strictly, so nothing of the chain may
     come there. Messages about configurations come on the chain lane until they have their own.

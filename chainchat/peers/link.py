@@ -40,7 +40,7 @@ LONGEST_REASON = 300
 """Letters of a node's reason, in the log."""
 
 ALARM = "ALARM: "
-"""Begins a line that an operator must see."""
+"""The beginning of a line that an operator must see."""
 
 KEY_OCTETS = 16
 
@@ -54,31 +54,27 @@ class Owner(typing.Protocol):
     tunables: Tunables
 
     @property
-    def introduction(self) -> Introduction:
-        """This node's."""
+    def introduction(self) -> Introduction: ...
 
-    def opened(self, link: "Link") -> None:
-        """A new connection, from whomever."""
+    def opened(self, link: "Link") -> None: ...
 
     def objection(self, peer: Introduction, link: "Link") -> str:
-        """Why it cannot be linked; else empty."""
+        """Say why a node cannot be linked; else empty."""
 
     def secured(self, factory: "LinkFactory", *, dials: bool) -> IProtocolFactory:
-        """With TLS below, if the chain has TLS."""
+        """Put TLS below, if the chain has TLS."""
 
     def admit(self, link: "Link") -> Deferred[None]:
         """Fires if an incoming connection may be linked; else fails with an error of ``Hello``."""
 
     def introduced(self, link: "Link") -> None: ...
 
-    def deliver(self, link: "Link", message: Message) -> None:
-        """Take in a message."""
+    def deliver(self, link: "Link", message: Message) -> None: ...
 
     def filled(self, link: "Link", *, full: bool) -> None:
-        """Too much is unsent, or no more."""
+        """Note whether too much is unsent."""
 
-    def lost(self, link: "Link") -> None:
-        """A connection ended."""
+    def lost(self, link: "Link") -> None: ...
 
     def complain(self, address: str, what: str, kind: str, *, alarm: bool = False) -> None:
         """Log, unless this ``kind`` was logged recently."""
@@ -123,13 +119,13 @@ class Link(Protocol, amp.CommandLocator):
 
     @property
     def member(self) -> Member:
-        """At the other end, after its Hello."""
+        """The node at the other end, after its Hello."""
         assert self.peer is not None
         return self.peer.member
 
     @property
     def address(self) -> str:
-        """The other end's, for the log."""
+        """The other end's address, for the log."""
         peer = self.transport.getPeer()
         return place(peer.host, peer.port)
 
@@ -162,10 +158,10 @@ class Link(Protocol, amp.CommandLocator):
         pass
 
     def records_came(self, octets: int) -> None:
-        """Who has shown a certificate may send what it likes."""
+        """Set no limit: who has shown a certificate may send what it likes."""
 
     def close(self) -> None:
-        """At once: nothing more is heard."""
+        """Close at once: nothing more is heard."""
         self._open = False
         self.transport.abortConnection()
 
@@ -272,7 +268,6 @@ class Link(Protocol, amp.CommandLocator):
     # --- messages
 
     def send(self, message: Message) -> None:
-        """Send one message."""
         self._outlet.write(boxed(*encode(message)))
 
     def dataReceived(self, data: bytes) -> None:
@@ -372,7 +367,7 @@ class Link(Protocol, amp.CommandLocator):
     # --- what no node says
 
     def distrust(self, reason: str) -> None:
-        """No node sends this: close, and dial it rarely."""
+        """Close, and dial rarely: no node sends this."""
         self.refused = True
         alarm, text = reason.startswith(ALARM), reason.removeprefix(ALARM)
         self._stranger(f"sent what no node sends: {text}", "sent what cannot be", alarm=alarm)

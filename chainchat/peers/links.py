@@ -35,7 +35,7 @@ from chainchat.peers.tunables import USUAL, Tunables
 from chainchat.tls.chain import ChainTLS
 
 MOST_COMPLAINTS = 256
-"""Logged in a minute, about all hosts."""
+"""Complaints logged in a minute, about all hosts."""
 
 log = Logger()
 
@@ -62,7 +62,6 @@ class Links:
             self.clock.seconds, MOST_COMPLAINTS
         )
         self._differences: dict[str, tuple[str, ...]] = {}
-        """By linked position."""
         self._detector = Detector(reactor, self._refused, self._may_be_at)
         self._table = Table()
         self._directory = Directory(me.member.position, nodes, self._member)
@@ -73,12 +72,10 @@ class Links:
 
     @property
     def lanes(self) -> list[tuple[str, str]]:
-        """Position and lane of each link."""
         return list(self._table.linked)
 
     @property
     def differences(self) -> tuple[str, ...]:
-        """From linked nodes' settings, for an operator."""
         return tuple(text for told in self._differences.values() for text in told)
 
     @property
@@ -90,7 +87,6 @@ class Links:
         return replace(me, held=node.held, oldest=oldest)
 
     def factory(self) -> IProtocolFactory:
-        """For the listening port."""
         return self.secured(LinkFactory(self), dials=False)
 
     def secured(self, factory: LinkFactory, *, dials: bool) -> IProtocolFactory:
@@ -116,7 +112,6 @@ class Links:
             self._watch(position)
 
     def stop(self) -> None:
-        """End a life: close everything."""
         self._receiver = None
         self._detector.stop()
         self._admission.stop()
@@ -180,7 +175,7 @@ class Links:
         return self._admission.admit(link)
 
     def introduced(self, link: Link) -> None:
-        """One link counts for each pair and lane."""
+        """Let one link count for each pair and lane."""
         self._admission.introduced(link)
         if self._tls is not None:
             self._warn_of_expiry(link, self._tls)
@@ -286,7 +281,7 @@ class Links:
     # --- links speak, and go
 
     def deliver(self, link: Link, message: Message) -> None:
-        """What comes on a replaced link is dropped: its sender says it again."""
+        """Drop what comes on a replaced link: its sender says it again."""
         position = link.member.position
         if self._table.linked.get((position, link.lane)) is link and self._receiver is not None:
             if link.lane == MEMBERSHIP:  # the pings go here, and the chain lane may be quiet

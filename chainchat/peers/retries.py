@@ -31,13 +31,11 @@ class Retries:
         self._timers[position] = self._clock.callLater(self._last, self.begin, position)
 
     def end(self, position: str) -> None:
-        """Try no more there."""
         timer = self._timers.pop(position, None)
         if timer is not None and timer.active():
             timer.cancel()
 
     def stop(self) -> None:
-        """Try no more."""
         for position in list(self._timers):
             self.end(position)
 

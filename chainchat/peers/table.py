@@ -15,30 +15,25 @@ class Table:
         self.every: set[Link] = set()
 
     def chain(self, position: str) -> Link | None:
-        """The chain lane with a position."""
         return self.linked.get((position, CHAIN))
 
     def member(self, position: str) -> Member | None:
-        """The node linked there."""
         link = self.chain(position)
         return None if link is None else link.member
 
     def members(self) -> Iterator[Member]:
-        """All linked nodes."""
         for (_, lane), link in self.linked.items():
             if lane == CHAIN:
                 yield link.member
 
     def counts(self, link: Link) -> bool:
-        """True if it is the link of its position and lane."""
         return link.peer is not None and self.linked.get((link.member.position, link.lane)) is link
 
     def is_dialled(self, position: str, lane: str) -> bool:
-        """True if this side dialled it."""
         return any((link.dialled, link.lane) == (position, lane) for link in self.every)
 
     def is_beside(self, link: Link) -> bool:
-        """True if this membership lane belongs to the chain lane."""
+        """Return whether this membership lane belongs to the chain lane."""
         chain = self.chain(link.member.position)
         if chain is None:
             return False
@@ -46,13 +41,11 @@ class Table:
         return its == known and bool(link.key) and chain.member == link.member
 
     def close(self, position: str, lane: str) -> None:
-        """Close and remove a link."""
         link = self.linked.pop((position, lane), None)
         if link is not None:
             link.close()
 
     def close_all(self) -> None:
-        """Close and remove every connection."""
         ended, self.every = self.every, set()
         self.linked = {}
         for link in ended:

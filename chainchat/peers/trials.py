@@ -7,7 +7,7 @@ from chainchat.node.interfaces import Clock, Timer
 from chainchat.peers.link import Link
 
 LOOKS = 5
-"""A pause of this node may let the first come too early."""
+"""Looks in a trial: a pause of this node may let the first come too early."""
 
 
 class Trial(Struct, eq=False):
@@ -34,7 +34,6 @@ class Trials:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._trials: dict[Link, Trial] = {}
-        """By claimant."""
 
     def __len__(self) -> int:
         return len(self._trials)
@@ -47,14 +46,13 @@ class Trials:
         return trial.decided
 
     def lost(self, link: Link) -> None:
-        """A connection ended: drop its claim, let claims against it win."""
+        """Drop the claim of a lost connection, and let claims against it win."""
         self._end(link)
         for trial in [trial for trial in self._trials.values() if trial.holder is link]:
             self._end(trial.claimant)
             trial.decided.callback(True)
 
     def stop(self) -> None:
-        """End all trials without a decision."""
         for claimant in list(self._trials):
             self._end(claimant)
 
