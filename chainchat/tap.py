@@ -149,7 +149,6 @@ class Options(usage.Options):
 
 
 def makeService(options: Options) -> Service:
-    """The service that ``twistd`` runs."""
     # Timers must not follow the wall clock: a step back would stop them all. And a confirmation
     # must age while the machine sleeps (macOS counts the sleep in CLOCK_MONOTONIC).
     clock = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
