@@ -67,8 +67,7 @@ class Log(Protocol):
     def offered(self) -> Offered | None: ...
 
     def rows(self, after: Place, octets: int) -> tuple[list[Row], bool]:
-        """Return rows of the checkpoint after a place that fit, at least one; True with the last.
-        """
+        """Return the checkpoint's rows after a place that fit, at least one; True: the last."""
 
     def id_of(self, seq: int) -> EntryId | None:
         """Return the entry that occupies ``seq``; ``EntryId()`` for 0; None if not held."""
