@@ -20,7 +20,6 @@ Number = Annotated[int, Meta(ge=0, le=MOST)]
 Port = Annotated[int, Meta(ge=0, le=65_535)]
 
 Name = Annotated[str, Meta(max_length=64)]
-"""A position, a node's id, a host or an origin."""
 
 Address = tuple[str, int]
 
@@ -82,7 +81,6 @@ class Configuration(Struct, frozen=True):
 
     @property
     def flaw(self) -> str:
-        """Why no node can hold this configuration, or empty."""
         if (self.epoch == 0) != (not self.members):
             return "an epoch without members"
         if len({m.position for m in self.members}) < len(self.members):
@@ -97,12 +95,10 @@ class Configuration(Struct, frozen=True):
 
     @property
     def head(self) -> str:
-        """The position that numbers entries."""
         return self.members[0].position
 
     @property
     def tail(self) -> str:
-        """The position that acknowledges first, and answers reads."""
         return self.members[-1].position
 
     def member(self, position: str) -> Member | None:

@@ -13,9 +13,6 @@ Those of several parts are here:
 - *kept*: a node never cuts out of its log what it knows to be committed. It may remove the log's
   beginning, once the application needs that no more.
 - *needed*: a node removes nothing that a member may lack or a learner is copying.
-
-``note`` keeps messages of the log, which are many, for the next ``turn``; ``receive`` acts at once
-on those about configurations and copying.
 """
 
 from collections import deque
@@ -73,7 +70,7 @@ MOST_AHEAD = 2**24
 Immediate = Fetch | FetchRows | Differs | Copied | Offer | Rows | Synced | membership.Received
 
 TOGETHER = 0.001
-"""Seconds within which clocks to be compared must be read."""
+"""Seconds within which both clocks must be read."""
 
 
 class Engine:
@@ -254,7 +251,7 @@ class Engine:
                     raise BadMessageError(f"ALARM: {error}") from error
 
     def receive(self, sender: str, message: Immediate) -> Iterator[Effect]:
-        """Act on a message about configurations or copying.
+        """Act at once on a message about configurations or copying.
 
         Raises:
             BadMessageError: no node of this chain says this.
@@ -289,7 +286,10 @@ class Engine:
     def _is_of_another_chain(
         self, sender: str, message: ChainMessage | Fetch | FetchRows | Synced
     ) -> bool:
-        """Return whether the sender has another configuration of this epoch, and complain."""
+        """Return whether the sender has another configuration of this epoch.
+
+        Neither chain then serves the other.
+        """
         if not self.configuration.is_another(message.epoch, message.identity):
             return False
         text = f"ALARM: epoch {message.epoch} has two configurations: {sender} has another"

@@ -85,7 +85,7 @@ def place_of(seq: int, entries: Sequence[Entry]) -> int:
 
 
 def size(entry: Entry) -> int:
-    """Return the encoded length in octets, or a little more."""
+    """Return at least the encoded length in octets."""
     return len(entry.command) + ENTRY_OVERHEAD
 
 

@@ -10,7 +10,7 @@ from chainchat.chain.log import Log
 
 
 class OwnLog:
-    """What ``membership.OwnLog`` promises."""
+    """The ``OwnLog`` that ``membership`` asks for."""
 
     def __init__(
         self,

@@ -123,7 +123,6 @@ class Reads:
         self._on_their_way = set()
 
     def linked(self, position: str) -> None:
-        """Begin again on a new connection, as the other side does."""
         if self._configuration.members and position == self._configuration.tail:
             self._ask_all_again()
         self._queue = deque(asked for asked in self._queue if asked.sender != position)

@@ -226,7 +226,7 @@ class Replica:
 
     @property
     def held_by_all(self) -> int:
-        """The sequence number up to which no member lacks anything of this log."""
+        """Up to where no member lacks anything of this log."""
         if self._successor is None:
             return self.applied
         return min(self.applied, self._forwarded.seq) if self._forwarded is not None else 0

@@ -45,7 +45,6 @@ class OwnRequests:
         self.unoffered = list(self._kept)
 
     def offer(self) -> list[Submission]:
-        """Return what this node, the head, was not offered yet."""
         offered, self.unoffered = self._still_pending(), []
         return offered
 

@@ -21,7 +21,6 @@ class Verifier(Struct, frozen=True, array_like=True, gc=False):
     """What the chain keeps of a password (RFC 5802, section 3); it lets nobody log in.
 
     Attributes:
-        iterations: of PBKDF2.
         set_by: id of the entry that set it; tells the account's verifiers apart.
         once: somebody else made the password: it admits only to set another.
     """

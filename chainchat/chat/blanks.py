@@ -16,7 +16,6 @@ _SPACES = " " * MOST_BLANKS
 
 
 def without_padding(text: str) -> str:
-    """Return ``text`` with no more than ``MOST_BLANKS`` in a row."""
     if text.isascii() and f"{_SPACES} " not in text:  # nearly every text
         return text
     return _PADDING.sub(_SPACES, text)

@@ -242,7 +242,6 @@ def decode(data: bytes) -> AnyCommand:
 
 
 def span(command: AnyCommand) -> int:
-    """Return how many sequence numbers the command's entry takes."""
     return len(command.sayings) if isinstance(command, Say) else 1
 
 

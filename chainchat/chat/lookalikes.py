@@ -35,5 +35,4 @@ class LookAlikes(SortedNames):
         super().__init__(names, part, key=skeleton_of)
 
     def of(self, name: str) -> Iterator[str]:
-        """Yield the names that look like ``name``, itself included."""
         return self.like(name)

@@ -84,7 +84,6 @@ class Page(Struct, frozen=True):
     """A part of an answer.
 
     Attributes:
-        more: the query for the next page.
         refused: why the answer ends here.
         removed: set if messages asked for may be gone.
     """

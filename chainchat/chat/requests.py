@@ -11,7 +11,6 @@ EVERYBODY = "*"
 """A broadcast's recipient, as in machine mode."""
 
 MAX_LAST = 500
-"""Messages that ``/last`` shows, at most."""
 
 NAME = re.compile(r"[A-Za-z0-9_.-]{1,32}")
 CLIENT_ID = re.compile(r"[A-Za-z0-9_-]{1,32}")

@@ -55,7 +55,6 @@ class ChatState:
     Attributes:
         applied, time: the newest applied entry, and its UTC milliseconds.
         origins: the living ones, each with its highest applied number.
-        accounts: by number.
         salting: the secret for the salts of unknown names; empty until needed.
         removed: messages shown to nobody; the log may lose their entries.
     """

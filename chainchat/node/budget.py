@@ -1,10 +1,8 @@
-"""The budget of a turn: how much of what can wait is done before the reactor goes on.
+"""The budget of a turn, during which the node answers no ping.
 
-The node answers no ping during a turn, so what grows with what clients do is done in *slices*: at
-least one piece of work, then more while there is time. The chain's own work has none: ``pending``
-bounds how much of it clients can cause.
-
-SECONDS are a slice of one turn, a SHARE is a part of all time (``share``).
+What grows with what clients do is done in *slices* of so many SECONDS: at least one piece of work,
+then more while there is time. A SHARE is a part of all time (``share``). The chain's own work has
+neither: ``pending`` bounds how much of it clients can cause.
 """
 
 from collections.abc import Callable
@@ -52,10 +50,8 @@ class CheckpointPace(Struct, frozen=True):
     """How often checkpoints are written, and how fast.
 
     Attributes:
-        checkpoint_entries: a checkpoint begins at each multiple, so at the same entries on every
-            node.
+        checkpoint_entries: a checkpoint begins at each multiple, so at the same entries everywhere.
         records_at_once: in one transaction: milliseconds.
-        checkpoint_seconds: a turn's slice.
     """
 
     checkpoint_entries: int = 20_000

@@ -47,7 +47,6 @@ class Disk(Struct, frozen=True):
     Attributes:
         free: None: unknown.
         stop: with less, nothing new is taken; 0: never.
-        files: by kind of data.
     """
 
     free: int | None
@@ -85,7 +84,6 @@ class ReportedChange(Struct, frozen=True):
     Attributes:
         time: when this node knew its outcome.
         members: from then on, in chain order.
-        why: its reason, and who saw it.
     """
 
     time: str
@@ -105,7 +103,6 @@ class Report(Struct, frozen=True):
         serving: it takes clients: a member, not drained.
         reason: what is wrong, for people; or empty.
         since: when its readiness last changed.
-        first: the oldest number in the log here.
         removed: messages below this id were removed; 0: none.
         kept_unread: what keeps more from going, at the head.
         last, synced, committed, applied: see ``chain.log``.
@@ -163,7 +160,6 @@ class Sources(Struct, frozen=True):
 
     Attributes:
         started: the process, UTC milliseconds.
-        links: positions and lanes.
         expires: by whose certificate it is.
         wall: UTC milliseconds.
     """

@@ -25,7 +25,6 @@ class Keep(Struct, frozen=True):
     Attributes:
         days, octets: about; 0: no limit.
         unread: keep what an account has not seen, however old.
-        look_seconds: between two looks.
         at_least: sequence numbers that go together, unless none went for ``at_last`` seconds.
     """
 

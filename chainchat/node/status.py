@@ -51,11 +51,8 @@ class NodeStatus(Struct, frozen=True):
         standing: ``head``, ``middle``, ``tail``, ``only``; or why the node has no role:
             ``founding``, ``wedged``, ``learner``; ``active`` for a member that holds a vote.
         in_flight: sequence numbers here not known to be committed.
-        silent: positions of the chain not heard.
         clock_behind: seconds behind the newest message.
         odd_clock: how the clock differs from most others.
-        disk: how little is free.
-        progress: of this learner.
         learners: by position, their progress, or why they are not let in.
         writes_paused: seconds so far.
         change: the newest whose outcome is known.

@@ -54,7 +54,6 @@ class WritePause:
             self._since = self._clock.seconds()
 
     def tick(self, committed: int, *, idle: bool) -> None:
-        """Note if requests make progress; ``idle``: none wait."""
         if committed != self._moved[0] or idle:
             self._moved = committed, self._clock.seconds()
         elif self._since is None:

@@ -38,9 +38,7 @@ class Introduction(Struct, frozen=True):
 
     Attributes:
         version: the newest protocol that it speaks.
-        founding: positions in founding order.
         suspect_after: seconds; the same everywhere, like ``refusal_is_death`` and ``tls``.
-        member: this life.
         held: its log now.
         oldest: the oldest protocol that it speaks; 0: only ``version``.
         settings: better the same everywhere, by their names in chain.ini.

@@ -76,8 +76,7 @@ class Owner(typing.Protocol):
 
     def lost(self, link: "Link") -> None: ...
 
-    def complain(self, address: str, what: str, kind: str, *, alarm: bool = False) -> None:
-        """Log, unless this ``kind`` was logged recently."""
+    def complain(self, address: str, what: str, kind: str, *, alarm: bool = False) -> None: ...
 
 
 @implementer(amp.IBoxSender, IHandshakeListener)
@@ -89,7 +88,6 @@ class Link(Protocol, amp.CommandLocator):
         place: the address dialled.
         lane: empty until the dialling side says which.
         key: shared by a chain lane and its membership lane.
-        peer: from the other end's Hello.
         heard: when something last came, monotonic seconds.
         refused: one side has said why it refuses the other.
         trusted: the other end has shown a trusted certificate.
@@ -125,7 +123,6 @@ class Link(Protocol, amp.CommandLocator):
 
     @property
     def address(self) -> str:
-        """The other end's address, for the log."""
         peer = self.transport.getPeer()
         return place(peer.host, peer.port)
 
@@ -210,7 +207,6 @@ class Link(Protocol, amp.CommandLocator):
     def hello(
         self, identity: bytes, lane: bytes, key: bytes | None = None
     ) -> Deferred[dict[str, bytes]]:
-        """Answer the Hello of the side that dialled."""
         self.lane = LANES.get(lane, CHAIN)
         self.key = secrets.token_bytes(KEY_OCTETS) if self.lane == CHAIN else key or b""
         try:

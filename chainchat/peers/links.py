@@ -2,7 +2,7 @@
 
 The earlier node in the founding order (a spare dials everybody) keeps the *chain* lane open, and
 opens the *membership* lane; without it, its messages go on the chain lane. A node opens the *copy*
-lane to copy another's log. ``admission`` says which incoming connections become links.
+lane to copy another's log.
 
 *Whoever is linked is looked at*: this side dials the address that the other end says it has, and
 tells the node who answers. Only this is evidence of who is where (*source* in

@@ -79,7 +79,6 @@ class Checkpoints:
         self._going.clear()
 
     def write(self, records: Iterable[Record]) -> None:
-        """Write records of the begun checkpoint, each once."""
         rows = []
         for key, data in records:
             self._gone.discard(key)

@@ -95,7 +95,6 @@ class Trimming:
         self._swept = runs[-1] if len(runs) == RUNS_AT_ONCE else None
 
     def _shrink(self) -> bool:
-        """Free a slice of pages; return whether there are more."""
         if self._number("PRAGMA auto_vacuum") != 2:  # INCREMENTAL
             return False
         free = self._number("PRAGMA freelist_count")

@@ -162,7 +162,6 @@ class WriteAheadLog:
         return report
 
     def stop(self) -> bool:
-        """Stop the thread, if any; return False if it met an error, as by being stopped."""
         return self._long_copy is None or self._long_copy.stop()
 
     def close(self) -> None:

@@ -17,7 +17,6 @@ class Change(Enum):
 
 
 def change(base: Configuration, proposed: Configuration) -> Change | None:
-    """Return the kind of change; None if it is not allowed."""
     before, after = base.members, proposed.members
     if proposed.epoch != base.epoch + 1 or not 1 <= len(after) <= MAX_MEMBERS:
         return None

@@ -95,7 +95,6 @@ class Evidence:
         )
 
     def is_clean(self, life: Life) -> bool:
-        """Return whether the life died without having excluded this node."""
         known = self._known.get(life)
         return known is not None and known.clean
 

@@ -127,7 +127,6 @@ class Pinging(Histories):
         return f"this machine's clock is {abs(ahead):.1f} s {how} those of the others"
 
     def time(self, now: float) -> int:
-        """Return the time for an entry of this head, in UTC milliseconds."""
         return self.clocks.time(self._other_lives, now, self._wall())
 
     @property

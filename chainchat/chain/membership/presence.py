@@ -69,5 +69,4 @@ class Presence:
         return self._pinged.keys()
 
     def has_met(self, positions: Iterable[str]) -> bool:
-        """Return whether all have answered or refused."""
         return self._met.issuperset(positions)

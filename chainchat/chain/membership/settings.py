@@ -12,7 +12,6 @@ class ChainSettings(Struct, frozen=True):
     """One node's settings.
 
     Attributes:
-        founding: positions, in order.
         suspect_after: seconds of silence before a node is suspected.
         known: all positions of ``chain.ini``, spares too.
         places: their addresses there: an operator's word that a node has moved.

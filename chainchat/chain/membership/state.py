@@ -141,7 +141,7 @@ class State:
         self._turned_down: Member | None = None
         """Its join failed last: others go first."""
         self._declines: dict[str, str] = {}
-        """By position, why a learner was not let in; of this configuration."""
+        """By position, why a learner was not let in."""
 
     # --- what follows from it
 
@@ -226,7 +226,6 @@ class State:
         return tuple(m.position for m in members if m == told.get(m.position))
 
     def is_other_chain(self, position: str) -> bool:
-        """Return whether ``position`` has another configuration of this epoch."""
         pong, mine = self._presence.pong(position), self.configuration
         if pong is None or pong.configuration.epoch != mine.epoch:
             return False

@@ -37,8 +37,6 @@ class ChainView(Struct, frozen=True):
     """What ``/chain`` shows: one node's view.
 
     Attributes:
-        members: positions in chain order.
-        node: whose view it is.
         role: ``head``, ``middle``, ``tail``, ``only``, or why it has none.
         committed: the newest id on every member's disk.
         away: positions that the node cannot reach.
