@@ -11,7 +11,7 @@ from msgspec import Meta, Struct
 IDENTITY_BITS = 53
 
 MAX_MEMBERS = 3
-"""The rules were checked for one to three."""
+"""The rules were checked for chains of one to three."""
 
 MOST = 2**53
 

@@ -67,7 +67,7 @@ class Learner:
     """The side that copies another node's log.
 
     Attributes:
-        frozen: the tail votes for the log's last entry: the log must not change.
+        frozen: the tail votes for this log as it ends: the log must not change.
         end: the source's last known entry.
         copied_octets: measured by ``size``.
         began: monotonic seconds.

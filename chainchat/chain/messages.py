@@ -161,7 +161,7 @@ class Propose(Struct, frozen=True):
 
 
 class Voted(Struct, frozen=True):
-    """Yes: the vote is on my disk. Repeated until the proposer decides or aborts."""
+    """Voter to proposer: yes, the vote is on my disk; repeated until you decide or abort."""
 
     voter: Member
     vote: Vote
@@ -273,7 +273,7 @@ class Rows(Struct, frozen=True):
     """Tail to learner: the next rows, in order.
 
     Attributes:
-        after: the place before.
+        after: the place before the first row.
         gone: the tail has the checkpoint no more.
     """
 

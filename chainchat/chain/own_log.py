@@ -1,4 +1,4 @@
-"""This node's log, and its learners, as membership asks of them."""
+"""This node's log, and its learners, as membership sees them."""
 
 from collections.abc import Callable
 

@@ -14,7 +14,7 @@ FIRST_SEAL, LONGEST_SEAL = 1 / PINGS_PER_SUSPICION, 1 / 2
 """How long a tail takes no entries, to let a learner in: at first, at most."""
 
 JOIN_PAUSE = 1 / 4
-"""From a decline to the next proposal."""
+"""The pause from a decline to the next proposal."""
 
 JOIN_PAUSE_PER_SEAL = 4.0
 """Seconds of pause for each second that writes have waited."""

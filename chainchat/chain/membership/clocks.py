@@ -98,7 +98,7 @@ class Clocks:
         return told
 
     def time(self, others: Iterable[Life], now: float, wall: int) -> int:
-        """Return the time for an entry: this clock's, but at most ``MOST_AHEAD`` of most."""
+        """Return an entry's time: this clock's, but at most ``MOST_AHEAD`` ahead of most clocks."""
         told = self._told(others, now, wall)
         return min(wall, told[-(len(told) // 2) - 1] + MOST_AHEAD)
 

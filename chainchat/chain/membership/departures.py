@@ -13,13 +13,13 @@ FREE = 2
 """Departures after which a position still joins at once."""
 
 FIRST_PAUSE = 4.0
-"""Seconds after the next departure; doubled with each further one."""
+"""Seconds to wait after the next departure; doubled with each further one."""
 
 LONGEST_PAUSE = 60.0
-"""The most seconds, unless ``chain.ini`` says otherwise."""
+"""The most seconds to wait, unless ``chain.ini`` says otherwise."""
 
 REMEMBERED = 32
-"""Departures of a position: far more than the longest pause needs."""
+"""Departures kept of a position: far more than the longest pause needs."""
 
 
 class Departures:

@@ -82,8 +82,8 @@ class Membership(Proposing):
     def _release(self, position: str, address: Address, member: Member) -> Iterator[Output]:
         """At the founding: drop a vote for a proposer whose disk is gone.
 
-        If that had decided, any node that heard of it tells this one; nothing was confirmed without
-        this node.
+        If the proposer had decided, any node that heard of that tells this one; nothing was
+        confirmed without this node.
         """
         vote = self.record.vote
         if vote is None or self.status is not Status.FOUNDING:

@@ -1,4 +1,4 @@
-"""The newest from each position, member or not: whom to ask, let in and show.
+"""The newest Ping and Pong from each position, member or not: whom to ask, let in and show.
 
 ``evidence``, which is of lives, tells whom to exclude.
 """

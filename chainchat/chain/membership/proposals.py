@@ -34,7 +34,7 @@ def resumed(
 ) -> Configuration | None:
     """Return the members' present lives, if all are there, some new, and ``me`` first (rule 11).
 
-    Without members, found the chain so (rule 0).
+    On a base without members, they found the chain (rule 0).
     """
     positions = base.positions or founding
     if positions[0] != me.position:

@@ -75,7 +75,7 @@ class Voting(Joining):
         yield from self._send_vote(vote)
 
     def _send_vote(self, vote: Vote) -> Iterator[Output]:
-        """*source*: send it to the proposer or its later life, not to a copy of its disk."""
+        """*source*: send the vote to the proposer or its later life, not to a copy of its disk."""
         if self._speaks_for(vote.proposer):
             yield Send(vote.proposer.position, Voted(self.me, vote, self.own.last))
 

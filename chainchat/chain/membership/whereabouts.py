@@ -41,7 +41,7 @@ class Whereabouts:
     def objection(self, old: Member, new: Member) -> str:
         """Say why ``new`` cannot be a later life of ``old`` (rule 11); empty if it can.
 
-        At another address, it may be a copy of the disk.
+        At another address, ``new`` may be a copy of the disk.
         """
         position = old.position
         if new.id != old.id:
