@@ -15,7 +15,6 @@ RECORDS, INDEX = 0, 1
 """Tables: the application's state, and the index of its messages."""
 
 INDEXED_OCTETS = 16
-"""Octets of one message in the index."""
 
 StoredKey = Annotated[int, Meta(ge=-1, lt=2**62)]
 

@@ -131,7 +131,6 @@ class Engine:
         )
         self._early = EarlyMessages()
         self._complaints: list[Effect] = []
-        """Effects of noted messages, for the next turn."""
         self._barriers: deque[tuple[int, int]] = deque()
         """The number of a request, and of the barrier that waits for it."""
         self._copy_full: set[str] = set()

@@ -79,7 +79,6 @@ class Replica:
         self._recent: list[Entry] = []
         """The newest entries, still to be forwarded or applied."""
         self._copied = 0
-        """Octets that ``copy`` added to ``_recent``."""
         if log.last.seq > log.beginning.seq:
             [newest] = log.read(log.last.seq - 1, log.last.seq, 1)
             self.time = max(time, newest.time)

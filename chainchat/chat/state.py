@@ -70,7 +70,6 @@ class ChatState:
         self._roll = SortedNames()
         self._alike = LookAlikes()
         self._present = SortedNames()
-        """The keys of those who are on."""
         self._sessions: dict[str, int] = {}
         self._sessions_at: dict[str, set[str]] = {}
         self._records = AccountRecords(bounds)

@@ -110,7 +110,6 @@ class TurnClock:
         self._syncing = 0.0
 
     def part(self, name: str) -> None:
-        """Name the work since the last mark."""
         self._marks.append((name, self._clock()))
 
     def synced(self) -> None:

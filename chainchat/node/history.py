@@ -12,7 +12,6 @@ from chainchat.storage.interface import Storage
 NOBODY = -1
 
 NO_MORE = 1 << 62
-"""Above every id."""
 
 MAX_READ = 1_000
 
@@ -71,7 +70,6 @@ class History:
         self._gaps[account] = previous, end
 
     def _messages(self, account: int, after: int, ids: Sequence[int]) -> Iterator[ChatMessage]:
-        """Yield messages, each of which names the one before it."""
         if not ids:
             return
         previous = self.previous(account, after + 1)

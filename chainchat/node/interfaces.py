@@ -43,8 +43,7 @@ class Audience(Protocol):
     def hear(self) -> bool:
         """Begin a turn: carry out some of clients' lines; return whether there were any."""
 
-    def happened(self, outcome: Outcome) -> None:
-        """Take the outcome of the log's next entry."""
+    def happened(self, outcome: Outcome) -> None: ...
 
     def flush(self) -> bool:
         """End a turn: write as far as there is time; return whether anything was written."""

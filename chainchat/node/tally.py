@@ -12,7 +12,6 @@ from msgspec import Struct
 from chainchat.node.write_pause import CompletedChange
 
 CHANGES = 8
-"""Changes of configuration that are remembered."""
 
 TURN_SECONDS = (0.0001, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
 SYNC_SECONDS = (0.0001, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0)

@@ -17,7 +17,6 @@ from chainchat.chain.messages import KINDS
 BODY = b"body"
 
 LONGEST_KEY = 255
-"""Octets of a key."""
 
 MOST_OCTETS = 262_144
 """Octets of a box: no node sends more."""
@@ -62,7 +61,6 @@ class BoxReader:
         self._rest = b""
         self._box = AmpBox()
         self._octets = 0
-        """Octets of the pairs in ``_box``."""
 
     def read(self, data: bytes) -> Iterator[Frame | AmpBox]:
         """Yield each box that ends in ``data``; who stops before the last must not read on."""

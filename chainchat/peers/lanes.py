@@ -22,7 +22,6 @@ CHAIN, MEMBERSHIP, COPY, LOOK = "chain", "membership", "copy", "look"
 """LOOK carries only Hellos: the dialled node shows who it is."""
 
 LANES = {lane.encode(): lane for lane in (CHAIN, MEMBERSHIP, COPY, LOOK)}
-"""The lanes, by their names on the wire."""
 
 _ABOUT_CONFIGURATIONS = (Ping, Pong, Propose, Voted, Decided, Abort, Declined)
 _COPYING = (Fetch, Differs, Copied, Synced)

@@ -71,8 +71,7 @@ class Owner(typing.Protocol):
 
     def deliver(self, link: "Link", message: Message) -> None: ...
 
-    def filled(self, link: "Link", *, full: bool) -> None:
-        """Note whether too much is unsent."""
+    def filled(self, link: "Link", *, full: bool) -> None: ...
 
     def lost(self, link: "Link") -> None: ...
 

@@ -11,7 +11,6 @@ from itertools import groupby, islice
 from chainchat.storage.checksums import checked
 
 GONE_AT_ONCE = 64
-"""Removed records deleted with one part of a checkpoint."""
 
 Record = tuple[int, bytes]
 AsWritten = Callable[[bytes, str], bytes]

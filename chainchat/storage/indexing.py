@@ -12,7 +12,6 @@ from chainchat.storage.interface import EVERY_READER
 RUN_MESSAGES = 1_000
 
 READERS_AT_ONCE = 64
-"""Readers written with one part of a checkpoint."""
 
 
 class MessageIndex:

@@ -27,7 +27,7 @@ EVERY_READER = 0
 
 
 class StorageError(Exception):
-    """The disk failed, or does not hold what was written: a line for the operator. Stop."""
+    """Why the node must stop, for the operator: the disk failed, or lacks what was written."""
 
 
 class LockedError(StorageError):

@@ -47,7 +47,6 @@ def _is_open_to_others(path: Path) -> bool:
 
 
 def user_name(uid: int) -> str:
-    """Return a user's name, or the number of a user without one."""
     try:
         return pwd.getpwuid(uid).pw_name
     except KeyError:

@@ -27,7 +27,6 @@ def prepare(database: sqlite3.Connection, name: str) -> bool:
 
 
 def create(database: sqlite3.Connection) -> None:
-    """Create the tables, in the caller's transaction."""
     tables.create(database, tables.COPIED | tables.OWN | tables.ADDED)
     database.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     database.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")

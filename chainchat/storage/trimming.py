@@ -14,7 +14,6 @@ ROWS_AT_ONCE = 16
 """Rows of the log: a megabyte at most."""
 
 RUNS_AT_ONCE = 200
-"""Runs of the index looked at in a slice."""
 
 PAGES_AT_ONCE = 64
 """Pages that leave the file; each may be moved, so written to the write-ahead log."""

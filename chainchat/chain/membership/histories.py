@@ -40,7 +40,7 @@ class Histories(State):
             )
 
     def _held_in_place_of(self, theirs: EntryId) -> EntryId | None:
-        """Return what is committed here in place of ``theirs``, or ``theirs`` if nobody can tell."""
+        """Return what is committed here instead of ``theirs``; ``theirs`` if nobody can tell."""
         known = self.own.beginning.seq <= theirs.seq <= self.own.committed.seq or not theirs.seq
         return self.own.id_of(theirs.seq) if known else theirs
 

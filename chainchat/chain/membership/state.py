@@ -22,7 +22,6 @@ from chainchat.chain.record import Record, Status
 from chainchat.chain.timing import Timing
 
 MOST_COMPLAINTS = 64
-"""The most complaints told in one configuration."""
 
 
 class Seal(Struct, frozen=True):
@@ -47,8 +46,7 @@ class OwnLog(Protocol):
     def last(self) -> EntryId: ...
 
     @property
-    def committed(self) -> EntryId:
-        """The newest entry known to be committed."""
+    def committed(self) -> EntryId: ...
 
     @property
     def beginning(self) -> EntryId: ...
@@ -110,7 +108,6 @@ class State:
         self._compared: set[tuple[str, Life]] = set()
         self._older = False  # *not set back*
         self._first_ping = self.evidence.newest_nonce + 1
-        """The first nonce in the present configuration."""
 
         # pinging
         self._began: float | None = None  # when the first tick came

@@ -21,7 +21,7 @@ _EPOCH = datetime.datetime(1970, 1, 1)  # UTC, like every time here
 
 @lru_cache(maxsize=256)
 def _second(seconds: int) -> str:
-    """Return a time in ISO 8601; cached, as a turn's messages have one time."""
+    """Return a time in ISO 8601, cached: a turn's messages have one."""
     return (_EPOCH + datetime.timedelta(seconds=seconds)).isoformat()
 
 

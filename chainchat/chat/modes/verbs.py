@@ -39,7 +39,6 @@ from chainchat.chat.requests import (
 from chainchat.chat.scram import ITERATIONS, KEY_OCTETS, MECHANISM, MOST_ITERATIONS
 
 SALTS = range(8, 65)
-"""Octets of a salt."""
 
 LARGEST = 2**63 - 1
 """The largest number or id: a signed 64-bit integer."""
