@@ -44,7 +44,6 @@ class Entry(Struct, frozen=True, array_like=True, gc=False):
 
     Attributes:
         seq: the last of its ``span`` sequence numbers, one for each message in it.
-        epoch: in which it was numbered.
         origin: where the request was made (``Member.origin``).
         number: of the request at its origin, contiguous from 1.
         time: the head's UTC milliseconds; never falls.

@@ -129,7 +129,6 @@ class Pong(Struct, frozen=True):
     Attributes:
         confirms: the node is active, and neither excludes the pinger nor has tried to.
         caught_up: a learner lacks only the newest entries.
-        low: its disk is nearly full.
         answers: the life that sent the Ping.
         committed: the newest entry known there to be committed.
         voted: the epoch of its vote, or 0.

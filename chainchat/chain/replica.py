@@ -351,7 +351,6 @@ class Replica:
             assert self._forwarded.seq <= self.written
 
     def _tell_synced(self) -> Iterator[Effect]:
-        """Give the successor this node's word, unless entries have carried it."""
         if self.word > self._told_synced and (sent := self._sent) is not None:
             yield self._forward_of(sent, ())
 

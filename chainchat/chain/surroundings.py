@@ -31,7 +31,7 @@ class Surroundings(Struct, frozen=True):
     Attributes:
         clock: monotonic seconds.
         wall: UTC milliseconds.
-        low: True if the disk is nearly full.
+        low: the disk is nearly full.
         first_nonce: see ``Evidence``.
         new_identity: random, for a configuration.
     """

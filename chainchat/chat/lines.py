@@ -126,7 +126,6 @@ class LineSplitter:
         return bool(self.complete)
 
     def add(self, data: bytes, *, typed: bool = False) -> None:
-        """Take the next octets; ``typed``: by a person."""
         if typed and not self._is_hello(data):
             data = self._typed(data)
         else:

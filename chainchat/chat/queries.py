@@ -28,7 +28,6 @@ PAGE_OCTETS = 40_000
 """Octets of a page's texts, with 128 for the rest of each message."""
 
 SCANNED_AT_ONCE = 32
-"""Names matched between two looks at the clock."""
 
 PATTERN_SECONDS = 2.0
 

@@ -78,7 +78,6 @@ class Sayings:
         return Outcome(results, said=heard)
 
     def highest(self, account: int, client: str) -> int:
-        """Return the highest number that may have been applied."""
         program = self._programs.find(account, client)
         return self._accounts[account].outdated if program is None else program.highest
 

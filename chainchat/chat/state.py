@@ -81,7 +81,6 @@ class ChatState:
     # --- looking
 
     def account_named(self, name: str) -> Account | None:
-        """Return the account of this name, in any case."""
         number = self._names.get(name.lower())
         return None if number is None else self.accounts[number]
 

@@ -85,8 +85,7 @@ class Slice:
 class TurnClock:
     """How long turns take, and their parts: the reactor's time, too.
 
-    Attributes:
-        longest: in seconds, syncs aside.
+    ``longest``: in seconds, syncs aside.
     """
 
     SOCKETS, SYNC = "sockets and timers", "sync"

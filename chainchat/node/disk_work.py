@@ -80,7 +80,6 @@ class DiskWork:
                 self._unstage(effect.source, effect.reason)
 
     def _cut(self, after: int) -> None:
-        """Move what the chain lacks out of the log, never silently."""
         last = self._storage.last.seq
         path = self._storage.cut(after)
         lost = f"{last - after} entries after {after} are not in the chain's log"

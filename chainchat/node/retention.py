@@ -135,7 +135,6 @@ class Retention:
         return True
 
     def _by_age(self, time: int) -> int:
-        """Return the first applied id that is young enough."""
         if not self._keep.days:
             return 0
         oldest, storage = time - self._keep.days * DAY, self._storage

@@ -19,7 +19,6 @@ SAMPLES = 61
 """An hour tells how fast a disk fills."""
 
 LEAST_SAMPLES = 6
-"""Fewer samples say nothing."""
 
 SHOWN_SECONDS = 30 * 86_400.0
 """Longer times until a disk is full are not told."""

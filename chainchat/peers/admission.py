@@ -10,7 +10,7 @@ A claim alone never ends a link that works: anybody can claim to be any node.
   another address wins if the position belongs there, by the configuration or else ``chain.ini``, or
   if the holder was silent for ``suspect_after``.
 - *The membership lane* is opened by the node that dialled the chain lane, with the key from there.
-- *The copy lane*: a node's newer connection replaces the older.
+- *The copy lane*: a newer connection replaces the older.
 - *A copy of a member's data* (its id, at a wrong address) is refused, with an alarm at both ends.
 
 Silent strangers share a few connections, and so do unknown positions.

@@ -19,12 +19,7 @@ from chainchat.peers.table import Table
 
 
 class Dialling:
-    """One node's dialling.
-
-    Attributes:
-        looks: at linked positions' addresses, to see who answers.
-        membership_lanes: those to be opened.
-    """
+    """One node's dialling; ``looks``: at linked positions' addresses, to see who answers."""
 
     def __init__(self, reactor: Reactor, owner: Owner, directory: Directory, table: Table) -> None:
         clock, tunables = owner.clock, owner.tunables

@@ -30,7 +30,6 @@ REMOVING_VERSION = 7
 """The oldest in a chain that removes messages: an older node would keep them."""
 
 LONGEST_SETTING = 32
-"""Letters of a setting that are shown."""
 
 
 class Introduction(Struct, frozen=True):

@@ -38,8 +38,7 @@ class Receiver(Protocol):
     def reached(self, position: str, host: str, port: int, member: Member) -> None:
         """Note that ``member`` answered where this side dialled."""
 
-    def refused(self, position: str, host: str, port: int) -> None:
-        """Note that nobody listens there any more."""
+    def refused(self, position: str, host: str, port: int) -> None: ...
 
     def member(self, position: str) -> Member | None:
         """Return the newest configuration's member there."""
@@ -49,5 +48,4 @@ class Receiver(Protocol):
     def full(self, position: str, *, full: bool) -> None:
         """Note whether too much is unsent."""
 
-    def copy_full(self, position: str, *, full: bool) -> None:
-        """Note the same of the copy lane."""
+    def copy_full(self, position: str, *, full: bool) -> None: ...

@@ -34,10 +34,8 @@ from chainchat.tls import failures
 from chainchat.tls.layers import Encrypted, tcp, writer
 
 LONGEST_SHOWN = 32
-"""Letters of a stranger's word, in the log."""
 
 LONGEST_REASON = 300
-"""Letters of a node's reason, in the log."""
 
 ALARM = "ALARM: "
 """The beginning of a line that an operator must see."""

@@ -40,7 +40,7 @@ Output = Save | Send | Tell | Excluded | Distrust | Seal | Copy
 
 
 class OwnLog(Protocol):
-    """This node's log, as membership sees it; where nothing is said, as in ``Log``."""
+    """This node's log as membership sees it; ``last``, ``beginning``, ``id_of`` as in ``Log``."""
 
     @property
     def last(self) -> EntryId: ...

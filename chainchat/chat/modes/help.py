@@ -8,7 +8,6 @@ from chainchat.chat.refusals import Code, RefusedError
 from chainchat.chat.requests import MAX_LAST
 
 VERSION = "chainchat/1"
-"""What a program says hello with."""
 
 PRIVATE = ">>"
 """The beginning of what is said to one account."""
