@@ -77,7 +77,6 @@ class Node:
             record: of ``me``, from ``begin_life``.
             excluded: begins another life, after the chain went on without this one.
             work: ``clock``'s seconds, unless work is simulated.
-            warnings: for operators, in ``/chain``.
             tally: the counts to go on from.
         """
         self.me = me

@@ -97,11 +97,6 @@ class Watch:
         self._write_pause.tick(replica.committed, idle=idle)
 
     def look_at_disk(self) -> None:
-        """Measure the disk, and tell a change.
-
-        Raises:
-            StorageError: the disk is not there.
-        """
         change = self._space.look(self._clock.seconds())
         if change:
             self._tell(change, event="disk", alarm=self._space.note != "")

@@ -120,7 +120,6 @@ def _word(setting: bool) -> str:
 
 
 def introduction(settings: Settings, me: Member) -> Introduction:
-    """Introduce a life that holds nothing yet."""
     return Introduction(
         PROTOCOL_VERSION,
         settings.name,

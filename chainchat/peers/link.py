@@ -81,8 +81,7 @@ class Link(Protocol, amp.CommandLocator):
     """One connection with another node.
 
     Attributes:
-        dialled: the position that this side dialled, if it did.
-        place: the address dialled.
+        dialled, place: the position that this side dialled, if it did, and where.
         lane: empty until the dialling side says which.
         key: shared by a chain lane and its membership lane.
         heard: when something last came, monotonic seconds.

@@ -40,7 +40,7 @@ class DataLock:
             raise StorageError(f"{data}: {error.strerror}") from error
 
     def check(self) -> None:
-        """Check that the locked folder is still in its place.
+        """Check that the locked folder is still in its place, where the next start finds it.
 
         Raises:
             StorageError: it, or its lock, was removed, replaced or unmounted.

@@ -466,11 +466,6 @@ class SQLiteStorage:
         return self._wal.care()
 
     def check_in_place(self) -> None:
-        """Check that the next start will find what is written now.
-
-        Raises:
-            StorageError: the data folder is another one, or gone.
-        """
         self._lock.check()
 
     def close(self) -> None:

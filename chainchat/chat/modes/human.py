@@ -47,11 +47,6 @@ class Human(Mode):
         return NO_TAG
 
     def parse(self, line: str, *, logged_in: bool) -> tuple[str, Request]:
-        """Parse what people type.
-
-        Raises:
-            RefusedError: 500, 501, 506, 510, 511 or 520.
-        """
         if not logged_in:
             line = line.strip()
         if line.startswith("/") and not line.startswith("//"):
