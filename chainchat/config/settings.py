@@ -14,27 +14,27 @@ class NewAccounts(Enum):
     """Who makes accounts."""
 
     OPEN = "open"
-    """Everybody, by logging in."""
+    """Everybody makes one by logging in."""
 
     INVITED = "invited"
-    """Operators, with a password that admits only to choose another."""
+    """Operators make them, with a password that admits only to choose another."""
 
     CLOSED = "closed"
-    """Operators, with a password that stays until it is changed."""
+    """Operators make them, with a password that stays until it is changed."""
 
 
 class Plaintext(Enum):
     """Where a password may be typed that others on the way can read."""
 
     AUTO = "auto"
-    """At this machine; elsewhere while the node has no port for TLS."""
+    """At this machine; elsewhere only while the node has no port for TLS."""
 
     ALLOW = "allow"
     REFUSE = "refuse"
 
 
 class LogFormat(Enum):
-    """How a line of the log is written."""
+    """The form of the lines of the log."""
 
     TEXT = "text"
     JSON = "json"
@@ -42,7 +42,11 @@ class LogFormat(Enum):
 
 @dataclass(frozen=True, slots=True)
 class AccountRules:
-    """``delete_others``: in an open room everybody may delete anybody."""
+    """The rules for accounts.
+
+    Attributes:
+        delete_others: in an open room everybody may delete anybody.
+    """
 
     new: NewAccounts = NewAccounts.OPEN
     delete_others: bool = True
@@ -56,11 +60,8 @@ class NodeSettings:
     Attributes:
         host: where its node listens for the others, and they dial it.
         client_host: where it listens for clients; empty: ``host``.
-        client_port: without TLS; 0: none.
-        tls_port: for clients with TLS; 0: none.
-        web_port: for health checks, metrics and the page; 0: none.
-        web_host: where that listens.
-        web_url: where people find it behind a proxy; empty: there.
+        client_port, tls_port, web_port: without TLS, with it, for the page; 0: no such port.
+        web_url: where people find the page behind a proxy; empty: at the web port.
         chain_host_key, client_host_key: the keys of ``host`` and ``client_host``, for errors.
     """
 
@@ -88,8 +89,7 @@ class TLSFiles:
 
     Attributes:
         ca: whose certificates the nodes accept from each other.
-        certificate: what a node shows to the others, then intermediates.
-        client_certificate: the same for clients.
+        certificate, client_certificate: what a node shows, followed by intermediates.
     """
 
     ca: Path
@@ -99,7 +99,7 @@ class TLSFiles:
     client_key: Path
 
     def of(self, position: str) -> "TLSFiles":
-        """The files of one position."""
+        """These paths with ``%p`` replaced."""
         paths = (self.ca, self.certificate, self.key, self.client_certificate, self.client_key)
         return TLSFiles(*(Path(str(path).replace(POSITION_SIGN, position)) for path in paths))
 
@@ -109,13 +109,13 @@ class Settings:
     """All of chain.ini. Limits are per node; a rate of 0 is no limit.
 
     Attributes:
-        suspect_after: seconds.
+        suspect_after: seconds of silence.
         max_line: octets.
         per_address: connections of one address.
         exempt: networks whose addresses have no limit of their own.
         connects_per_minute: new connections of one address.
-        new_accounts: that one address may make in ten minutes.
-        most_accounts: in all, beyond which nodes make no more.
+        new_accounts: accounts that one address may make in ten minutes.
+        most_accounts: accounts in all, beyond which nodes make no more.
         send_rate: messages of one account a second.
         send_burst: messages of one account at once.
         stop: octets of free disk below which the node takes nothing new; 0: off.
@@ -157,5 +157,4 @@ class Settings:
 
     @property
     def removes(self) -> bool:
-        """True if old messages are removed."""
         return bool(self.keep_days or self.keep_octets)

@@ -29,7 +29,7 @@ DRAIN_SECONDS, MOST_DRAIN_SECONDS = 10, 600
 """Seconds over which clients are sent elsewhere: usual, most."""
 
 Pages = Iterator[Sequence[Struct]]
-"""A list, a page at a time."""
+"""The items of a list, a page at a time."""
 
 Words = Sequence[str]
 
@@ -41,7 +41,7 @@ class Verb(Struct, frozen=True):
         form: how it is written.
         least, most: words after the verb.
         carry_out: does it; returns a value, or pages.
-        changes: it belongs in the audit.
+        changes: the audit notes it.
     """
 
     form: str
@@ -53,10 +53,10 @@ class Verb(Struct, frozen=True):
 
 
 def verb_of(word: str, words: Words) -> Verb:
-    """The verb ``word``, which these words follow.
+    """Return the verb ``word``, if these words may follow it.
 
     Raises:
-        RefusedError: 500, there is none; 501, the words do not fit it.
+        RefusedError: there is no such verb (500); the words do not fit it (501).
     """
     verb = VERBS.get(word.lower())
     if verb is None:
@@ -89,7 +89,7 @@ async def _status(desk: Desk, _: Words) -> Report:
 
 
 class AccountShown(Struct, frozen=True):
-    """``protected``: it has a password; ``on``: it has a session."""
+    """An account; ``protected``: it has a password; ``on``: it has a session."""
 
     name: str
     role: str
@@ -126,7 +126,7 @@ async def _may_stop(desk: Desk, _: Words) -> MayStop:
 
 
 class Exported(Struct, frozen=True, rename={"sender": "from"}):
-    """``to``: an account, or ``*`` for everybody."""
+    """A message; ``to`` is an account, or ``*`` for everybody."""
 
     id: int
     time: str
@@ -157,13 +157,12 @@ def _pages_of_messages(desk: Desk, account: int, after: int) -> Pages:
 
 
 def exported(message: ChatMessage) -> Exported:
-    """A message for ``export``."""
     time = shown_time(message.time)
     return Exported(message.id, time, message.sender, message.to, message.text)
 
 
 class Help(Struct, frozen=True):
-    """A command."""
+    """A command that the node understands."""
 
     form: str
     about: str
@@ -194,9 +193,9 @@ class Granted(Struct, frozen=True):
 
 
 class Invited(Struct, frozen=True):
-    """An account, and the password for its owner, shown nowhere else.
+    """An account, and the password for its owner.
 
-    ``once``: it admits only to choose another.
+    ``once``: the password admits only to choose another.
     """
 
     name: str
@@ -205,7 +204,7 @@ class Invited(Struct, frozen=True):
 
 
 class Reloaded(Struct, frozen=True):
-    """What came of reading chain.ini again, a line each."""
+    """Lines that say what came of reading chain.ini again."""
 
     lines: list[str]
 
@@ -294,7 +293,7 @@ def _drained(desk: Desk) -> Drained:
 
 
 class Stopping(Struct, frozen=True):
-    """The connection ends with the process."""
+    """The node stops; the connection ends with the process."""
 
     position: str
     stopping: bool = True
