@@ -20,7 +20,7 @@ _VERIFYING = {
     25: "is signed through more CAs than allowed",
     26: "is not for this end of a connection (EKU)",
 }
-"""By OpenSSL's numbers (``X509_V_ERR_…`` in ``openssl/x509_vfy.h``)."""
+"""Reasons by OpenSSL's numbers (``X509_V_ERR_…`` in ``openssl/x509_vfy.h``)."""
 
 _ALERTS = {
     "unknown ca": "does not trust the CA of this node's certificate",

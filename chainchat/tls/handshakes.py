@@ -1,4 +1,4 @@
-"""Handshakes that strangers begin, in a share of a node's time."""
+"""Handshakes that strangers begin, which get a share of a node's time."""
 
 from collections import deque
 from typing import Any, Protocol
@@ -18,8 +18,7 @@ class Shaking(Protocol):
     connected: int
     transport: Any
 
-    def shake_hands(self, data: bytes) -> None:
-        """Go on with the handshake."""
+    def shake_hands(self, data: bytes) -> None: ...
 
 
 class Handshakes:
@@ -32,7 +31,7 @@ class Handshakes:
         self._stopped = False
 
     def take(self, connection: Shaking, data: bytes) -> None:
-        """Go on, now or in turn; until then the connection reads no more."""
+        """Go on with a handshake, now or in turn; until then the connection reads no more."""
         if self._stopped or (self._share.is_due and not self._waiting):
             self._step(connection, data)
             return
@@ -41,7 +40,7 @@ class Handshakes:
         self._share.wake_when_due()
 
     def stop(self) -> None:
-        """Make nobody wait any more: the port is closed."""
+        """Make nobody wait any more, as the port is closed."""
         self._waiting.clear()
         self._share.stop()
         self._stopped = True

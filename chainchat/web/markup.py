@@ -8,7 +8,7 @@ Child = Element | str | None
 
 
 def tag(kind: str, /, *children: Child, **attributes: str | float | None) -> Element:
-    """An element.
+    """Make an element.
 
     Args:
         kind: such as ``p`` or ``svg``.
@@ -34,10 +34,9 @@ def tag(kind: str, /, *children: Child, **attributes: str | float | None) -> Ele
 
 
 def written(element: Element) -> str:
-    """The element as HTML."""
     return ElementTree.tostring(element, "unicode", method="html")
 
 
 def number(value: float) -> str:
-    """As short as it can be."""
+    """A number written as short as possible."""
     return f"{value:.1f}".rstrip("0").rstrip(".") if value % 1 else f"{value:.0f}"

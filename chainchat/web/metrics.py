@@ -41,7 +41,7 @@ class Shown(Struct, frozen=True):
         node: its present life.
         sessions: of that life.
         links: linked positions, with the lane.
-        most_files: that this process may open.
+        most_files: how many this process may open.
         drained: no client is let in.
     """
 
@@ -62,7 +62,6 @@ class NodeCollector(Collector):
         self._watchers = watchers
 
     def collect(self) -> Iterator[Metric]:
-        """Yield each metric."""
         report, node = self._shown.report(), self._shown.node()
         yield from _of_configuration(report, node)
         yield from _of_log(report)
@@ -259,7 +258,7 @@ def _unix(shown: str) -> float:
 
 
 def open_files() -> int:
-    """0 where the system does not tell."""
+    """How many files this process has open; 0 where the system does not tell."""
     try:
         return os.stat(OPEN_FILES).st_size or len(os.listdir(OPEN_FILES))  # Linux since 6.2 counts
     except OSError:
@@ -267,12 +266,11 @@ def open_files() -> int:
 
 
 def registry(shown: Shown, watchers: Callable[[], int]) -> CollectorRegistry:
-    """``watchers``: how many browsers watch the page."""
+    """A registry of the node's metrics; ``watchers``: how many browsers watch the page."""
     made = CollectorRegistry(auto_describe=False)
     made.register(NodeCollector(shown, watchers))
     return made
 
 
 def rendered(metrics: CollectorRegistry) -> bytes:
-    """All metrics now, in Prometheus' text format."""
     return generate_latest(metrics)
