@@ -11,10 +11,9 @@ from chainchat.client.engine.engine import Engine
 from chainchat.client.engine.events import ConnectTo, Disconnect, Ended, Event
 
 TICK = 0.1
-"""Seconds between two looks at the clock."""
 
 READ_OCTETS = 4096
-"""Per turn of the event loop; keys and timers get the next."""
+"""Octets read per turn of the event loop; keys and timers get the next."""
 
 _KEEPALIVE = {"TCP_KEEPIDLE": 20, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 4}
 """Seconds before the first probe and between probes; their number."""
@@ -102,7 +101,7 @@ class Connection:
                 self._link.transport.pause_reading()
 
     def shown(self) -> None:
-        """All is shown: acknowledge it, and read on."""
+        """Acknowledge everything, as it is shown, and read on."""
         self._behind = False
         self._engine.seen()
         if self._holding:
@@ -129,7 +128,7 @@ class Connection:
             self._flushing = False
 
     def _turn(self, step: Callable[..., None], *arguments: object) -> None:
-        """An error ends ``run``."""
+        """Call the engine; an error ends ``run``."""
         try:
             step(*arguments)
             self.flush()
@@ -179,7 +178,6 @@ class Connection:
             self._attempt.cancel()
 
     def link_made(self, link: _Link) -> None:
-        """Tell the engine, or hang up."""
         if link is self._link:
             if self._holding and link.transport:
                 link.transport.pause_reading()
@@ -188,12 +186,11 @@ class Connection:
             link.transport.abort()
 
     def link_received(self, link: _Link, data: bytes) -> None:
-        """Tell the engine."""
         if link is self._link:
             self._turn(self._engine.received, data, self._loop.time())
 
     def link_lost(self, link: _Link, error: Exception | None) -> None:
-        """Tell the engine; the connection may never have been."""
+        """Tell the engine of the end of a connection, or of an attempt."""
         if link is self._link:
             self._link = None
             reason = _reason(error) if error else "the server closed the connection"

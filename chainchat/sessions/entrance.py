@@ -229,7 +229,7 @@ class Entrance:
             raise RefusedError(Code.TOO_MANY_ATTEMPTS, text)
 
     def _needs_password(self, account: Account | None) -> bool:
-        """True for unknown names, too, unless everybody may make accounts: nobody is told which exist."""
+        """True also for unknown names, unless anybody may make accounts: none learns which exist."""
         if account is None:
             return not self._guard.open_to_all
         checked = 0 if self._passwords is None else self._passwords.checked(account)

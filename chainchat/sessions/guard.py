@@ -74,7 +74,7 @@ class Guard:
         return work
 
     def admits_once(self, *, reset: bool) -> bool:
-        """True if an operator's password only admits to choose another; ``reset``: of an old account."""
+        """True if an operator's password admits only to choose another; ``reset``: an old account's."""
         return reset or self.rules.new is not NewAccounts.CLOSED
 
     def check_readable(self, host: str, *, encrypted: bool, otherwise: str = "") -> None:

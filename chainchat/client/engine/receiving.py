@@ -1,4 +1,4 @@
-"""What the engine hears: pushes as events, with holes filled."""
+"""Pushes as events, with holes filled."""
 
 from chainchat.client.engine import events
 from chainchat.client.engine.dialogue import Asked, Dialogue
@@ -18,15 +18,12 @@ class Receiving:
 
     @property
     def last(self) -> int | None:
-        """See ``Inbox.last``."""
         return self._inbox.last
 
     def handed_over(self) -> None:
-        """See ``Inbox.handed_over``."""
         self._inbox.handed_over()
 
     def reconnected(self) -> None:
-        """See ``Inbox.reconnected``."""
         self._inbox.reconnected()
 
     def pushed(self, push: Push, dialogue: Dialogue) -> None:
@@ -38,7 +35,7 @@ class Receiving:
             self._fill_hole(dialogue)
 
     def filled(self, asked: Asked, dialogue: Dialogue) -> None:
-        """Take a page that was missing."""
+        """Take a page that fills a hole."""
         hole = self._inbox.missing
         self._events += self._inbox.filled(asked.messages, self._name)
         if self._inbox.missing is not None and self._inbox.missing == hole:

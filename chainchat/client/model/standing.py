@@ -1,4 +1,4 @@
-"""How things stand: what is known of every node, and the status line that tells it.
+"""What is known of every node, and the status line that tells it.
 
 The line's parts come by importance; what does not fit is left out.
 """
@@ -19,10 +19,10 @@ Names = Mapping[tuple[str, int], str]
 """Positions, by the address for clients."""
 
 DIRECTIONS = re.compile("; (try|go on at) .*")
-"""Where to go, at a refusal's end: the client goes by itself."""
+"""The end of a refusal that says where to go: the client goes by itself."""
 
 SAY_LITTLE = frozenset({"connection refused", "no answer", "the server closed the connection"})
-"""Told last: others say whom the chain waits for."""
+"""Troubles told last, as others say whom the chain waits for."""
 
 ORDINALS = ("first", "second", "third")
 
@@ -32,7 +32,7 @@ class Standing:
 
     Attributes:
         node: the position of the connected node, if any.
-        next_try: to connect, in monotonic seconds.
+        next_try: when to connect, in monotonic seconds.
         waits_for: positions that the chain waits for; None: it confirms.
         chain: the words of the newest answer to CHAIN.
         lag: seconds that this answer took.
@@ -53,7 +53,6 @@ class Standing:
         return self._names.get((host, port), f"{host}:{port}")
 
     def heard(self, event: events.Event, now: float) -> None:
-        """``now``: monotonic seconds."""
         match event:
             case events.Connected(host=host, port=port, node=node):
                 self.node = node
@@ -72,11 +71,10 @@ class Standing:
 
     @property
     def members(self) -> list[str]:
-        """The chain, in order."""
+        """The positions of the chain's members, in order."""
         return [name for name in self.chain.get("members", "").split(",") if name]
 
     def told(self, chain: dict[str, str]) -> None:
-        """Take an answer to CHAIN."""
         self.chain = chain
         self._ever.update(dict.fromkeys(self.members))
 
@@ -89,7 +87,7 @@ class Standing:
         return list(dict.fromkeys(left + unreached))
 
     def place(self) -> str:
-        """``on middle, second of 3 servers``."""
+        """The node's place, as in ``on middle, second of 3 servers``."""
         members = self.members
         if self.node not in members:
             return f"on {self.node}"

@@ -10,7 +10,7 @@ from prompt_toolkit.history import FileHistory
 from chainchat.client.kept.kept_keys import state_folder
 
 OCTETS_PER_LINE = 100
-"""In a file that is not yet trimmed."""
+"""Octets of a line in a file that is not yet trimmed."""
 
 
 class History(FileHistory):
@@ -36,13 +36,12 @@ class History(FileHistory):
             super().append_string(string)
 
     def store_string(self, string: str) -> None:
-        """Write a line."""
         with suppress(OSError):
             super().store_string(string)
 
 
 def _trim(path: Path, most: int) -> None:
-    """Before each line of the file stands one with ``#``."""
+    """Trim the file, in which one line with ``#`` stands before each."""
     if path.stat().st_size <= 2 * most * OCTETS_PER_LINE:
         return
     entries = path.read_text(errors="replace").split("\n# ")
