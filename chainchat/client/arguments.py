@@ -20,10 +20,8 @@ from chainchat.client.kept.settings import Settings, SettingsError
 VARIABLE = "CHAINCHAT_PASSWORD"
 
 MOST_OCTETS = 1 << 20
-"""The most octets of the standard input, with ``--send -``."""
 
 ALERT_OCTETS = 900
-"""Octets of an alert; more than a pager shows."""
 
 DEFAULT_CONFIG = Path("chain.ini")
 
@@ -47,10 +45,7 @@ class Arguments:
 
     Attributes:
         settings: of ``client.toml``, under the options.
-        nodes: to connect to, in this order.
         names: positions in a chain.ini, by host and port.
-        tls: which CAs to trust; None: the system's.
-        password: empty if not given.
     """
 
     def __init__(self, arguments: Sequence[str] | None) -> None:

@@ -11,6 +11,7 @@ from chainchat.client.engine.engine import Engine
 from chainchat.client.engine.events import ConnectTo, Disconnect, Ended, Event
 
 TICK = 0.1
+"""Seconds between two looks at the clock."""
 
 READ_OCTETS = 4096
 """Octets read per turn of the event loop; keys and timers get the next."""
@@ -20,7 +21,6 @@ _KEEPALIVE = {"TCP_KEEPIDLE": 20, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 4}
 
 
 _UNKNOWN_CA = (18, 19, 20, 21)
-"""OpenSSL's numbers for unknown CAs."""
 
 
 class _Link(asyncio.BufferedProtocol):
@@ -141,7 +141,6 @@ class Connection:
         self._turn(partial(self._engine.tick, listening=not self._holding), self._loop.time())
 
     def _set_timer(self) -> None:
-        """Wake up for an alarm before the next tick."""
         if self._timer:
             self._timer.cancel()
         alarm = self._engine.alarm

@@ -45,7 +45,6 @@ RELOADABLE = {
 
 
 def guess(key: str, known: tuple[str, ...]) -> str:
-    """A hint, for an error, at what an unknown key may be meant to be."""
     sections = (
         *(CHAIN_KEYS, CLIENTS_KEYS, LIMITS_KEYS, ACCOUNTS_KEYS, STORAGE_KEYS),
         *(TLS_KEYS, LOG_KEYS),

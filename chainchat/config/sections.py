@@ -24,7 +24,7 @@ class ConfigError(Exception):
 
 
 class Section:
-    """One section of the file: its values, and errors about them."""
+    """One section of the file."""
 
     def __init__(
         self,

@@ -42,11 +42,7 @@ class LogFormat(Enum):
 
 @dataclass(frozen=True, slots=True)
 class AccountRules:
-    """The rules for accounts.
-
-    Attributes:
-        delete_others: in an open room everybody may delete anybody.
-    """
+    """Rules for accounts; ``delete_others``: in an open room, everybody may delete anybody."""
 
     new: NewAccounts = NewAccounts.OPEN
     delete_others: bool = True
@@ -60,7 +56,8 @@ class NodeSettings:
     Attributes:
         host: where its node listens for the others, and they dial it.
         client_host: where it listens for clients; empty: ``host``.
-        client_port, tls_port, web_port: without TLS, with it, for the page; 0: no such port.
+        client_port, tls_port: for clients without TLS and with it; 0: none.
+        web_port: for health checks, metrics and the page; 0: none.
         web_url: where people find the page behind a proxy; empty: at the web port.
         chain_host_key, client_host_key: the keys of ``host`` and ``client_host``, for errors.
     """
@@ -89,7 +86,8 @@ class TLSFiles:
 
     Attributes:
         ca: whose certificates the nodes accept from each other.
-        certificate, client_certificate: what a node shows, followed by intermediates.
+        certificate, client_certificate: what a node shows to the others, and to clients; then
+            intermediates.
     """
 
     ca: Path
@@ -99,7 +97,6 @@ class TLSFiles:
     client_key: Path
 
     def of(self, position: str) -> "TLSFiles":
-        """These paths with ``%p`` replaced."""
         paths = (self.ca, self.certificate, self.key, self.client_certificate, self.client_key)
         return TLSFiles(*(Path(str(path).replace(POSITION_SIGN, position)) for path in paths))
 
@@ -111,13 +108,11 @@ class Settings:
     Attributes:
         suspect_after: seconds of silence.
         max_line: octets.
-        per_address: connections of one address.
         exempt: networks whose addresses have no limit of their own.
-        connects_per_minute: new connections of one address.
+        per_address, connects_per_minute: connections of one address, all and new ones.
         new_accounts: accounts that one address may make in ten minutes.
         most_accounts: accounts in all, beyond which nodes make no more.
-        send_rate: messages of one account a second.
-        send_burst: messages of one account at once.
+        send_rate, send_burst: messages of one account, a second and at once.
         stop: octets of free disk below which the node takes nothing new; 0: off.
         keep_days: age at which messages are removed; 0: never.
         keep_octets: about the most that is kept; 0: as much as there is room for.

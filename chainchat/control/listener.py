@@ -152,7 +152,6 @@ class Conversation(Protocol):
         Deferred.fromCoroutine(verb.carry_out(self._desk, words)).addCallbacks(done, failed)
 
     def _peer(self) -> str:
-        """Return ``uid 1000``, or ``the owner`` where the system does not tell."""
         if sys.platform != "linux":
             return "the owner"
         form = struct.Struct("3i")
@@ -181,7 +180,6 @@ class Conversation(Protocol):
             self.transport.registerProducer(self, False)
 
     def resumeProducing(self) -> None:
-        """Write the next piece of the answer, or hear the next line."""
         self._rest()
         piece = next(self._answer, "")
         if piece:
@@ -207,7 +205,7 @@ class TooManyProtocol(Protocol):
 
 
 class ControlFactory(Factory):
-    """Makes a conversation of each connection."""
+    """Makes a conversation for each connection."""
 
     noisy = False
 

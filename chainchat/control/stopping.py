@@ -4,7 +4,6 @@ from chainchat.chain.membership.changes import may_shrink
 from chainchat.node.status import NodeStatus
 
 NO_MEMBERS = ("learner",)
-"""Standings of nodes that the chain does not need."""
 
 
 def objection(status: NodeStatus, *, refusal_is_death: bool) -> str:

@@ -29,7 +29,6 @@ DRAIN_SECONDS, MOST_DRAIN_SECONDS = 10, 600
 """Seconds over which clients are sent elsewhere: usual, most."""
 
 Pages = Iterator[Sequence[Struct]]
-"""The items of a list, a page at a time."""
 
 Words = Sequence[str]
 
@@ -38,9 +37,7 @@ class Verb(Struct, frozen=True):
     """A control command.
 
     Attributes:
-        form: how it is written.
         least, most: words after the verb.
-        carry_out: does it; returns a value, or pages.
         changes: the audit notes it.
     """
 
@@ -193,10 +190,7 @@ class Granted(Struct, frozen=True):
 
 
 class Invited(Struct, frozen=True):
-    """An account, and the password for its owner.
-
-    ``once``: the password admits only to choose another.
-    """
+    """An account, and its owner's password, which if ``once`` admits only to choose another."""
 
     name: str
     password: str

@@ -22,7 +22,6 @@ from chainchat.ctl.verbs import VERBS
 
 DONE, REFUSED, UNREACHABLE = 0, 1, 2
 WAIT_SECONDS = 60.0
-"""How long ``status --wait`` waits by default."""
 
 EPILOG = """\
 exit status:

@@ -1,4 +1,4 @@
-"""The connection of ``chainchatctl`` to a node's control socket."""
+"""How ``chainchatctl`` asks a node."""
 
 import errno
 import json
@@ -15,7 +15,6 @@ PATIENCE = 3.0
 """Seconds until somebody at the terminal is told to wait."""
 
 MISUSE = ("500", "501", "502", "503", "504", "520")
-"""Codes for a command that is wrong in itself."""
 
 WAIT_FOR_CHAIN = (
     "waiting for the chain to confirm; Ctrl-C ends the waiting, and what was asked for may still "

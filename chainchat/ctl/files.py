@@ -23,7 +23,7 @@ BUSY_SECONDS = 30.0
 
 
 def backup(node: config.NodeSettings, to: Path) -> int:
-    """Copy a running node's data to a new file, for its owner alone; return the octets.
+    """Copy a running node's data to a new file, for its owner alone; return its size in octets.
 
     The file gets its name when it is whole and on the disk.
 
@@ -103,7 +103,6 @@ def export(node: config.NodeSettings | None, path: Path | None, after: int, name
 
     Args:
         node: asked, if no ``path`` is given.
-        path: a data folder, or a backup.
         after: only messages above this id.
         name: an account; empty for none.
 

@@ -24,12 +24,10 @@ PATIENCE = 3.0
 """Seconds for a node elsewhere to answer."""
 
 POLL_SECONDS = 0.2
-"""Seconds between two questions of ``--wait``."""
 
 MEMBERS = ("head", "middle", "tail", "only")
 
 LEARNER = "learner"
-"""The role of a node that copies the log, and joins when there is room."""
 
 GOALS = ("serving", "member", "full")
 
@@ -44,7 +42,6 @@ class Seen:
 
     Attributes:
         report: its status; empty without an answer.
-        error: why there is no answer.
     """
 
     position: str
@@ -199,7 +196,6 @@ def _troubles(one: Seen, founding: int) -> Iterator[str]:
 
 
 def reached(goal: str, one: Seen, founding: int) -> bool:
-    """True if the node is what ``--wait`` waits for."""
     report = one.report
     if not report:
         return False
@@ -265,7 +261,7 @@ def described(report: dict[str, Any]) -> Iterator[str]:
 
 
 def _kept_unread(report: dict[str, Any]) -> Iterator[str]:
-    """Name the account that keeps old messages, perhaps of a program that only sends."""
+    """Name the account that keeps old messages: as intended, or a program that only sends."""
     if kept := report.get("kept_unread"):  # an older release does not tell
         yield "old messages stay: {account} has seen none after {after}, since {since}".format(
             **kept

@@ -1,4 +1,4 @@
-"""The verbs of ``chainchatctl``: what may follow each, and how its answer is shown.
+"""The verbs of ``chainchatctl``.
 
 A verb of the control socket that has no options needs one line in the table.
 """
@@ -18,9 +18,7 @@ class Verb:
     """What follows a verb, and how its answer is shown.
 
     Attributes:
-        show: the lines that show one line of the answer.
-        arguments: names of what follows, for ``argparse``.
-        optional: names of what may follow then.
+        arguments, optional: names of what follows, and of what may follow then.
         choices: one of these may follow then.
         refused: the answer means no: the exit status is 1.
         waiting: what a terminal shows if the answer takes long.

@@ -16,7 +16,6 @@ from chainchat.logs.complaints import Complaints
 from chainchat.network.addresses import site_of
 
 MOST_ADDRESSES = 1_024
-"""Addresses whose refusals are told in one minute."""
 
 log = Logger()
 

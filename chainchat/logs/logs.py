@@ -25,7 +25,6 @@ from twisted.python.logfile import LogFile
 from chainchat.config import LogFormat
 
 LEVELS = tuple(level.name for level in LogLevel.iterconstants())
-"""The levels from ``debug`` to ``critical``."""
 
 OTHER = "twisted"
 """The ``event`` of lines that other packages log."""

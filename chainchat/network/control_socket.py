@@ -13,7 +13,6 @@ def socket_of(data: Path) -> Path:
 
 
 def objection_to(data: Path) -> str:
-    """Why no control socket can be in this folder, and what to do; empty if one can."""
     octets = len(os.fsencode(socket_of(data)))
     if octets <= LONGEST:
         return ""

@@ -31,7 +31,7 @@ AT_ONCE = 200
 """Sockets served in one round of the reactor, mostly in some 5 ms."""
 
 SERVE_SECONDS = 0.01
-"""When no further socket is served in a round: under TLS, one can take thirty milliseconds."""
+"""A round begins with no other socket after this: under TLS, one can take thirty milliseconds."""
 
 # 0 where there is no epoll: then nobody uses these.
 _IN: int = getattr(select, "EPOLLIN", 0)
@@ -60,7 +60,6 @@ class Crowd:
         self._epoll = select.epoll()
         self._descriptors: dict[int, Any] = {}
         self._wanted: dict[int, int] = {}
-        """The events that each descriptor waits for."""
         self._ready: deque[tuple[int, Any, int]] = deque()
         """Number, descriptor and event of those that this round or the next one serves."""
 

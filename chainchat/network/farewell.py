@@ -13,13 +13,12 @@ DRAIN_SECONDS = 1.0
 """How long the other side may take to close, once all is sent."""
 
 LOOK_SECONDS = 1.0
-"""Between two looks whether a reader that has stopped goes on."""
+"""Seconds between two looks whether a reader that has stopped goes on."""
 
 SHOW_SECONDS = 3.0
-"""For a reader to show what its machine has taken; at the end, telnet drops the rest."""
+"""Seconds for a reader to show what its machine has taken: at the end, telnet drops the rest."""
 
 DRAIN_OCTETS = 256 * 1024
-"""Input that is dropped before reading stops."""
 
 
 class Farewell:
@@ -53,7 +52,6 @@ class Farewell:
             self._deadline = self._clock.callLater(LOOK_SECONDS, self.begin_when_taken, taken)
 
     def drain(self, data: bytes) -> None:
-        """Drop input; read no more if it is too much."""
         self._drained += len(data)
         if self._drained > DRAIN_OCTETS:
             self._transport.pauseProducing()
@@ -76,7 +74,6 @@ class Farewells:
     def __init__(self, most: int) -> None:
         self._most = most
         self._open: dict[object, Callable[[], object]] = {}
-        """What closes each connection, by protocol, oldest first."""
 
     def __len__(self) -> int:
         return len(self._open)

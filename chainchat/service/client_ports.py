@@ -21,13 +21,11 @@ from chainchat.tls.layers import encrypted
 from chainchat.web.limits import FILES
 
 NEW_ACCOUNTS_SECONDS = 600.0
-"""The time over which an address's new accounts are counted."""
 
 REFUSED_LOGINS = Rate(per_second=0.5, at_once=60)
 """Refused logins of an address; an office whose names are in use for a moment is far below."""
 
 QUEUE = 1_024
-"""The backlog of a port."""
 
 log = Logger()
 
@@ -79,7 +77,6 @@ class ClientPorts:
             factory: makes a port's factory, of where clients find each node, by position.
             resolved: the nodes, with addresses for hosts.
             named: the nodes as chain.ini has them: clients look for these names in certificates.
-            tls: None without a port for it.
         """
         if self._own.client_port:
             plain = {

@@ -24,7 +24,6 @@ class Orders:
         settings: those in force since the last reload.
 
     Args:
-        files: how many this process may open.
         host: this node's address, which its certificate names.
         links: with the other nodes, which new certificates may allow.
     """
@@ -66,7 +65,6 @@ class Orders:
             raise RefusedError(Code.NOT_RELOADED, f"nothing has changed: {error}") from None
 
     def reload_or_log(self) -> None:
-        """Reload for a signal, which gets no answer."""
         try:
             self._reloaded()
         except (config.ConfigError, CredentialsError) as error:
@@ -96,6 +94,7 @@ class Orders:
         return lines
 
     def log_level(self, level: str) -> str:
+        """Raises RefusedError (501): there is no such level."""
         if level:
             if level not in LEVELS:
                 known = ", ".join(LEVELS)

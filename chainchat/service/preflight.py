@@ -90,7 +90,6 @@ class User(NamedTuple):
         return user
 
     def does(self, what: Callable[..., object], *arguments: object) -> None:
-        """Call ``what`` with this user's rights."""
         runAsEffectiveUser(self.uid, self.gid, what, *arguments)
 
 

@@ -63,16 +63,14 @@ if TYPE_CHECKING:
     from chainchat.web.port import WebPort
 
 STOP_SECONDS = 1.0
-"""For a stopping node to answer what it has taken."""
+"""How long a stopping node may take for its last answers."""
 
 ANSWER_SECONDS = 0.1
-"""For the answer to an operator who orders a stop."""
+"""How long the answer to an operator who orders a stop may take."""
 
 DAY_SECONDS = 86_400.0
-"""Between warnings of certificates that expire soon."""
 
 TOLD_SECONDS = 1.0
-"""Between reports to the service manager."""
 
 NONCES = 2**48
 """The random number with which a life begins to number its pings is below this."""
@@ -336,7 +334,6 @@ class NodeService(Service):
         return free_octets(self._own.data)
 
     def _end_life(self) -> None:
-        """Send the clients elsewhere, and begin again as a learner."""
         for session in list(self._sessions.connections):
             session.sent_elsewhere("the chain goes on without this node")
         self._sessions.stop()
@@ -354,7 +351,6 @@ class NodeService(Service):
         self._links.distrust(position, reason)
 
     def _client_factory(self, addresses: dict[str, str]) -> ClientFactory:
-        """``addresses``: where clients find each node, by position."""
         settings = self._settings
         server_info = ServerInfo(
             settings.name,

@@ -36,7 +36,6 @@ log = Logger()
 
 
 def reserve(positions: int) -> int:
-    """The number of open files kept from clients."""
     return OWN_FILES + FILES_PER_POSITION * positions + MOST_AGREEING + MOST_FAREWELLS
 
 

@@ -10,12 +10,11 @@ from chainchat.node.interfaces import Clock, Timer
 from chainchat.sessions.interfaces import Connection
 
 PROBE_SECONDS = 9.0
-"""How long the machine may take to acknowledge a probe."""
 
 HELD_SECONDS = 0.5
 
 Heard = Callable[[int | None], None]
-"""Takes the seconds of a connection's silence, or None."""
+"""Takes a connection's silence in seconds, if known."""
 
 
 class Contests:
@@ -33,7 +32,7 @@ class Contests:
             self._timers[session] = self._clock.callLater(HELD_SECONDS, self.told, session, None)
 
     def told(self, session: str, silent: int | None) -> None:
-        """Answer those who asked; a ``silent`` that is negative or None is unknown."""
+        """Answer those who asked; ``silent``: seconds, or unknown if negative or None."""
         timer = self._timers.pop(session, None)
         if timer is not None and timer.active():
             timer.cancel()

@@ -17,6 +17,7 @@ CATCH_UP_OCTETS = 48 * 1024
 """Octets of text in a page, besides the last message: so much may stand unsent."""
 
 DAY = 86_400_000
+"""A day in milliseconds."""
 
 
 class Delivery:

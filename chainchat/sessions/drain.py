@@ -12,7 +12,6 @@ from chainchat.sessions.interfaces import Attendee
 from chainchat.sessions.sessions import Sessions
 
 ANSWER_SECONDS = 1.0
-"""How long a client's answers may take."""
 
 LOOK_SECONDS = 0.05
 
@@ -20,7 +19,7 @@ REASON = "this node is drained, to be stopped"
 
 
 class Drain:
-    """Empties a node; ``drained`` from ``begin`` to ``end``: nobody is let in."""
+    """From ``begin`` to ``end``, the node is ``drained``: nobody is let in."""
 
     def __init__(self, clock: Clock, sessions: Callable[[], Sessions]) -> None:
         self.drained = False

@@ -78,7 +78,6 @@ class Entrance:
         self._deadline: Timer | None = None
 
     def begin(self) -> None:
-        """Let the time for the login run."""
         self._deadline = self._clock.callLater(LOGIN_SECONDS, self._took_too_long)
 
     def _took_too_long(self) -> None:
@@ -154,7 +153,6 @@ class Entrance:
 
     @property
     def may_be_asking(self) -> bool:
-        """True if the next line may be for ``answer``."""
         return self._procedures is not None and self._procedures.running
 
     def answer(self, line: Line) -> None:
@@ -229,7 +227,7 @@ class Entrance:
             raise RefusedError(Code.TOO_MANY_ATTEMPTS, text)
 
     def _needs_password(self, account: Account | None) -> bool:
-        """True also for unknown names, unless anybody may make accounts: none learns which exist."""
+        """True for unknown names, too, unless they make accounts: nobody learns which exist."""
         if account is None:
             return not self._guard.open_to_all
         checked = 0 if self._passwords is None else self._passwords.checked(account)
@@ -368,7 +366,7 @@ class Entrance:
 
 
 def _is_hopeless(request: requests.Login | requests.Resume, account: Account | None) -> bool:
-    """True if this node knows a reason; the chain may refuse a login for others."""
+    """True if this node expects a refusal; a login that makes an account may be refused, too."""
     if account is None:
         return True
     if isinstance(request, requests.Resume):

@@ -9,7 +9,6 @@ from chainchat.chat.requests import EVERYBODY
 from chainchat.sessions.read_marks import STOPPED_SECONDS
 
 LISTED = 20
-"""The number of unanswered requests listed; others are counted."""
 
 SILENT_SECONDS = 5
 """A shorter silence is not mentioned."""

@@ -56,7 +56,6 @@ class Guard:
 
     @property
     def open_to_all(self) -> bool:
-        """True if a login with a new name makes an account."""
         return self.rules.new is NewAccounts.OPEN
 
     def reserves(self, name: str) -> bool:
@@ -74,7 +73,7 @@ class Guard:
         return work
 
     def admits_once(self, *, reset: bool) -> bool:
-        """True if an operator's password admits only to choose another; ``reset``: an old account's."""
+        """True if an operator's password admits only to choose another."""
         return reset or self.rules.new is not NewAccounts.CLOSED
 
     def check_readable(self, host: str, *, encrypted: bool, otherwise: str = "") -> None:

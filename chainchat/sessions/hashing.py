@@ -23,7 +23,6 @@ MOST_WAITING = 16
 """Unfinished hashes: two thirds of a second, with the rests. More are refused."""
 
 BUSY_SECONDS = 2
-"""How long a refused client is told to wait."""
 
 NOT_HASHED = f"the password could not be checked: wait {BUSY_SECONDS} seconds, and try again"
 

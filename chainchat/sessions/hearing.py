@@ -18,7 +18,6 @@ from chainchat.sessions.requests import Handler
 from chainchat.sessions.sessions import Sessions
 
 WAITING_OCTETS = 16 * 1024
-"""Octets of lines that wait for their turn."""
 
 NEWCOMER_OCTETS = 2 * 1024
 
@@ -49,7 +48,7 @@ ROOM_FOR_TAGS = 96
 
 
 class Hearing:
-    """Hears one client; ``taking``: reads on."""
+    """Hears one client, and reads on while ``taking``."""
 
     __slots__ = (  # there can be thousands
         "_client",
@@ -97,7 +96,6 @@ class Hearing:
         """True while the client rests for its account's limit."""
         self._told_slowed = False
         self._says_much = False
-        """True if lines were left over when last heard."""
         self._unread = 0
         self._deaf_until = 0
         """What comes before so many octets are acknowledged was typed ahead."""

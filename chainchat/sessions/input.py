@@ -45,7 +45,6 @@ class InputQueue:
         self._octets += _octets(lines)
 
     def take(self, count: int) -> None:
-        """Remove the first lines that ``next`` returned."""
         end = self._taken + count
         if end == len(self._lines):  # nearly always
             self._lines = []

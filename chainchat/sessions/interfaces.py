@@ -19,7 +19,6 @@ class ServerInfo(Struct, frozen=True):
         max_line: octets in a client's line.
         addresses: ``host:port`` for clients, by position.
         said_at_once: messages of one client in one command, at most.
-        drained: True while nobody is let in.
     """
 
     chain: str
@@ -89,8 +88,7 @@ class Attendee(Protocol):
     def ended(self, reason: str, by: str) -> None:
         """Close, as an entry of the log ended the session."""
 
-    def readiness_changed(self) -> None:
-        """Note that ``Node.readiness`` has changed."""
+    def readiness_changed(self) -> None: ...
 
     # --- the end of the node
 

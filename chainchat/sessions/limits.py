@@ -22,7 +22,7 @@ CHANGE_TOKENS = 20
 """The price of a change of accounts: it is an entry, and mostly a line of a node's log."""
 
 SLOWED_SECONDS = 0.05
-"""The least wait of an account without tokens, which so wakes rarely."""
+"""The least wait of an account without tokens, so that it wakes rarely."""
 
 
 class ClientLimits(Struct, frozen=True):
@@ -32,8 +32,7 @@ class ClientLimits(Struct, frozen=True):
         per_address: connections of one IPv4 address, or one IPv6 /64.
         exempt: networks without limits by address.
         files: open files for clients.
-        connecting: new connections of one address.
-        new_accounts: made from one address.
+        connecting, new_accounts: of one address.
         refused_logins: of one address, that the chain refused: each is an entry or two.
     """
 
@@ -135,7 +134,6 @@ class Limits:
             self._said.take(account, rate, messages)
 
     def read(self, account: int, lines: int) -> None:
-        """Count lines that answered an account."""
         rate = self.current.saying
         if rate is not None:
             self._said.take(account, rate, lines / LINES_PER_TOKEN)

@@ -279,7 +279,7 @@ STOPPED = KeepAlive(idle=60, interval=15, probes=4, unacknowledged=180)
 """For a person who stopped their terminal, to be told so behind what they have not read."""
 
 PROBING = KeepAlive(idle=1, interval=2, probes=3, unacknowledged=120)
-"""For a name that is wanted. A client that acknowledges keeps it, even if it reads nothing."""
+"""While its name is wanted; a client that acknowledges keeps it, even if it reads nothing."""
 
 
 def _keep_alive(handle: socket.socket, how: KeepAlive) -> None:

@@ -18,10 +18,10 @@ from chainchat.sessions.delivery import DAY, Delivery, as_pushed, render
 KEPT_OCTETS = 256 * 1024
 
 MESSAGE_OVERHEAD = 64
+"""Octets that a message counts besides its text."""
 
 
 PUSHES_AT_ONCE = 8
-"""Ready pushes between two looks at the clock."""
 
 
 class Issue(Struct):
@@ -60,7 +60,6 @@ class Issue(Struct):
         return [line for line, one in said if one.sender_account != account]
 
     def messages_for(self, account: int) -> list[Said]:
-        """The messages to push to an account, in the order of the log."""
         if account not in self.unlike:
             return self.broadcasts
         own = [said for said in self.broadcasts if said.sender_account != account]
@@ -80,7 +79,6 @@ class News:
         self._kept = 0
         self._number = 0
         self._lacks: dict[Delivery, int] = {}
-        """The first issue that each delivery lacks."""
         self._queue: deque[Delivery] = deque()
 
     # --- who is live
@@ -99,7 +97,6 @@ class News:
 
     @property
     def live(self) -> int:
-        """How many deliveries have all earlier messages."""
         return len(self._live)
 
     def lacks(self, delivery: Delivery) -> bool:
@@ -117,7 +114,6 @@ class News:
         return bool(self._said or self._queue)
 
     def push(self, share: Slice) -> None:
-        """Push as much as there is time for."""
         if self._said:
             self._issue()
         pushed = 0
@@ -160,7 +156,6 @@ class News:
         self._forget_oldest()
 
     def _forget_oldest(self) -> None:
-        """Forget an old issue; deliveries that lack it read the log."""
         oldest = 0
         while self._kept > KEPT_OCTETS and len(self._issues) > 1:
             issue = self._issues.popleft()

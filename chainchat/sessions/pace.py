@@ -54,7 +54,6 @@ class Pace(Rate, frozen=True):
 
 
 NEWCOMER: Final = Pace(per_second=20, at_once=60, octets=OCTETS_IN_UNIT)
-"""The pace before the login."""
 
 PERSON: Final = Pace(per_second=50, at_once=200, octets=OCTETS_IN_UNIT)
 

@@ -21,13 +21,12 @@ from chainchat.sessions.invitations import new_invitation
 from chainchat.sessions.procedures import Ask, Enter, Hash, Procedure, Step, Submit, Wait
 
 NONCE_OCTETS = 18
-"""Random octets in the server's part of a nonce."""
 
 UNCHANGED = "nothing is changed"
 
 BACK = "an empty line goes back"
 SHOWN = "some clients, like nc, show it"
-"""For busybox's telnet, too, which hides only one answer."""
+"""True of busybox's telnet, too, which hides only one answer."""
 
 Steps = Generator[Step, Any, None]
 

@@ -25,7 +25,6 @@ from chainchat.sessions.replies import Replies, Reply
 KEY_OCTETS = 32
 
 MOST_TYPED = 64
-"""The most lines remembered as perhaps passwords."""
 
 
 class Ask(Struct, frozen=True):
@@ -126,7 +125,6 @@ class Procedures:
         self._answered: Callable[[bytes], None] | None = None
         self._timer: Timer | None = None
         self._asked = False
-        """True if the procedure has asked for something."""
         self._gave_up = False
         self._key = secrets.token_bytes(KEY_OCTETS)
         self._typed: dict[bytes, None] = {}
@@ -135,11 +133,9 @@ class Procedures:
 
     @property
     def asking(self) -> bool:
-        """True if the next line is an answer, and no request."""
         return self._answered is not None
 
     def begin(self, tag: str, procedure: Procedure) -> None:
-        """Begin behind the earlier replies."""
         self.running = True
         self._asked = self._gave_up = False
 

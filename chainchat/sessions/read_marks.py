@@ -17,7 +17,7 @@ from chainchat.node.node import Node
 from chainchat.sessions.interfaces import Attendee
 
 MARKS_PAUSE = 1.0
-"""The time over which marks are gathered in one entry."""
+"""Seconds over which marks are gathered in one entry."""
 
 MARKS_IN_ENTRY = 100
 """Each takes 20 octets at most."""
@@ -176,7 +176,6 @@ class ReadMarks:
     # --- looking at people's machines
 
     def watch(self, session: Attendee) -> None:
-        """Look at a person after a pause."""
         self._watched[session] = None
         if self._looking is None:
             self._looking = self._clock.callLater(LOOK_PAUSE, self._pause_ends)

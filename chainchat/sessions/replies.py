@@ -83,7 +83,6 @@ class Replies:
         self.add(reply, *lines)
 
     def answer(self, *lines: str) -> None:
-        """Give a whole reply, behind the earlier ones."""
         self.complete(self.reserve(), *lines)
 
     def answer_locally(self, make: Callable[[], Sequence[str]], *, at_once: bool) -> None:

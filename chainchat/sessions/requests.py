@@ -55,7 +55,6 @@ class Handler:
 
     Attributes:
         replies: still owed; logins, reads and some others hold back later requests.
-        entrance: for requests about accounts.
         on_their_way: messages and other changes without an answer.
     """
 
@@ -128,7 +127,6 @@ class Handler:
                 self.entrance.carry_out(tag, request)
 
     def refuse(self, tag: str, code: Code, text: str) -> None:
-        """Refuse a request, behind the earlier replies."""
         self._node.tally.refused[code] += 1
         self.replies.answer(self._client.mode.refused(tag, code, text))
 
@@ -244,7 +242,6 @@ class Handler:
     def _submit_command(
         self, sends: Sequence[tuple[str, requests.Say]], contents: Sequence[bytes]
     ) -> None:
-        """Submit messages in one command; ``contents`` are those of their checksums."""
         addressees = {name: self._addressee(name) for name in {say.to for _, say in sends}}
         sayings = [
             commands.Saying(

@@ -40,7 +40,6 @@ class Rounds:
         self._patient: OrderedDict[Attendee, None] = OrderedDict()
         self._patience = Share(clock, wake, PATIENT_SHARE)
         self._resting: dict[Attendee, int] = {}
-        """The number of each session's rest."""
         self._ends: list[tuple[float, int, Attendee]] = []
         """A heap of rests: end, number, session, which may be over."""
         self._rests = 0

@@ -454,7 +454,6 @@ class Session:
         self.close_with(Code.SESSION_ENDED, STOPPED)
 
     def contested(self) -> None:
-        """Say how long this connection was silent, and probe it."""
         if self._probe is None:
             self._probe = Probe(self._connection, self._clock)
         self._node.submit(commands.Held(self.id, self._probe.begin()))

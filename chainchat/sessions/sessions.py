@@ -46,9 +46,7 @@ class Sessions:
         self._unflushed: OrderedDict[Attendee, None] = OrderedDict()
         self._took_nothing: OrderedDict[int, None] = OrderedDict()
         self._uninformed: deque[Attendee] = deque()
-        """Sessions not yet told of the node's readiness."""
         self._without_room: dict[Attendee, None] = {}
-        """Sessions that wait until fewer requests are on their way."""
         self._announcements = Announcements(clock, node.wake)
         self.contests = Contests(clock)
         self.marks = ReadMarks(node, clock)
@@ -61,7 +59,6 @@ class Sessions:
         return len(self._sessions)
 
     def kinds(self) -> Counter[tuple[str, str]]:
-        """The number of sessions by mode and transport."""
         return Counter(
             ("human" if one.mode.asks else "machine", "tls" if one.encrypted else "plain")
             for one in self._sessions.values()
@@ -86,7 +83,6 @@ class Sessions:
         self._sessions[session.id] = session
 
     def leave(self, session: Attendee) -> None:
-        """Note that a connection or its session is over."""
         self._sessions.pop(session.id, None)
         self.marks.forget(session)
         self._without_room.pop(session, None)

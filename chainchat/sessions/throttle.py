@@ -34,7 +34,6 @@ class Throttle:
         self._of_address: Buckets[str] = Buckets(clock, most)
         self._most = most
         self._known: dict[str, None] = {}
-        """Name and address of successes, the newest last."""
         self._wrong = 0.0
         """The part of the last attempts that were wrong."""
 
@@ -83,7 +82,6 @@ class Throttle:
             del self._known[next(iter(self._known))]
 
     def failed(self) -> None:
-        """Count an attempt that was wrong."""
         self._wrong += (1 - self._wrong) / MEMORY
 
     def undone(self, name: str, host: str) -> None:

@@ -90,7 +90,6 @@ class Workshop:
         return 1 if stale else 0
 
     def show(self) -> int:
-        """Show whom every certificate is for, and how long; return the exit status."""
         for name in ("ca", *self._settings.nodes):
             path = self._certificate(name)
             if not path.exists():

@@ -65,7 +65,6 @@ class ChainTLS:
         return unfit
 
     def warning(self, position: str) -> str:
-        """A warning that a position's certificate expires soon; empty if it does not."""
         return self._expiry.warning(_of(position))
 
 

@@ -36,8 +36,7 @@ class CredentialsError(Exception):
 class Credentials(Struct, frozen=True):
     """What one side of a connection shows, and whom it trusts.
 
-    Attributes:
-        authorities: none if this side asks for no certificate.
+    ``authorities`` is empty if this side asks for no certificate.
     """
 
     certificates: tuple[Certificate, ...]
@@ -55,7 +54,6 @@ class Credentials(Struct, frozen=True):
 
     @property
     def expires(self) -> datetime:
-        """When the first of the certificates expires."""
         return min(certificate.not_valid_after_utc for certificate in self.certificates)
 
 

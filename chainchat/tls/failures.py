@@ -40,17 +40,14 @@ _OTHER_TLS = ("unsupported protocol", "no shared cipher", "version too low", "no
 _NO_CERTIFICATE = ("peer did not return a certificate",)
 
 PLAIN = "does not speak TLS: [tls] chain has to be the same in every chain.ini"
-"""What a node with TLS says of one without."""
 
 ENCRYPTED = "speaks TLS, and this node does not: [tls] chain has to be the same in every chain.ini"
-"""What a node without TLS says of one with it."""
 
 RECORDS = (b"\x16\x03", b"\x15\x03")
 """First octets of a handshake and of an alert (RFC 8446, section 5.1)."""
 
 
 def distrust(number: int, certificate: Certificate) -> str:
-    """Why a certificate was refused, by OpenSSL's ``number``."""
     why = _VERIFYING.get(number, f"is not accepted (OpenSSL's error {number})")
     return f"shows a certificate that {why} ({described([certificate])})"
 

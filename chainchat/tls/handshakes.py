@@ -9,11 +9,7 @@ from chainchat.node.share import Share
 
 
 class Shaking(Protocol):
-    """A connection that has not agreed on TLS.
-
-    Attributes:
-        connected: False once it has ended.
-    """
+    """A connection that has not agreed on TLS; not ``connected`` once it has ended."""
 
     connected: int
     transport: Any
@@ -40,7 +36,6 @@ class Handshakes:
         self._share.wake_when_due()
 
     def stop(self) -> None:
-        """Make nobody wait any more, as the port is closed."""
         self._waiting.clear()
         self._share.stop()
         self._stopped = True

@@ -17,10 +17,10 @@ from service_identity.hazmat import (
 )
 
 LONGEST_SHOWN = 80
+"""Characters of a certificate's names in a refusal."""
 
 
 def identity(position: str, chain: str) -> str:
-    """The name in the certificate of a position."""
     return f"{position}.{chain}.chainchat"
 
 
@@ -111,7 +111,7 @@ def _fits(patterns: Sequence[CertificatePattern], name: str) -> bool:
 
 
 def _is_for_both_ends(certificate: Certificate) -> bool:
-    """True if the certificate may be used for dialling and being dialled."""
+    """True for dialling and being dialled; without the extension, all is allowed."""
     try:
         usage = certificate.extensions.get_extension_for_class(ExtendedKeyUsage).value
     except ExtensionNotFound:

@@ -92,9 +92,6 @@ class NodeTLS:
     Attributes:
         chain: for the links, if they have TLS.
         clients: begins TLS with clients, if they get any.
-
-    Args:
-        addresses: of the nodes, by position.
     """
 
     def __init__(

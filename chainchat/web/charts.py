@@ -8,7 +8,6 @@ from chainchat.web.pulse import POINTS
 
 WIDTH, HEIGHT, FLOOR = 480, 120, 108
 TOP = 10
-"""Where the highest value is drawn."""
 
 STEPS = (1, 2, 5, 10)
 
@@ -46,7 +45,6 @@ Run = list[tuple[float, float]]
 
 
 def _runs(values: Sequence[float | None], top: float) -> list[Run]:
-    """Points without holes between them, the newest at the right."""
     runs: list[Run] = [[]]
     for place, value in enumerate(values, POINTS - len(values)):
         if value is None:

@@ -26,10 +26,8 @@ FILES = {
     "/page.js": "text/javascript; charset=utf-8",
     "/icon.svg": "image/svg+xml",
 }
-"""Files beside this module, sent as they are."""
 
 READERS_OF_TEXT = ("curl", "wget", "httpie", "fetch", "xh")
-"""Programs that show an answer on a terminal."""
 
 
 Made = TypeVar("Made")
@@ -61,7 +59,6 @@ class WebDesk:
         self._heart = Heart()
         self._watchers: set[Watcher] = set()
         self._known: page.Parts = {}
-        """The parts that all watchers have."""
         self._beat_call: Timer | None = None
         self._registry = metrics.registry(shown, lambda: len(self._watchers))
         self._metrics = Fresh(lambda: metrics.rendered(self._registry), clock)
@@ -147,7 +144,6 @@ class WebDesk:
 
 
 def takes_text(asked: Asked) -> bool:
-    """True for a program on a terminal, or one that asks for plain text."""
     kinds = [kind.partition(";")[0].strip() for kind in asked.accept.split(",")]
     if "text/html" in kinds:
         return False

@@ -9,7 +9,7 @@ from chainchat.web.view import AWAY, Place, State, View, places
 WIDE, HIGH = 260, 136
 
 GAP = 128
-"""Space between nodes, which the style sheet has too, for the entries that move."""
+"""Space between nodes; the style sheet moves the entries as far."""
 
 BELOW = 40
 
@@ -18,7 +18,6 @@ IN_A_ROW = 3
 
 MARGIN = 2
 MOST_ENTRIES = 6
-"""The most dots that travel between two nodes."""
 
 
 class Spot(NamedTuple):

@@ -17,7 +17,6 @@ HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s:\[\]/@]+)(:[0-9]{1,5})?")
 
 
 def names_of(own: NodeSettings) -> frozenset[str]:
-    """Names and addresses of a node's web port, in lower case."""
     page = urlsplit(own.web_url).hostname or ""
     return frozenset(filter(None, ("localhost", own.web_host.lower(), own.host.lower(), page)))
 

@@ -13,7 +13,6 @@ LIFE_SECONDS = 30.0
 """How long a connection may last, except a watcher's."""
 
 HEADER_OCTETS = 8_192
-"""Octets of a request line and all headers."""
 
 MOST_HEADERS = 64
 

@@ -4,14 +4,12 @@ from xml.etree import ElementTree
 
 Element = ElementTree.Element
 Child = Element | str | None
-"""None stands for nothing."""
 
 
 def tag(kind: str, /, *children: Child, **attributes: str | float | None) -> Element:
     """Make an element.
 
     Args:
-        kind: such as ``p`` or ``svg``.
         attributes: ``class_`` stands for ``class``, ``aria_label`` for ``aria-label``; empty ones
             are left out.
     """
@@ -38,5 +36,4 @@ def written(element: Element) -> str:
 
 
 def number(value: float) -> str:
-    """A number written as short as possible."""
     return f"{value:.1f}".rstrip("0").rstrip(".") if value % 1 else f"{value:.0f}"

@@ -38,8 +38,7 @@ class Shown(Struct, frozen=True):
     """Where the web port finds what it shows of a node.
 
     Attributes:
-        node: its present life.
-        sessions: of that life.
+        node, sessions: of the present life.
         links: linked positions, with the lane.
         most_files: how many this process may open.
         drained: no client is let in.
@@ -258,7 +257,7 @@ def _unix(shown: str) -> float:
 
 
 def open_files() -> int:
-    """How many files this process has open; 0 where the system does not tell."""
+    """0 where the system does not tell."""
     try:
         return os.stat(OPEN_FILES).st_size or len(os.listdir(OPEN_FILES))  # Linux since 6.2 counts
     except OSError:
@@ -266,7 +265,6 @@ def open_files() -> int:
 
 
 def registry(shown: Shown, watchers: Callable[[], int]) -> CollectorRegistry:
-    """A registry of the node's metrics; ``watchers``: how many browsers watch the page."""
     made = CollectorRegistry(auto_describe=False)
     made.register(NodeCollector(shown, watchers))
     return made

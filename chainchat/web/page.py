@@ -15,7 +15,6 @@ REFRESH_SECONDS = 5
 
 DAY_SECONDS = 86_400
 SOON_SECONDS = 30 * DAY_SECONDS
-"""A certificate that expires within this time is marked."""
 
 MINUTES = POINTS * POINT_SECONDS // 60
 
@@ -26,7 +25,6 @@ Parts = dict[str, str]
 
 
 def parts(view: View) -> Parts:
-    """Every part of the page that may change."""
     report = view.report
     drawn: dict[str, Iterable[Child]] = {
         "headline": _headline(headline(report)),
@@ -47,7 +45,6 @@ def _written(child: Child) -> str:
 
 
 def tab(view: View) -> str:
-    """The title, which a tab of a browser shows."""
     return f"{headline(view.report).state.shape} {view.report.chain} · {view.report.position}"
 
 

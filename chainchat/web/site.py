@@ -28,7 +28,6 @@ from chainchat.web.limits import (
 TEXT, JSON = "text/plain; charset=utf-8", "application/json"
 
 REASONS = {421: b"Misdirected Request"}
-"""Reasons that Twisted does not know."""
 
 HEADERS = {
     "Cache-Control": "no-store",
@@ -40,7 +39,6 @@ HEADERS = {
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
-"""The headers of every answer."""
 
 
 class Answer(Struct, frozen=True):
@@ -177,7 +175,6 @@ class EventStream:
 
 
 def event(name: str, value: object) -> bytes:
-    """A server-sent event whose data are JSON."""
     return f"event: {name}\ndata: {json.dumps(value, separators=(',', ':'))}\n\n".encode()
 
 
@@ -204,7 +201,6 @@ class WebChannel(HTTPChannel):
         return False
 
     def stays(self) -> None:
-        """Let the connection last, as it watches."""
         self.watches = True
         self._end_life()
 
@@ -230,7 +226,6 @@ class WebFactory(Factory):
         desk: set before the first connection is accepted.
         names: of this node, by which it may be asked.
         connections: the open ones, the oldest first.
-        watching: those of them that watch.
     """
 
     noisy = False

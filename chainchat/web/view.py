@@ -27,7 +27,6 @@ class State(Enum):
 
     @property
     def shape(self) -> str:
-        """A sign that differs without its colour."""
         return SHAPES[self]
 
 
@@ -49,7 +48,6 @@ def listed(positions: tuple[str, ...]) -> str:
 
 
 def headline(report: Report) -> Headline:
-    """The state of the chain, as this node sees it."""
     if report.drained:
         return Headline(State.WEAK, "Drained", _sentence(report.reason))
     if not report.serving:
@@ -111,7 +109,6 @@ class Place(Struct, frozen=True):
         role: in the chain, or why it has none.
         said: the state in words.
         linked: with this node.
-        here: it is this node.
     """
 
     position: str

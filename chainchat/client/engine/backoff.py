@@ -16,7 +16,7 @@ SPREAD = 0.001
 """Seconds per session of a dead node, over which all reconnect."""
 
 LONGEST_SPREAD = 2.0
-"""The most seconds, however many sessions."""
+"""The most seconds of this, however many sessions."""
 
 MOST_NODES = 32
 """Further addresses are ignored."""

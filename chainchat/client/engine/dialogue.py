@@ -40,7 +40,6 @@ Such a node cannot confirm, and another may be on the side that goes on.
 """
 
 ANSWERED_AT_ONCE = frozenset({"CHAIN", "PING"})
-"""Requests that a node answers out of order."""
 
 ENDING_CODES = frozenset({421, 422, 423, 424, 425, 431, 505})
 """Codes after which the server closes the connection."""
@@ -115,7 +114,6 @@ class Dialogue:
 
     def __init__(self, now: float) -> None:
         self._in_order: deque[Asked] = deque()
-        """Requests answered in order, the oldest first."""
         self._at_once: dict[str, Asked] = {}
         """Requests whose replies may overtake, by tag."""
         self._reader = LineReader()
@@ -147,7 +145,6 @@ class Dialogue:
         self._written.append(request_line(asked.tag, asked.verb, *asked.arguments))
 
     def send(self, number: int, line: str) -> None:
-        """Write a SEND that ``wire.send_line`` has made."""
         self._in_order.append(Asked(str(number), "SEND", number))
         self._written.append(line)
 

@@ -51,7 +51,6 @@ class Engine:
         insist: retry while the name is in use, at the first login too.
         keys: to log in without the password; None: kept only while this runs.
         asks: somebody answers ``PasswordNeeded``.
-        memory: of an earlier run.
     """
 
     def __init__(
@@ -160,7 +159,6 @@ class Engine:
 
     @property
     def has_password(self) -> bool:
-        """True if the account is known to have a password."""
         return self._passwords.is_protected
 
     def password(self, password: str) -> None:
@@ -205,7 +203,6 @@ class Engine:
     # --- what the socket and the clock say -------------------------------------------
 
     def connected(self, now: float) -> None:
-        """Note that the connection of ``ConnectTo`` is open."""
         assert self._phases.now is Phase.CONNECTING, "no connection was asked for"
         self._now = now
         self._phases.greeting(now)

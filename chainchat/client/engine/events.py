@@ -39,7 +39,7 @@ class PasswordNeeded(Event, frozen=True, tag="password-needed"):
 
 
 class Connected(Event, frozen=True, tag="connected"):
-    """``node`` is its position in the chain."""
+    """``node`` is the position of the connected node."""
 
     host: str
     port: int

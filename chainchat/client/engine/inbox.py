@@ -16,6 +16,7 @@ MOST_HELD = 1000
 """The most pushes that wait while a hole is filled."""
 
 PAGE = 500
+"""Messages in a page that fills a hole."""
 
 
 class Inbox:

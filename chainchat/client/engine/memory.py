@@ -58,7 +58,6 @@ class Memory:
         del self.open[number]
 
     def numbered(self, offset: int) -> None:
-        """Note ``numbered_from``, at the first login."""
         self.numbered_from = offset
 
     def logged_in(self, token: str, mark: int | None) -> None:
@@ -74,7 +73,7 @@ class Memory:
     def learned(self, addresses: list[Address]) -> None: ...
 
     def ended(self, reason: str) -> None:  # noqa: ARG002 - for those who keep more
-        """Forget the session; after a logout nothing is open, and the client ID is void."""
+        """End; after ``logout``, nothing is open, and the client ID is forgotten."""
         self.token = ""
 
     def keep(self, now: float) -> None:

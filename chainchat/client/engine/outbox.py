@@ -36,7 +36,6 @@ class Outbox:
         return outgoing
 
     def reconnected(self) -> None:
-        """Write all open SENDs again."""
         self._unanswered = 0
         self._start_over()
 
@@ -60,7 +59,6 @@ class Outbox:
         return outgoing
 
     def unwritable(self, number: int) -> None:
-        """Settle a SEND that cannot be written."""
         self._unanswered -= 1
         self._memory.settled(number)
 

@@ -15,7 +15,6 @@ from chainchat.client.engine.wire import ProtocolError, Refusal
 TLS_ONLY, WRONG, NEEDED = 507, 512, 513
 
 GIVE_IT = "give it with --password-file FILE, or in CHAINCHAT_PASSWORD"
-"""Added to an error where nobody can be asked."""
 
 Step = Asked | Event | Refusal | None
 """A request to make, an event, or the end; None: log in."""
@@ -72,7 +71,6 @@ class Passwords:
         self._password = _prepared(password)
 
     def answer(self, password: str) -> Step:
-        """The step after the person's answer to ``PasswordNeeded``."""
         if self._proved:
             self._new = new_key(checked_password(password), self._random(SALT_OCTETS))
             self.wanted = False
@@ -133,7 +131,6 @@ class Passwords:
         return PasswordChanged(self._removing) if changing else None
 
     def refused(self, refusal: Refusal) -> Step:
-        """The step after an ``-ERR``."""
         if self._changing:
             self._changing, self._new, self._password = False, None, ""
             return PasswordRefused(refusal.code, refusal.text)
@@ -145,7 +142,6 @@ class Passwords:
         return self._want(refusal)
 
     def broke(self) -> Event | None:
-        """What to tell when the connection has broken."""
         self._proved, self.wanted, self._proof = False, False, None
         if not self._changing:
             return None

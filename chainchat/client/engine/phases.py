@@ -12,7 +12,7 @@ They double each time: a client that leaves the queue of a busy node and rejoins
 """
 
 LONGEST_GREETING = 30.0
-"""The most they grow to; also granted to a node that has said anything."""
+"""The longest greeting; also granted to a node that has said anything."""
 
 CLOSING_WITHIN = 2.0
 """Seconds for a closing node's last answers."""

@@ -47,7 +47,6 @@ class Keys:
         self.most = max(self.most, key.iterations)
 
     def forget(self) -> None:
-        """Forget a key that is not accepted any more."""
         self.key = None
 
 
@@ -69,7 +68,6 @@ class Proof:
 
     @property
     def first(self) -> str:
-        """The client's first message."""
         return _GS2 + self._bare
 
     def final(self, challenge: str) -> str:
@@ -111,7 +109,6 @@ class Proof:
 
 
 def new_key(password: str, salt: bytes) -> Key:
-    """The key of a new, prepared password."""
     return Key(scram.salted(password, salt, scram.ITERATIONS), salt, scram.ITERATIONS)
 
 

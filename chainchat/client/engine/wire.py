@@ -180,7 +180,6 @@ def _refusal(rest: str) -> Refusal:
 
 
 def key_values(words: str) -> dict[str, str]:
-    """The ``key=value`` words of a reply or notice."""
     pairs = [word.partition("=") for word in words.split()]
     return {key: value for key, equals, value in pairs if equals}
 
@@ -200,7 +199,6 @@ def whole_number(word: str) -> int:
 
 
 def hello_line(client: str, *, notices: bool) -> str:
-    """The line that switches to machine mode."""
     return f"/hello chainchat/1 client={client}{' notices=on' if notices else ''}\n"
 
 
@@ -213,7 +211,6 @@ def send_line(tag: int, number: int, to: str, text: str) -> str:
 
 
 def octets(text: str) -> int:
-    """The length of a text in UTF-8."""
     return len(text) if text.isascii() else len(text.encode())
 
 

@@ -82,7 +82,6 @@ class KeptMemory(Memory):
         self._file.execute("COMMIT")
 
     def close(self) -> None:
-        """Keep everything, and let go of the file."""
         self._urgent = self._changed
         self.keep(0.0)
         self._file.close()

@@ -15,7 +15,6 @@ ABOUT = {
     "title": "count what is unread in the title of the window",
     "utc": "show times in UTC",
 }
-"""The settings that ``/set`` changes."""
 
 Switch = Literal["on", "off"]
 

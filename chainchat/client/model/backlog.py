@@ -5,7 +5,6 @@ from collections.abc import Iterable, Iterator
 from itertools import chain
 
 MOST_LINES = 200
-"""The most lines in one turn of the event loop."""
 
 MOST_CHARACTERS = 16 * 1024
 """The most characters in one turn, before its last line."""

@@ -41,9 +41,9 @@ FOR_NO_LOG = "+OK the password of"
 """The beginning of a line that holds a password, which no log may get."""
 
 MOST_NAMES = 10_000
-"""The most accounts remembered for completion."""
 
 LONGEST_QUOTED = 100
+"""Characters of a refused line that are shown; the history has it all."""
 
 IDS_PER_MESSAGE = 4
 """Ids that ``/last`` looks back per message: logins and others' mail have ids, too."""
@@ -53,9 +53,7 @@ class Conversation:
     """Turns lines into calls of the engine, and events into lines.
 
     Attributes:
-        names: known accounts.
         here: accounts that are on.
-        node: the position of the connected node, if any.
         trouble: what ended the connection or prevents the login; mostly empty.
 
     Args:
@@ -96,7 +94,6 @@ class Conversation:
 
     @property
     def asked(self) -> int:
-        """The number of the person's unanswered requests."""
         return len(self._foreground)
 
     # --- typed -----------------------------------------------------------------------

@@ -48,7 +48,6 @@ class LookingBack:
     Args:
         ask: asks for so many messages after an id; returns the request's number.
         clock: monotonic seconds.
-        ignored: names in lower case, of whom nothing is found.
     """
 
     def __init__(
@@ -72,7 +71,6 @@ class LookingBack:
         """
         self._width = PAGE
         self._found: Found | None = None
-        """The newest find in this window so far."""
         self._latest: deque[MessageArrived] = deque(maxlen=CONTEXT)
         self._pages = float(AT_ONCE)
         self._counted_at = clock()

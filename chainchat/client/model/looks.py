@@ -10,7 +10,6 @@ from chainchat.client.engine.wire import EVERYBODY, harmless
 from chainchat.client.model.transcript import Entry
 
 Pieces = list[tuple[str, str]]
-"""Styles and texts, as prompt_toolkit has them."""
 
 NAME_COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#b8a000")
 """Okabe and Ito's, which colour-blind people can tell apart (the yellow is darker)."""
@@ -69,7 +68,6 @@ class Looks:
         self._mention = re.compile(rf"(?<![\w.-])@?{re.escape(name)}(?![\w-])", re.IGNORECASE)
 
     def mentions(self, entry: Entry) -> bool:
-        """True if somebody else names this person, or writes to them alone."""
         if not entry.is_message or entry.sender.lower() == self._me:
             return False
         return entry.to != EVERYBODY or self._mention.search(entry.text) is not None
@@ -93,7 +91,6 @@ class Looks:
         return "you" if name.lower() == self._me else name
 
     def notice(self, line: str) -> Pieces:
-        """Pieces of a line, styled by its mark."""
         line = self._glyphs.fit(line)
         styles = {"*": "class:faint", "-ERR": "class:bad", "+OK": "class:good"}
         return [(styles.get(line.partition(" ")[0], ""), line)]
@@ -107,7 +104,6 @@ class Looks:
 
 
 def with_found(pieces: Pieces, wanted: str) -> Pieces:
-    """``pieces`` with what was searched for marked."""
     if not wanted:
         return pieces
     marked: Pieces = []

@@ -7,7 +7,6 @@ from chainchat.client.model.looks import Glyphs, Pieces
 from chainchat.client.model.wrapping import wrapped
 
 MOST_SHOWN = 5
-"""The number of newest lines shown; the rest are counted."""
 
 
 class Pending:
@@ -34,7 +33,6 @@ class Pending:
         return [row for line in lines for row in wrapped([("class:faint", line)], columns)[:3]]
 
     def last_words(self, *, kept: bool) -> list[str]:
-        """The pending lines, for the terminal, after the screen is gone."""
         if not self._lines:
             return []
         count = len(self._lines)

@@ -33,7 +33,6 @@ class Asking:
         return self._begin(self._change(remove=remove))
 
     def answer(self, line: str) -> list[str]:
-        """Take the answer; return lines to show."""
         return self._go_on(line)
 
     def _begin(self, questions: Questions) -> list[str]:

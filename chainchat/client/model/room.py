@@ -48,7 +48,6 @@ class Alert(Enum):
 
 
 Log = Callable[[datetime.datetime, str], None]
-"""Takes shown lines, with their local times."""
 
 
 class Room:
@@ -61,8 +60,7 @@ class Room:
     Args:
         settings: may change while this runs.
         log: takes each shown line, in order.
-        clock: monotonic seconds.
-        wall: seconds since 1970.
+        clock, wall: monotonic seconds; seconds since 1970.
     """
 
     def __init__(
@@ -124,11 +122,9 @@ class Room:
     # --- typed -----------------------------------------------------------------------
 
     def needs_no_question(self, text: str) -> bool:
-        """True if a paste may stand in the input line."""
         return _lines_of(text) <= MOST_PASTED
 
     def ask_about(self, text: str) -> None:
-        """Ask whether to say all lines of a paste."""
         self._asked_about = text
 
     def edited(self) -> bool:
@@ -160,7 +156,6 @@ class Room:
             self._show(self.conversation.typed(line) if own is None else own)
 
     def leave(self) -> None:
-        """Leave once everything is confirmed."""
         self.leaving = True
         self.typed("/logout")
 
@@ -170,11 +165,9 @@ class Room:
             self.transcript.zone = self.conversation.zone = self._zone
 
     def find(self, text: str, *, again: int = 0) -> bool:
-        """Search what is loaded; see ``View.search``."""
         return self.searching.find(text, self._size, again=again)
 
     def look_back(self) -> None:
-        """Search what is older."""
         self.searching.look_back()
 
     @property
@@ -183,7 +176,6 @@ class Room:
         return f"search{failed}: "
 
     def stop_searching(self) -> None:
-        """Mark nothing any more, and ask for no more."""
         self._show(self.searching.stop())
         self.view.stop_searching()
 
@@ -268,7 +260,6 @@ class Room:
             self._log(self.transcript.local(entry.time), line)
 
     def tell(self, line: str) -> None:
-        """Show a line of the client's own."""
         self._show([line])
 
     def _show(self, lines: Iterable[str]) -> None:
@@ -393,7 +384,6 @@ class Room:
         return f"{octets} of {limit} octets" if octets > NEAR_LIMIT * limit else ""
 
     def title(self) -> str:
-        """The title of the window."""
         count = f"({self._unread}) " if self._unread else ""
         return f"{count}{self._engine.name} - chainchat"
 

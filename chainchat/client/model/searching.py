@@ -45,7 +45,6 @@ class Searching:
         return not self.failed
 
     def look_back(self) -> list[str]:
-        """Search what is older."""
         wanted = self._view.looking_for
         if not wanted or self._back.active:
             return []

@@ -49,7 +49,6 @@ class Standing:
         self._states: dict[tuple[str, int], str] = {}
 
     def name_of(self, host: str, port: int) -> str:
-        """The position at an address, or the address."""
         return self._names.get((host, port), f"{host}:{port}")
 
     def heard(self, event: events.Event, now: float) -> None:
@@ -71,7 +70,6 @@ class Standing:
 
     @property
     def members(self) -> list[str]:
-        """The positions of the chain's members, in order."""
         return [name for name in self.chain.get("members", "").split(",") if name]
 
     def told(self, chain: dict[str, str]) -> None:
@@ -122,7 +120,6 @@ class Standing:
         return f"{', '.join(names)} and {nameless} more" if names else f"{nameless} servers"
 
     def offline(self, now: float) -> list[str]:
-        """All nodes' states, and when the next is tried."""
         wait = self.next_try - now
         return [*self.troubles_of_nodes(), f"next try in {wait:.0f} s" if wait >= 1 else "trying"]
 
@@ -179,7 +176,6 @@ class Counts(Struct):
 
 
 def counted(counts: Counts) -> list[str]:
-    """The counts that matter, in words."""
     told = []
     if counts.below:
         told.append(f"{counts.below} below: Esc goes there")

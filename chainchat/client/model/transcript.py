@@ -13,7 +13,6 @@ from msgspec import Struct
 from chainchat.client.engine.wire import EVERYBODY
 
 MOST_ENTRIES = 150_000
-"""Beyond so many, the oldest entries are dropped."""
 
 DROPPED_AT_ONCE = 10_000
 
@@ -24,7 +23,6 @@ class Entry(Struct, gc=False):
     Attributes:
         id: of the message; of the newest message before a notice.
         time: milliseconds since 1970; 0 for a notice.
-        to: an account, or ``*``.
         text: what was said, or the whole line.
         mine: this client said it.
     """
@@ -51,7 +49,6 @@ class Transcript:
     Attributes:
         entries: read only.
         unread_after: id of the newest message above the line of what is unread; 0 without one.
-        zone: of the days; None: this machine's.
     """
 
     def __init__(self, zone: datetime.tzinfo | None = None) -> None:
@@ -95,7 +92,6 @@ class Transcript:
     # --- what stands before an entry
 
     def begins_day(self, place: int) -> bool:
-        """True if a day of the person's begins with the message at ``place``."""
         entry = self.entries[place]
         if not entry.is_message:
             return False
@@ -103,7 +99,6 @@ class Transcript:
         return earlier is None or self.local(earlier.time).date() < self.local(entry.time).date()
 
     def begins_unread(self, place: int) -> bool:
-        """True if the line of what is unread stands before the message at ``place``."""
         entry = self.entries[place]
         if not self.unread_after or not entry.is_message or entry.id <= self.unread_after:
             return False

@@ -30,11 +30,9 @@ class View:
 
     @property
     def follows(self) -> bool:
-        """True while the newest row is shown."""
         return self._last is None
 
     def rows_of(self, place: int, columns: int) -> list[Pieces]:
-        """The rows of one entry, with what stands before it."""
         transcript = self._transcript
         entry = transcript.entries[place]
         rows: list[Pieces] = []
@@ -117,7 +115,6 @@ class View:
         self._last = None
 
     def below(self) -> int:
-        """The number of entries below what is shown."""
         if self._last is None or (place := self._transcript.place_of(self._last[0])) is None:
             return 0
         return len(self._transcript.entries) - 1 - place

@@ -11,7 +11,6 @@ from functools import lru_cache
 from wcwidth import iter_graphemes, wcwidth
 
 INDENT = "    "
-"""Stands before each row but a line's first."""
 
 NARROWEST = 16
 """Columns; narrower terminals are not cared for."""

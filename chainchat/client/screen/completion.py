@@ -39,7 +39,6 @@ class Completions(Completer):
     async def get_completions_async(
         self, document: Document, complete_event: CompleteEvent
     ) -> AsyncGenerator[Completion, None]:
-        """Learn first which names may be meant."""
         beginning = name_begun(document.text_before_cursor)
         if beginning is not None and not self._conversation.asking.question:
             await self._seek(beginning)

@@ -23,7 +23,7 @@ from chainchat.client.model.wrapping import is_spacing_mark
 
 EMOJI = "\U0001f000"
 SYMBOLS = ("\u2300", "\u2bff")
-"""Between these, and where they are wide, terminals differ with their age."""
+"""Terminals differ, with their age, in the wide characters between these two."""
 
 UNCERTAIN = frozenset({"Mn", "Mc", "Me", "Cf", "Cn", "Co", "Cs"})
 """Kinds of characters to which some terminals give no room of their own."""
@@ -42,7 +42,6 @@ class SteadyOutput(Vt100_Output):
 
     @classmethod
     def of_terminal(cls) -> "SteadyOutput":
-        """The standard output, as the environment describes it."""
         made = cls.from_pty(
             sys.stdout,
             term=get_term_environment_variable(),
@@ -85,7 +84,6 @@ class SteadyOutput(Vt100_Output):
         self.write_raw("\x1b[?1000h\x1b[?1006h")
 
     def disable_mouse_support(self) -> None:
-        """Leave the mouse to the terminal."""
         self.write_raw("\x1b[?1006l\x1b[?1000l")
 
 

@@ -18,7 +18,6 @@ class History(FileHistory):
 
     Args:
         secret: a password is being typed.
-        most: lines that are kept.
     """
 
     def __init__(self, secret: Callable[[], bool], most: int) -> None:
@@ -31,7 +30,6 @@ class History(FileHistory):
         super().__init__(str(path))
 
     def append_string(self, string: str) -> None:
-        """Take a line, unless it is a password."""
         if not self._secret():
             super().append_string(string)
 

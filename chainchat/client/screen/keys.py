@@ -27,7 +27,6 @@ BEGIN_OF_SGR = "\x1b[<"
 """The beginning of a report in the newer of two formats (xterm's mode 1006)."""
 
 MODIFIERS = 4 | 8 | 16
-"""Shift, Alt and Ctrl in a button's number."""
 
 HOW_TO_SELECT = (
     "* to select text, hold Shift (iTerm2: Option); /set mouse off leaves the mouse to the terminal"

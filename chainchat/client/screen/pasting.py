@@ -23,7 +23,6 @@ class PasteParser(Vt100Parser):
         self._begun = ""
 
     def feed(self, data: str) -> None:
-        """Take what the terminal sends, cut anywhere."""
         data, self._begun = self._begun + data, ""
         while data:
             if self._pieces is not None:

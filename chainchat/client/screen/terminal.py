@@ -72,7 +72,6 @@ ESCAPE_WITHIN = 0.05
 MOST_INPUT_ROWS = 6
 
 LAST_ROWS = 20
-"""Rows of the transcript that are left after the end."""
 
 
 def locale_is_utf8() -> bool:
@@ -84,7 +83,6 @@ class Terminal:
     """One person's session.
 
     Args:
-        tls: which CAs to trust; None: the system's.
         memory: where what is pending survives the end; None: it does not.
     """
 
@@ -190,7 +188,6 @@ class Terminal:
         return ConditionalContainer(window, Condition(fresh))
 
     async def run(self) -> int:
-        """Run until the end; returns the exit status."""
         work = [asyncio.create_task(self._connect()), asyncio.create_task(self._refresh())]
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGHUP):
@@ -267,7 +264,6 @@ class Terminal:
         self._connection.flush()
 
     def paste(self, text: str) -> None:
-        """Paste; many lines are asked about."""
         lines = text.replace("\r\n", "\n").replace("\r", "\n").strip("\n")
         before, after = (
             self.input.document.text_before_cursor,
@@ -316,7 +312,6 @@ class Terminal:
         self._redraw_soon()
 
     def _redraw_soon(self) -> None:
-        """Redraw, unless a key's own drawing comes sooner."""
         if self._redrawing is None:
             loop = asyncio.get_running_loop()
             self._redrawing = loop.call_at(self._drawn_at + REDRAW_EVERY, self._redraw)

@@ -14,7 +14,6 @@ WRITE_OCTETS = 4096
 """Octets of one write: a pipe that poll calls writable takes so many without blocking."""
 
 WRITES = 16
-"""The most writes in one turn of the event loop."""
 
 
 class Output:
@@ -42,7 +41,6 @@ class Output:
 
     @property
     def full(self) -> bool:
-        """True if nothing should be added."""
         return self._lines.full
 
     def say(self, lines: Iterable[str]) -> None:

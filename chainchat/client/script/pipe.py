@@ -37,7 +37,6 @@ LONGEST_LINE = 17 * 1024
 READ_OCTETS = 16 * 1024
 
 MOST_TYPED = 100
-"""Typed lines per turn of the event loop."""
 
 
 class Pipe:
@@ -47,7 +46,6 @@ class Pipe:
         follow: stay, and print, after the end of the input.
         timeout: seconds to settle everything after the end of the input.
         send: say these, and print only their ids; None: read standard input.
-        to: an account, or ``*``.
         named: the name of what is sent, if it has one.
     """
 
