@@ -23,7 +23,6 @@ from chainchat.client.script.pipe import Pipe
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the client; returns the exit status."""
     _open_what_is_closed()
     given = Arguments(arguments)
     try:
@@ -47,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _open_what_is_closed() -> None:
-    """No socket may take the place of a standard file."""
+    """Make sure that no socket takes the place of a standard file."""
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         try:
             os.fstat(number)

@@ -1,4 +1,4 @@
-"""The client's command line, and ``client.toml`` where it says nothing."""
+"""The client's command line, and ``client.toml`` where that says nothing."""
 
 import argparse
 import getpass
@@ -20,10 +20,8 @@ from chainchat.client.kept.settings import Settings, SettingsError
 VARIABLE = "CHAINCHAT_PASSWORD"
 
 MOST_OCTETS = 1 << 20
-"""Of the standard input, with ``--send -``."""
 
 ALERT_OCTETS = 900
-"""Of an alert; more than a pager shows."""
 
 DEFAULT_CONFIG = Path("chain.ini")
 
@@ -47,10 +45,7 @@ class Arguments:
 
     Attributes:
         settings: of ``client.toml``, under the options.
-        nodes: to connect to, in this order.
         names: positions in a chain.ini, by host and port.
-        tls: which CAs to trust; None: the system's.
-        password: empty if not given.
     """
 
     def __init__(self, arguments: Sequence[str] | None) -> None:
@@ -70,7 +65,6 @@ class Arguments:
             parser.error(f"--password-file {self.options.password_file}: that is not UTF-8")
 
     def error(self, message: str) -> NoReturn:
-        """End with a complaint."""
         self._parser.exit(2, f"{self._parser.prog}: {message}\n")
 
 
@@ -92,7 +86,7 @@ def _name_of(parser: argparse.ArgumentParser, chosen: Settings) -> str:
 
 
 def _password(options: argparse.Namespace) -> str:
-    """On the command line others would see it."""
+    """No option gives a password itself, as others can see the command line."""
     if options.password_file is None:
         return os.environ.get(VARIABLE, "")
     text: str = options.password_file.read_text()

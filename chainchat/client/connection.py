@@ -14,14 +14,13 @@ TICK = 0.1
 """Seconds between two looks at the clock."""
 
 READ_OCTETS = 4096
-"""Per turn of the event loop; keys and timers get the next."""
+"""Octets read per turn of the event loop; keys and timers get the next."""
 
 _KEEPALIVE = {"TCP_KEEPIDLE": 20, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 4}
 """Seconds before the first probe and between probes; their number."""
 
 
 _UNKNOWN_CA = (18, 19, 20, 21)
-"""OpenSSL's numbers for unknown CAs."""
 
 
 class _Link(asyncio.BufferedProtocol):
@@ -102,7 +101,7 @@ class Connection:
                 self._link.transport.pause_reading()
 
     def shown(self) -> None:
-        """All is shown: acknowledge it, and read on."""
+        """Acknowledge everything, as it is shown, and read on."""
         self._behind = False
         self._engine.seen()
         if self._holding:
@@ -129,7 +128,7 @@ class Connection:
             self._flushing = False
 
     def _turn(self, step: Callable[..., None], *arguments: object) -> None:
-        """An error ends ``run``."""
+        """Call the engine; an error ends ``run``."""
         try:
             step(*arguments)
             self.flush()
@@ -142,7 +141,6 @@ class Connection:
         self._turn(partial(self._engine.tick, listening=not self._holding), self._loop.time())
 
     def _set_timer(self) -> None:
-        """Wake up for an alarm before the next tick."""
         if self._timer:
             self._timer.cancel()
         alarm = self._engine.alarm
@@ -179,7 +177,6 @@ class Connection:
             self._attempt.cancel()
 
     def link_made(self, link: _Link) -> None:
-        """Tell the engine, or hang up."""
         if link is self._link:
             if self._holding and link.transport:
                 link.transport.pause_reading()
@@ -188,12 +185,11 @@ class Connection:
             link.transport.abort()
 
     def link_received(self, link: _Link, data: bytes) -> None:
-        """Tell the engine."""
         if link is self._link:
             self._turn(self._engine.received, data, self._loop.time())
 
     def link_lost(self, link: _Link, error: Exception | None) -> None:
-        """Tell the engine; the connection may never have been."""
+        """Tell the engine of the end of a connection, or of an attempt."""
         if link is self._link:
             self._link = None
             reason = _reason(error) if error else "the server closed the connection"

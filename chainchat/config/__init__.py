@@ -1,4 +1,4 @@
-"""chain.ini to typed settings.
+"""Typed settings from chain.ini.
 
 Every mistake becomes one `ConfigError`, which names file, section, key, the bad value and what is
 allowed. Read ``settings`` first, then ``reading``.

@@ -9,7 +9,7 @@ from chainchat.config.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class ChangedKey:
-    """A key with another value; None where the file leaves it out."""
+    """A key whose value has changed; None stands for a key that the file leaves out."""
 
     section: str
     key: str
@@ -18,7 +18,6 @@ class ChangedKey:
 
     @property
     def needs_restart(self) -> bool:
-        """True if a running node cannot take the new value."""
         return (self.section, self.key) not in RELOADABLE
 
     def __str__(self) -> str:
@@ -29,14 +28,13 @@ class ChangedKey:
 
 
 def changes(old: Settings, new: Settings) -> list[ChangedKey]:
-    """What differs, in the order of the sections."""
     keys = dict.fromkeys((*old.values, *new.values))
     pairs = [(key, old.values.get(key), new.values.get(key)) for key in keys]
     return [ChangedKey(*key, before, after) for key, before, after in pairs if before != after]
 
 
 def reloaded(old: Settings, new: Settings) -> Settings:
-    """The old settings, with what a running node can take of the new."""
+    """The old settings, with those new values that a running node can take."""
     values = {key: value for key, value in old.values.items() if key not in RELOADABLE}
     values |= {key: value for key, value in new.values.items() if key in RELOADABLE}
     taken = {attribute: getattr(new, attribute) for attribute in RELOADABLE.values()}

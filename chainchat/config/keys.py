@@ -1,4 +1,4 @@
-"""The keys of chain.ini by section, and which are read again."""
+"""The keys of chain.ini by section, and those that a running node reads again."""
 
 import difflib
 
@@ -45,7 +45,6 @@ RELOADABLE = {
 
 
 def guess(key: str, known: tuple[str, ...]) -> str:
-    """What an unknown key may be meant to be."""
     sections = (
         *(CHAIN_KEYS, CLIENTS_KEYS, LIMITS_KEYS, ACCOUNTS_KEYS, STORAGE_KEYS),
         *(TLS_KEYS, LOG_KEYS),

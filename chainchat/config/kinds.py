@@ -14,10 +14,10 @@ E = TypeVar("E", bound=Enum)
 
 MOST_POSITIONS = 3
 LEAST_KEPT = 10_000_000
-"""Octets of ``keep``: less would hardly hold a checkpoint."""
+"""Octets: a smaller ``keep`` would hardly hold a checkpoint."""
 UNITS = {"": 1, "kB": 1_000, "MB": 1_000_000, "GB": 1_000_000_000}
 NO_POSITIONS = ("chain", "clients", "limits", "accounts", "storage", "tls", "log")
-"""Sections that are something else."""
+"""Names of the other sections, which no position may have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,7 @@ def _octets(text: str) -> int:
 
 
 def _keep(text: str) -> tuple[int, int]:
-    """Days and octets; 0 for what is not named."""
+    """Return days and octets; 0 for what the text does not name."""
     days = octets = 0
     for part in text.split(","):
         age = re.fullmatch(r" *([1-9][0-9]{0,4}) *days? *", part)
@@ -145,7 +145,6 @@ OCTETS = Kind(_octets, "a size as in 0 (off), 4096 (octets), 64 kB, 100 MB or 2 
 
 
 def is_position(text: str) -> bool:
-    """True if ``text`` can name a position."""
     try:
         POSITION.read(text)
     except ValueError:

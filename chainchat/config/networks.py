@@ -6,10 +6,10 @@ Network = IPv4Network | IPv6Network
 
 
 def read_networks(text: str) -> tuple[Network, ...]:
-    """Networks between spaces; an address is a network of one.
+    """Read networks between spaces; an address is a network of one.
 
     Raises:
-        ValueError: one is neither.
+        ValueError: a word is neither.
     """
     if "%" in text:  # an interface of one machine
         raise ValueError(text)

@@ -8,11 +8,11 @@ import stat
 from pathlib import Path
 
 MOST_OCTETS = 1_000_000
-"""All CAs of a system together have a third."""
+"""More than enough: all CAs of a system together have a third of this."""
 
 
 class NotOrdinaryError(OSError):
-    """There is no file that can be read at once; ``strerror`` says what there is."""
+    """A file cannot be read at once; ``strerror`` says why."""
 
     def __init__(self, what: str) -> None:
         super().__init__(0, what)

@@ -1,4 +1,4 @@
-"""chain.ini -> ``Settings``."""
+"""From chain.ini to ``Settings``."""
 
 import configparser
 import os
@@ -121,7 +121,7 @@ def _tls_files(section: Section) -> TLSFiles:
 
 
 def _node(section: Section, position: str, order: int | None) -> NodeSettings:
-    """``order``, among the founders if it is one, gives the default ports."""
+    """Read a node's section; its ``order`` among the founding positions gives default ports."""
     try:
         kinds.POSITION.read(position)
     except ValueError:
@@ -156,7 +156,7 @@ def _refuse_clashes(section: Section, node: NodeSettings, taken: dict[object, st
 
 
 def _claims(node: NodeSettings) -> Iterator[tuple[str, object, object]]:
-    """What no two nodes may share: the key, its value, and what makes two values equal."""
+    """Yield what no two nodes may share: the key, its value, and what makes two values equal."""
     host, client_host = node.host.lower(), node.client_host.lower()
     if node.client_port:
         yield "client-port", node.client_port, (client_host, node.client_port)

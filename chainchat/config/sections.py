@@ -24,7 +24,7 @@ class ConfigError(Exception):
 
 
 class Section:
-    """One section of the file: its values, and errors about them."""
+    """One section of the file."""
 
     def __init__(
         self,
@@ -56,22 +56,19 @@ class Section:
             raise self.error(f"{key} = {shown(text)}; allowed: {kind.allowed}{hint}") from None
 
     def has(self, key: str) -> bool:
-        """True if the file has this key."""
         return key in self._values
 
     def must_exist(self, reason: str) -> None:
-        """Refuse a file without this section."""
         if self._name not in self._sections:
             nearest = difflib.get_close_matches(self._name, self._sections, n=1)
             hint = f" (is [{shown(nearest[0])}] meant to be it?)" if nearest else ""
             raise self.error(f"the section is missing{hint}; {reason}")
 
     def folder(self, key: str, default: str) -> Path:
-        """Relative to the folder of chain.ini."""
+        """The path of a folder; relative ones start at the folder of chain.ini."""
         return self._path_of(key, self.take(key, FOLDER, default))
 
     def file(self, key: str, default: str) -> Path:
-        """See ``folder``."""
         return self._path_of(key, self.take(key, FILE, default))
 
     def _path_of(self, key: str, text: str) -> Path:
@@ -83,7 +80,6 @@ class Section:
         return Path(os.path.abspath(self._path.parent / text))
 
     def error(self, problem: str) -> ConfigError:
-        """A mistake in this section."""
         return ConfigError(f"{self._path}: [{shown(self._name)}] {problem}")
 
 
@@ -113,7 +109,7 @@ def parse(path: Path, text: str) -> configparser.RawConfigParser:
     """Cut a text into sections; ``path`` is for errors.
 
     Raises:
-        ConfigError: it has no such form.
+        ConfigError: the text has another form.
     """
     parser = configparser.RawConfigParser(
         inline_comment_prefixes=(";",),
@@ -138,11 +134,9 @@ def parse(path: Path, text: str) -> configparser.RawConfigParser:
 
 
 def shown(text: str) -> str:
-    """A text for an error: one line, not too long."""
     text = printable(text.rstrip())
     return text if len(text) <= LONGEST_SHOWN else text[:LONGEST_SHOWN] + "…"
 
 
 def printable(text: str) -> str:
-    """The text on one line, with unprintable characters escaped."""
     return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)

@@ -14,27 +14,27 @@ class NewAccounts(Enum):
     """Who makes accounts."""
 
     OPEN = "open"
-    """Everybody, by logging in."""
+    """Everybody makes one by logging in."""
 
     INVITED = "invited"
-    """Operators, with a password that admits only to choose another."""
+    """Operators make them, with a password that admits only to choose another."""
 
     CLOSED = "closed"
-    """Operators, with a password that stays until it is changed."""
+    """Operators make them, with a password that stays until it is changed."""
 
 
 class Plaintext(Enum):
     """Where a password may be typed that others on the way can read."""
 
     AUTO = "auto"
-    """At this machine; elsewhere while the node has no port for TLS."""
+    """At this machine; elsewhere only while the node has no port for TLS."""
 
     ALLOW = "allow"
     REFUSE = "refuse"
 
 
 class LogFormat(Enum):
-    """How a line of the log is written."""
+    """The form of the lines of the log."""
 
     TEXT = "text"
     JSON = "json"
@@ -42,7 +42,7 @@ class LogFormat(Enum):
 
 @dataclass(frozen=True, slots=True)
 class AccountRules:
-    """``delete_others``: in an open room everybody may delete anybody."""
+    """Rules for accounts; ``delete_others``: in an open room, everybody may delete anybody."""
 
     new: NewAccounts = NewAccounts.OPEN
     delete_others: bool = True
@@ -56,11 +56,9 @@ class NodeSettings:
     Attributes:
         host: where its node listens for the others, and they dial it.
         client_host: where it listens for clients; empty: ``host``.
-        client_port: without TLS; 0: none.
-        tls_port: for clients with TLS; 0: none.
+        client_port, tls_port: for clients without TLS and with it; 0: none.
         web_port: for health checks, metrics and the page; 0: none.
-        web_host: where that listens.
-        web_url: where people find it behind a proxy; empty: there.
+        web_url: where people find the page behind a proxy; empty: at the web port.
         chain_host_key, client_host_key: the keys of ``host`` and ``client_host``, for errors.
     """
 
@@ -88,8 +86,8 @@ class TLSFiles:
 
     Attributes:
         ca: whose certificates the nodes accept from each other.
-        certificate: what a node shows to the others, then intermediates.
-        client_certificate: the same for clients.
+        certificate, client_certificate: what a node shows to the others, and to clients; then
+            intermediates.
     """
 
     ca: Path
@@ -99,7 +97,6 @@ class TLSFiles:
     client_key: Path
 
     def of(self, position: str) -> "TLSFiles":
-        """The files of one position."""
         paths = (self.ca, self.certificate, self.key, self.client_certificate, self.client_key)
         return TLSFiles(*(Path(str(path).replace(POSITION_SIGN, position)) for path in paths))
 
@@ -109,15 +106,13 @@ class Settings:
     """All of chain.ini. Limits are per node; a rate of 0 is no limit.
 
     Attributes:
-        suspect_after: seconds.
+        suspect_after: seconds of silence.
         max_line: octets.
-        per_address: connections of one address.
         exempt: networks whose addresses have no limit of their own.
-        connects_per_minute: new connections of one address.
-        new_accounts: that one address may make in ten minutes.
-        most_accounts: in all, beyond which nodes make no more.
-        send_rate: messages of one account a second.
-        send_burst: messages of one account at once.
+        per_address, connects_per_minute: connections of one address, all and new ones.
+        new_accounts: accounts that one address may make in ten minutes.
+        most_accounts: accounts in all, beyond which nodes make no more.
+        send_rate, send_burst: messages of one account, a second and at once.
         stop: octets of free disk below which the node takes nothing new; 0: off.
         keep_days: age at which messages are removed; 0: never.
         keep_octets: about the most that is kept; 0: as much as there is room for.
@@ -157,5 +152,4 @@ class Settings:
 
     @property
     def removes(self) -> bool:
-        """True if old messages are removed."""
         return bool(self.keep_days or self.keep_octets)

@@ -1,4 +1,4 @@
-"""What control commands work with: the node, and its service."""
+"""What control commands work with: the node and its service."""
 
 from collections.abc import Callable, Sequence
 
@@ -15,7 +15,7 @@ from chainchat.node.report import Report
 
 
 class Invitation(Struct, frozen=True):
-    """A password, shown once, and what the chain keeps of it."""
+    """A password, which is shown once, and what the chain keeps of it."""
 
     password: str
     verifier: Verifier
@@ -25,17 +25,15 @@ class Office(Struct, frozen=True):
     """What the service of a node does for its operator.
 
     Attributes:
-        node: its present life.
-        reload: reads chain.ini again; returns what came of it, a line each. RefusedError (541):
+        reload: reads chain.ini again; returns lines that say what has changed. RefusedError (541):
             nothing has changed.
         new_invitation: makes a password for an account, in another thread; True to reset one.
             RefusedError: too many are being made (435), or nobody new may have this name (524).
         drain: lets nobody in, and sends the clients elsewhere within so many seconds; True when
             they are gone, False if that was ended.
         stop: begins the polite end of the process.
-        log_level: chooses how much is logged, unless given nothing; returns the level.
+        log_level: chooses how much is logged, or nothing if empty; returns the level.
             RefusedError (501): there is no such level.
-        refusal_is_death: see ``Settings``.
     """
 
     node: Callable[[], Node]
@@ -59,17 +57,16 @@ class Desk:
 
     @property
     def node(self) -> Node:
-        """The present life of the node."""
         return self.office.node()
 
     async def commit(self, command: AnyCommand, explain: Callable[[Refused], str]) -> int:
-        """Submit a command; returns its entry's id, once that is committed and applied.
+        """Submit a command; return its entry's id, once that is committed and applied.
 
-        ``explain``: what a refusal means, for people.
+        ``explain`` makes a text for people of a refusal.
 
         Raises:
-            RefusedError: this node is no member (421); the chain says no; the outcome will not be
-                known (431).
+            RefusedError: this node is no member (421); the chain refuses the command; the outcome
+                will not be known (431).
         """
         node = self.node
         if not node.readiness.serving:
@@ -89,7 +86,7 @@ class Desk:
         return result.id
 
     def life_ended(self) -> None:
-        """Answer those who wait: the chain goes on without this life."""
+        """Answer those who wait, as the chain goes on without this life."""
         waiting, self._waiting = self._waiting, set()
         text = "the chain goes on without this node: it may or may not have been done; ask again"
         for done in waiting:

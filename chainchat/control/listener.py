@@ -37,7 +37,7 @@ MOST_CONNECTIONS = 8
 MOST_OCTETS = 256
 
 MOST_LINES = 16
-"""Lines that wait; at so many, nothing is read."""
+"""Lines that wait; at so many, nothing more is read."""
 
 READ_OCTETS = 4_096
 
@@ -48,7 +48,7 @@ log = Logger()
 
 @implementer(IPullProducer)
 class Conversation(Protocol):
-    """One connection: one command at a time, a page in a turn."""
+    """One connection: carries out one command at a time, and writes a page in a turn."""
 
     transport: Any
     factory: "ControlFactory"
@@ -61,7 +61,7 @@ class Conversation(Protocol):
         self._connected = True
         self._idle: Timer | None = None
         self.stopping = False
-        """True if it has ordered the end, and waits for it."""
+        """True if this connection has ordered the end of the process, and waits for it."""
         self._answer: Iterator[str] = iter(())
         self._tag = ""
 
@@ -152,7 +152,6 @@ class Conversation(Protocol):
         Deferred.fromCoroutine(verb.carry_out(self._desk, words)).addCallbacks(done, failed)
 
     def _peer(self) -> str:
-        """``uid 1000``, where the system tells."""
         if sys.platform != "linux":
             return "the owner"
         form = struct.Struct("3i")
@@ -181,7 +180,6 @@ class Conversation(Protocol):
             self.transport.registerProducer(self, False)
 
     def resumeProducing(self) -> None:
-        """Write the next piece of the answer, or hear the next line."""
         self._rest()
         piece = next(self._answer, "")
         if piece:
@@ -195,7 +193,7 @@ class Conversation(Protocol):
 
 
 class TooManyProtocol(Protocol):
-    """A connection too many: told so, and closed."""
+    """A connection too many, which is told so and closed."""
 
     transport: Any
 
@@ -224,16 +222,16 @@ class ControlFactory(Factory):
         return conversation
 
     def close(self) -> None:
-        """End all, except one that ordered the end of the process."""
+        """End all conversations, except one that ordered the end of the process."""
         for conversation in [*self.conversations]:
             if not conversation.stopping:
                 conversation.transport.loseConnection()
 
 
 def listen(path: Path, factory: ControlFactory, reactor: Any) -> Any:
-    """Listen at ``path``, for the owner alone. Call it with the data locked.
+    """Listen at ``path``, for the owner alone. Call this with the data locked.
 
-    A socket that is there already belongs to a dead process: it has not the lock.
+    A socket that is there already belongs to a dead process, as that does not hold the lock.
 
     Raises:
         ConfigError: something else is there.

@@ -4,14 +4,13 @@ from chainchat.chain.membership.changes import may_shrink
 from chainchat.node.status import NodeStatus
 
 NO_MEMBERS = ("learner",)
-"""Standings that the chain does not need."""
 
 
 def objection(status: NodeStatus, *, refusal_is_death: bool) -> str:
-    """Why the chain would not go on without this node, and what to do; mostly empty.
+    """Say why the chain would not go on without this node, and what to do; empty if it would.
 
-    The rule by which the others splice a member out decides (``may_shrink``), as if this node's
-    port refused connections. ``refusal_is_death``: see ``Settings``.
+    ``may_shrink``, by which the others splice a member out, decides, as if this node's port refused
+    connections (if ``refusal_is_death``).
     """
     me, members = status.node, status.configuration.members
     others = [member for member in members if member.position != me]

@@ -29,7 +29,6 @@ DRAIN_SECONDS, MOST_DRAIN_SECONDS = 10, 600
 """Seconds over which clients are sent elsewhere: usual, most."""
 
 Pages = Iterator[Sequence[Struct]]
-"""A list, a page at a time."""
 
 Words = Sequence[str]
 
@@ -38,10 +37,8 @@ class Verb(Struct, frozen=True):
     """A control command.
 
     Attributes:
-        form: how it is written.
         least, most: words after the verb.
-        carry_out: does it; returns a value, or pages.
-        changes: it belongs in the audit.
+        changes: the audit notes it.
     """
 
     form: str
@@ -53,10 +50,10 @@ class Verb(Struct, frozen=True):
 
 
 def verb_of(word: str, words: Words) -> Verb:
-    """The verb ``word``, which these words follow.
+    """Return the verb ``word``, if these words may follow it.
 
     Raises:
-        RefusedError: 500, there is none; 501, the words do not fit it.
+        RefusedError: there is no such verb (500); the words do not fit it (501).
     """
     verb = VERBS.get(word.lower())
     if verb is None:
@@ -89,7 +86,7 @@ async def _status(desk: Desk, _: Words) -> Report:
 
 
 class AccountShown(Struct, frozen=True):
-    """``protected``: it has a password; ``on``: it has a session."""
+    """An account; ``protected``: it has a password; ``on``: it has a session."""
 
     name: str
     role: str
@@ -126,7 +123,7 @@ async def _may_stop(desk: Desk, _: Words) -> MayStop:
 
 
 class Exported(Struct, frozen=True, rename={"sender": "from"}):
-    """``to``: an account, or ``*`` for everybody."""
+    """A message; ``to`` is an account, or ``*`` for everybody."""
 
     id: int
     time: str
@@ -157,13 +154,12 @@ def _pages_of_messages(desk: Desk, account: int, after: int) -> Pages:
 
 
 def exported(message: ChatMessage) -> Exported:
-    """A message for ``export``."""
     time = shown_time(message.time)
     return Exported(message.id, time, message.sender, message.to, message.text)
 
 
 class Help(Struct, frozen=True):
-    """A command."""
+    """A command that the node understands."""
 
     form: str
     about: str
@@ -194,10 +190,7 @@ class Granted(Struct, frozen=True):
 
 
 class Invited(Struct, frozen=True):
-    """An account, and the password for its owner, shown nowhere else.
-
-    ``once``: it admits only to choose another.
-    """
+    """An account, and its owner's password, which if ``once`` admits only to choose another."""
 
     name: str
     password: str
@@ -205,7 +198,7 @@ class Invited(Struct, frozen=True):
 
 
 class Reloaded(Struct, frozen=True):
-    """What came of reading chain.ini again, a line each."""
+    """Lines that say what came of reading chain.ini again."""
 
     lines: list[str]
 
@@ -294,7 +287,7 @@ def _drained(desk: Desk) -> Drained:
 
 
 class Stopping(Struct, frozen=True):
-    """The connection ends with the process."""
+    """The node stops; the connection ends with the process."""
 
     position: str
     stopping: bool = True

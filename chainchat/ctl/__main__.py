@@ -22,7 +22,6 @@ from chainchat.ctl.verbs import VERBS
 
 DONE, REFUSED, UNREACHABLE = 0, 1, 2
 WAIT_SECONDS = 60.0
-"""How long ``status --wait`` waits, unless told."""
 
 EPILOG = """\
 exit status:
@@ -41,7 +40,6 @@ def _common() -> argparse.ArgumentParser:
 
 
 def parser() -> argparse.ArgumentParser:
-    """The options, and a parser for each verb."""
     options = argparse.ArgumentParser(
         prog="chainchatctl",
         description="Asks a node on this machine, and gives it orders, as the owner of its data.",
@@ -106,12 +104,12 @@ def _add_export(export: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Ask, and show the answer; returns the exit status.
+    """Carry out a command, and return the exit status.
 
     Raises:
         ConfigError: chain.ini cannot be used.
-        RefusedError: the node says no.
-        UnreachableError: it was not asked, or in a wrong way.
+        RefusedError: the node refuses.
+        UnreachableError: the node could not be asked, or the question is wrong.
     """
     match arguments.verb:
         case "inspect":
@@ -181,7 +179,6 @@ def _ask(arguments: argparse.Namespace, node: config.NodeSettings) -> int:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run ``chainchatctl``, and exit."""
     try:
         status = run(parser().parse_args(arguments))
     except RefusedError as error:

@@ -1,4 +1,4 @@
-"""Finds a node's control socket, and asks one thing of it."""
+"""How ``chainchatctl`` asks a node."""
 
 import errno
 import json
@@ -15,7 +15,6 @@ PATIENCE = 3.0
 """Seconds until somebody at the terminal is told to wait."""
 
 MISUSE = ("500", "501", "502", "503", "504", "520")
-"""Codes that say that the command itself is wrong."""
 
 WAIT_FOR_CHAIN = (
     "waiting for the chain to confirm; Ctrl-C ends the waiting, and what was asked for may still "
@@ -26,15 +25,15 @@ _LINE = re.compile(r"(\+OK|-ERR (?P<code>\d+)|[|.]) @\S+ ?(?P<rest>.*)")
 
 
 class RefusedError(Exception):
-    """The node, or the chain, says no."""
+    """The node or the chain refuses."""
 
 
 class UnreachableError(Exception):
-    """There is nobody to ask, or the question is wrong; says what to do."""
+    """There is nobody to ask, or the question is wrong; the text says what to do."""
 
 
 def chosen_node(settings: config.Settings, position: str | None) -> config.NodeSettings:
-    """The node at ``position``, or the only one whose data are on this machine.
+    """Return the node at ``position``, or the only one whose data are on this machine.
 
     Raises:
         UnreachableError: there is none, or there are several.
@@ -63,7 +62,6 @@ def chosen_node(settings: config.Settings, position: str | None) -> config.NodeS
 
 
 def is_here(node: config.NodeSettings) -> bool:
-    """True if the node's data are on this machine."""
     try:
         return node.data.is_dir()
     except PermissionError:  # whoever may not look will be told so
@@ -74,7 +72,7 @@ class Connection:
     """A connection to a node's control socket.
 
     Raises:
-        UnreachableError: says why there is none.
+        UnreachableError: nothing answers there; the text says why.
     """
 
     def __init__(self, node: config.NodeSettings) -> None:
@@ -91,7 +89,6 @@ class Connection:
         self._lines = self._socket.makefile("rb")
 
     def close(self) -> None:
-        """Ask no more."""
         self._lines.close()
         self._socket.close()
 
@@ -103,7 +100,7 @@ class Connection:
         ``told_to_wait`` is called once, after ``patience`` seconds without an answer.
 
         Raises:
-            RefusedError: the node says no.
+            RefusedError: the node refuses.
             UnreachableError: the command is wrong, or the node has ended.
         """
         self._socket.sendall(f"@1 {command}\n".encode())
@@ -130,7 +127,6 @@ class Connection:
         )
 
     def wait_for_end(self) -> None:
-        """Wait until the node closes the connection."""
         for _ in self._lines:
             pass
 
@@ -166,5 +162,4 @@ def _why_not(node: config.NodeSettings, error: OSError) -> str:
 
 
 def tell_to_wait(why: str = WAIT_FOR_CHAIN) -> None:
-    """Tell a person why nothing happens."""
     print(f"chainchatctl: {why}", file=sys.stderr)

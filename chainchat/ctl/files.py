@@ -17,13 +17,13 @@ from chainchat.storage import durable
 
 DATABASE = "chainchat.sqlite"
 AT_ONCE = -1
-"""All pages in one step of a backup, or a writer would make it begin again."""
+"""Copy all pages in one step, or a writer would make the backup begin again."""
 
 BUSY_SECONDS = 30.0
 
 
 def backup(node: config.NodeSettings, to: Path) -> int:
-    """Copy a running node's data to a new file, for its owner alone; returns its octets.
+    """Copy a running node's data to a new file, for its owner alone; return its size in octets.
 
     The file gets its name when it is whole and on the disk.
 
@@ -74,11 +74,7 @@ def _sync(path: Path) -> None:
 
 
 def inspected(path: Path) -> dict[str, Any]:
-    """What is in a data folder or a backup.
-
-    Raises:
-        UnreachableError: it cannot be read.
-    """
+    """Raises UnreachableError: the data folder or backup cannot be read."""
     from chainchat.ctl import offline  # noqa: PLC0415 - it knows what a node knows, and loads as long
 
     try:
@@ -88,7 +84,6 @@ def inspected(path: Path) -> dict[str, Any]:
 
 
 def described(path: Path, found: dict[str, Any]) -> Iterator[str]:
-    """The same for people."""
     position = found["position"] or "no member"
     yield f"{path}: {position}, schema {found['schema']}"
     yield "life: incarnation {incarnation} of {id}".format(**found)
@@ -108,7 +103,6 @@ def export(node: config.NodeSettings | None, path: Path | None, after: int, name
 
     Args:
         node: asked, if no ``path`` is given.
-        path: a data folder, or a backup.
         after: only messages above this id.
         name: an account; empty for none.
 

@@ -1,4 +1,4 @@
-"""``chainchatctl status``: how nodes are, in words and as an exit status.
+"""``chainchatctl status``: the state of nodes, in words and as an exit status.
 
 A node elsewhere is asked at its client port, for what it tells everybody before the login.
 """
@@ -24,12 +24,10 @@ PATIENCE = 3.0
 """Seconds for a node elsewhere to answer."""
 
 POLL_SECONDS = 0.2
-"""Between questions of ``--wait``."""
 
 MEMBERS = ("head", "middle", "tail", "only")
 
 LEARNER = "learner"
-"""Copies the log, and joins when there is room."""
 
 GOALS = ("serving", "member", "full")
 
@@ -44,7 +42,6 @@ class Seen:
 
     Attributes:
         report: its status; empty without an answer.
-        error: why there is no answer.
     """
 
     position: str
@@ -53,17 +50,15 @@ class Seen:
 
     @property
     def confirms(self) -> bool:
-        """True if the chain confirms, as this node sees it."""
         return bool(self.report.get("confirms"))
 
     def in_reserve(self, founding: int) -> bool:
-        """True if it waits outside a whole chain to take a lost member's place."""
+        """True if the node waits outside a whole chain to take a lost member's place."""
         report = self.report
         learns = report.get("role") == LEARNER
         return learns and len(report["members"]) >= founding and not report["away"]
 
     def state(self, founding: int) -> str:
-        """In a word or two, for a table."""
         if not self.report:
             return "down"
         if self.in_reserve(founding):
@@ -75,7 +70,7 @@ class Seen:
         return "serving" if self.confirms else "not confirming"
 
     def troubles(self, founding: int) -> Iterator[str]:
-        """What is not well at this node; ``founding``: members of a whole chain."""
+        """Yield what is not well at this node; ``founding``: members of a whole chain."""
         report = self.report
         if not report:
             yield self.error
@@ -93,7 +88,7 @@ class Seen:
 
 
 def seen(settings: config.Settings, position: str) -> Seen:
-    """Ask one node, at its control socket or else its client port."""
+    """Ask one node, at its control socket, or at its client port if it is elsewhere."""
     node = settings.nodes[position]
     try:
         if is_here(node):
@@ -184,7 +179,7 @@ def _heard(node: config.NodeSettings, lines: list[str]) -> dict[str, Any]:
 
 
 def judged(found: list[Seen], founding: int) -> tuple[int, list[str]]:
-    """An exit status, and the troubles, each with who tells it."""
+    """An exit status, and the troubles, each with the node that tells it."""
     troubles = [f"{one.position}: {text}" for one in found for text in _troubles(one, founding)]
     alone = len(found) == 1 and found[0].in_reserve(founding)
     if not alone and not any(one.confirms for one in found):
@@ -201,7 +196,6 @@ def _troubles(one: Seen, founding: int) -> Iterator[str]:
 
 
 def reached(goal: str, one: Seen, founding: int) -> bool:
-    """True if the node is what ``--wait`` waits for."""
     report = one.report
     if not report:
         return False
@@ -238,7 +232,6 @@ def _row(one: Seen, founding: int) -> tuple[str, ...]:
 
 
 def table(found: list[Seen], founding: int) -> Iterator[str]:
-    """All nodes, for people."""
     status, troubles = judged(found, founding)
     yield from aligned([COLUMNS, *(_row(one, founding) for one in found)])
     yield from troubles
@@ -248,7 +241,6 @@ def table(found: list[Seen], founding: int) -> Iterator[str]:
 
 
 def described(report: dict[str, Any]) -> Iterator[str]:
-    """One node, for people."""
     yield "{position} of {chain}, chainchat {version}, started {started}".format(**report)
     yield from report["shown"]
     state = Seen(report["position"], report).state(len(report.get("founding", ())))
@@ -269,7 +261,7 @@ def described(report: dict[str, Any]) -> Iterator[str]:
 
 
 def _kept_unread(report: dict[str, Any]) -> Iterator[str]:
-    """Who keeps old messages from going: what the operator wants, or a program that only sends."""
+    """Name the account that keeps old messages: as intended, or a program that only sends."""
     if kept := report.get("kept_unread"):  # an older release does not tell
         yield "old messages stay: {account} has seen none after {after}, since {since}".format(
             **kept
@@ -280,7 +272,6 @@ def _kept_unread(report: dict[str, Any]) -> Iterator[str]:
 
 
 def status(settings: config.Settings, positions: list[str], *, as_json: bool) -> int:
-    """Ask, and show the answers; returns the exit status."""
     found = [seen(settings, position) for position in positions]
     _show(settings, found, as_json=as_json)
     return judged(found, len(settings.founding))[0]
@@ -298,7 +289,7 @@ def wait(
     """Ask until all these nodes are what ``goal`` says, and show their answers.
 
     Raises:
-        UnreachableError: it took too long.
+        UnreachableError: the timeout (seconds) is over.
     """
     end = clock() + timeout
     founding = len(settings.founding)

@@ -1,7 +1,7 @@
-"""What ``chainchatctl`` reads without a node: ``inspect`` and ``export``.
+"""What ``chainchatctl`` reads without a node, for ``inspect`` and ``export``.
 
 Nothing beside the data is made or changed. SQLite would do both to a write-ahead log that a killed
-node has left: such data are copied, and the copy is opened.
+node has left, so such data are copied, and the copy is opened.
 """
 
 import shutil
@@ -36,15 +36,15 @@ AT_ONCE, OCTETS_AT_ONCE = 1_000, 1_000_000
 
 
 class OfflineError(Exception):
-    """The data cannot be read; says why, and what to do."""
+    """The data cannot be read; the text says why, and what to do."""
 
 
 @contextmanager
 def opened(path: Path) -> Iterator[sqlite3.Connection]:
-    """The database of a data folder, or a backup, for reading.
+    """Open the database of a data folder or a backup for reading.
 
     Raises:
-        OfflineError: it is not there, or nothing of chainchat's.
+        OfflineError: it is not there, or is not chainchat's.
     """
     database = path / DATABASE if path.is_dir() else path
     if not database.is_file():
@@ -103,11 +103,7 @@ def _connected(database: Path, options: str) -> Iterator[sqlite3.Connection]:
 
 
 def inspected(path: Path) -> dict[str, Any]:
-    """What a data folder or a backup holds.
-
-    Raises:
-        OfflineError: it cannot be read.
-    """
+    """Raises OfflineError: the data folder or backup cannot be read."""
     with opened(path) as database:
         return {**_record(database), **_log(database), **_checkpoint(database)}
 
@@ -197,7 +193,7 @@ def _read(stored: bytes, what: str) -> bytes:
 
 
 def exported(path: Path, after: int, name: str) -> Iterator[ChatMessage]:
-    """The messages above the id ``after`` to everybody, and from or to the account ``name``.
+    """Yield the messages above the id ``after`` to everybody, and from or to the account ``name``.
 
     They are read in a copy with the whole log applied, whose end may hold messages never told to be
     committed.

@@ -1,6 +1,7 @@
 """``bin/rolling-restart``: restarts one node after the other, never two at once.
 
-For each: ask if the chain goes on without it, drain it, restart it, wait until it is a member.
+For each node it asks if the chain goes on without it, drains it, restarts it, and waits until it is
+a member.
 """
 
 import argparse
@@ -33,11 +34,10 @@ exit status:
 
 
 class RollingError(Exception):
-    """A node stands in the way; says what to do."""
+    """A node cannot be restarted; the text says what to do."""
 
 
 def parser() -> argparse.ArgumentParser:
-    """The options."""
     options = argparse.ArgumentParser(
         prog="rolling-restart",
         description=DESCRIPTION,
@@ -63,7 +63,7 @@ class Rolling:
         self._settings = settings
 
     def order(self) -> list[str]:
-        """Members from the tail to the head, then the others that run."""
+        """Return the members from the tail to the head, then the others that run."""
         positions = self._arguments.positions
         unknown = [each for each in positions if each not in self._settings.nodes]
         if unknown:
@@ -83,7 +83,7 @@ class Rolling:
         """Restart one node.
 
         Raises:
-            RollingError: it may not stop, or is not back.
+            RollingError: the node may not stop, or does not come back.
         """
         self._ctl(position, "may-stop", problem=f"{position} is left as it is")
         self._ctl(position, "drain", str(self._arguments.drain), problem="it is not drained")
@@ -118,7 +118,6 @@ class Rolling:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run ``rolling-restart``, and exit."""
     try:
         options = parser().parse_args(arguments)
         rolling = Rolling(options, config.load(options.config))

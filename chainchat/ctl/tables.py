@@ -4,7 +4,6 @@ from collections.abc import Iterator, Sequence
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    """Each column is as wide as its widest cell."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         cells = (f"{text:<{width}}" for text, width in zip(row, widths, strict=True))
@@ -12,7 +11,7 @@ def aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:
 
 
 def size(octets: float) -> str:
-    """``12.4 GB``."""
+    """A size such as ``12.4 GB``."""
     for unit in ("B", "kB", "MB", "GB"):
         if octets < 1000:
             return f"{octets:.0f} B" if unit == "B" else f"{octets:.1f} {unit}"
@@ -21,7 +20,7 @@ def size(octets: float) -> str:
 
 
 def span(seconds: float) -> str:
-    """``3 days``, ``5 hours`` or ``20 minutes``."""
+    """A time such as ``3 days``, ``5 hours`` or ``20 minutes``."""
     for unit, length in (("days", 86_400), ("hours", 3_600)):
         if seconds >= 2 * length:
             return f"{seconds / length:.0f} {unit}"

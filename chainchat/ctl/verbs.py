@@ -1,6 +1,6 @@
-"""The verbs of ``chainchatctl``: what may follow each, and how its answer is shown.
+"""The verbs of ``chainchatctl``.
 
-A new verb of the control socket without options is one line of the table.
+A verb of the control socket that has no options needs one line in the table.
 """
 
 from collections.abc import Callable, Iterator
@@ -11,17 +11,14 @@ from chainchat.ctl.asking import WAIT_FOR_CHAIN
 from chainchat.ctl.health import described
 
 Answer = dict[str, Any]
-"""From its JSON."""
 
 
 @dataclass(frozen=True)
 class Verb:
-    """A verb.
+    """What follows a verb, and how its answer is shown.
 
     Attributes:
-        show: the lines that show one line of its answer.
-        arguments: names of what follows, for ``argparse``.
-        optional: names of what may follow then.
+        arguments, optional: names of what follows, and of what may follow then.
         choices: one of these may follow then.
         refused: the answer means no: the exit status is 1.
         waiting: what a terminal shows if the answer takes long.

@@ -16,13 +16,12 @@ from chainchat.logs.complaints import Complaints
 from chainchat.network.addresses import site_of
 
 MOST_ADDRESSES = 1_024
-"""Whose refusals are told in one minute."""
 
 log = Logger()
 
 
 class Audit:
-    """Writes the lines of one node."""
+    """The audit of one node."""
 
     def __init__(self, position: str, clock: Callable[[], float]) -> None:
         self._position = position
@@ -54,14 +53,13 @@ class Audit:
             self.refused(what, address, result.code)
 
     def refused(self, what: str, address: str, code: Code) -> None:
-        """Note a refusal: a line a minute for each address."""
+        """Note a refusal, at most one line a minute for each address."""
         if count := self._refusals.count(site_of(address)):
             why = f"{code.value} {code.name.lower().replace('_', ' ')}"
             more = f" ({count - 1} more from there since the last line)" if count > 1 else ""
             self._log(f"refused: {what} from {address}: {why}{more}")
 
     def controlled(self, command: str, user: str, outcome: str) -> None:
-        """Note a command over the control socket."""
         self._log(f"control, by {user}: {command}: {outcome}")
 
     def _log(self, text: str) -> None:

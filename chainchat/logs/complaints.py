@@ -1,4 +1,4 @@
-"""Complaints about strangers: few are logged, the rest is counted."""
+"""Complaints about strangers, of which few are logged, and the rest are counted."""
 
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
@@ -6,7 +6,7 @@ from math import inf
 from typing import Generic, TypeVar
 
 PERIOD = 60.0
-"""Seconds between two lines about the same."""
+"""Seconds between two lines about the same subject."""
 
 Subject = TypeVar("Subject", bound=Hashable)
 
@@ -14,7 +14,7 @@ Subject = TypeVar("Subject", bound=Hashable)
 class Complaints(Generic[Subject]):
     """Complaints of one kind, by subject.
 
-    A stranger must not choose any part of it: every complaint would be new.
+    A stranger must not choose any part of a subject, or every complaint would be new.
     """
 
     def __init__(self, clock: Callable[[], float], most: int) -> None:
@@ -22,10 +22,10 @@ class Complaints(Generic[Subject]):
         self._clock = clock
         self._most = most
         self._told: OrderedDict[Subject, tuple[float, int]] = OrderedDict()
-        """When it was logged last, and complaints since; oldest first."""
+        """When each subject was logged last, and the complaints since; oldest first."""
 
     def count(self, about: Subject) -> int:
-        """Count a complaint; returns how many came since the last line; 0: no line is due."""
+        """Count a complaint; return how many came since the last line, or 0 if no line is due."""
         now = self._clock()
         last, untold = self._told.get(about, (-inf, 0))
         if now - last < PERIOD:

@@ -25,16 +25,15 @@ from twisted.python.logfile import LogFile
 from chainchat.config import LogFormat
 
 LEVELS = tuple(level.name for level in LogLevel.iterconstants())
-"""From ``debug`` to ``critical``."""
 
 OTHER = "twisted"
-"""The ``event`` of what others log."""
+"""The ``event`` of lines that other packages log."""
 
 
 class Logs:
-    """Where this process logs, how, and how much.
+    """Where, how and how much this process logs.
 
-    ``name``: of the file; empty for standard output.
+    ``name`` is the name of the file; empty for standard output.
     """
 
     def __init__(self) -> None:
@@ -46,7 +45,7 @@ class Logs:
 
     @property
     def level(self) -> str:
-        """Less is not logged."""
+        """The level below which nothing is logged."""
         return self._level
 
     @level.setter
@@ -56,7 +55,6 @@ class Logs:
         self._level = level
 
     def observer(self) -> FilteringLogObserver:
-        """Open the log."""
         out: Any = sys.stdout
         if self.name:
             out = self._file = LogFile.fromFullPath(self.name)
@@ -81,7 +79,7 @@ class Logs:
 
 
 def as_json(event: LogEvent) -> str:
-    """A line: ``time``, ``level``, ``event``, ``text``, mostly ``position``."""
+    """Return a line with ``time``, ``level``, ``event``, ``text`` and mostly ``position``."""
     text = eventAsText(event, includeTimestamp=False, includeSystem=False)
     position = next((event[key] for key in ("position", "node", "me") if key in event), None)
     if position is not None:
@@ -97,6 +95,6 @@ def as_json(event: LogEvent) -> str:
 
 
 def handle_signals(renew: Callable[[], Any]) -> None:
-    """SIGUSR1 renews the log, SIGUSR2 does nothing: by default either ends a process."""
+    """Let SIGUSR1 renew the log, and SIGUSR2 do nothing: by default either ends a process."""
     signal.signal(signal.SIGUSR1, lambda *_: renew())
     signal.signal(signal.SIGUSR2, signal.SIG_IGN)

@@ -1,4 +1,4 @@
-"""Addresses: which name one machine to everybody, whose one is, how one reads.
+"""IP addresses: which can name one machine, whose one is, how one is written.
 
 Where every machine finds itself, or none does, a refused connection would prove deaths that did not
 happen.
@@ -32,7 +32,7 @@ def objection_to(host: str) -> str:
 
 
 SITE_BITS = 64
-"""Of an IPv6 address, those that say whose it is."""
+"""Leading bits of an IPv6 address that say whose it is."""
 
 
 def site_of(host: str) -> str:
@@ -49,7 +49,6 @@ def site_of(host: str) -> str:
 
 
 def is_loopback(host: str) -> bool:
-    """True if each machine finds itself there."""
     try:
         address = ip_address(host)
     except ValueError:
@@ -60,5 +59,5 @@ def is_loopback(host: str) -> bool:
 
 
 def place(host: str, port: int) -> str:
-    """As in ``10.0.0.1:7001`` or ``[::1]:7001`` (RFC 3986)."""
+    """An address such as ``10.0.0.1:7001`` or ``[::1]:7001`` (RFC 3986)."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

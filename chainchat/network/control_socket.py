@@ -1,4 +1,4 @@
-"""Where a node's control socket is, for it and for ``chainchatctl``."""
+"""The path of a node's control socket."""
 
 import os
 import sys
@@ -9,12 +9,10 @@ LONGEST = 107 if sys.platform == "linux" else 103
 
 
 def socket_of(data: Path) -> Path:
-    """In a node's data folder."""
     return data / "control"
 
 
 def objection_to(data: Path) -> str:
-    """Why no control socket can be there, and what to do; empty if one can."""
     octets = len(os.fsencode(socket_of(data)))
     if octets <= LONGEST:
         return ""

@@ -28,10 +28,10 @@ from zope.interface import implementer
 from chainchat.node.budget import Slice
 
 AT_ONCE = 200
-"""Sockets in one round of the reactor: mostly some 5 ms."""
+"""Sockets served in one round of the reactor, mostly in some 5 ms."""
 
 SERVE_SECONDS = 0.01
-"""No further socket is served in a round: under TLS, one can take thirty milliseconds."""
+"""A round begins with no other socket after this: under TLS, one can take thirty milliseconds."""
 
 # 0 where there is no epoll: then nobody uses these.
 _IN: int = getattr(select, "EPOLLIN", 0)
@@ -41,27 +41,25 @@ _ENDED: int = getattr(select, "EPOLLHUP", 0) | getattr(select, "EPOLLERR", 0)
 _FAILURES: dict[type, Failure] = {
     error: Failure(error()) for error in (ConnectionDone, ConnectionLost)
 }
-"""Made once: thousands may end together."""
+"""Made once, as thousands of connections may end together."""
 
 log = Logger()
 
 
 def crowded(reactor: Any) -> Any:
-    """What clients' sockets take for the reactor; itself where there is no epoll."""
+    """The reactor for clients' sockets: a ``Crowd``, or ``reactor`` where there is no epoll."""
     return Crowd(reactor) if hasattr(select, "epoll") else reactor
 
 
 @implementer(IReactorFDSet, IReadDescriptor)
 class Crowd:
-    """Many descriptors, one to the reactor; for all else, the reactor."""
+    """Many descriptors that are one to the reactor; hands on all else to the reactor."""
 
     def __init__(self, reactor: Any) -> None:
         self._reactor = reactor
         self._epoll = select.epoll()
         self._descriptors: dict[int, Any] = {}
-        """By number."""
         self._wanted: dict[int, int] = {}
-        """The events that each waits for."""
         self._ready: deque[tuple[int, Any, int]] = deque()
         """Number, descriptor and event of those that this round or the next one serves."""
 
@@ -146,7 +144,6 @@ class Crowd:
         return "clients"
 
     def doRead(self) -> None:
-        """Serve what is ready, up to AT_ONCE, as long as there is time."""
         share = Slice(self._reactor.seconds, SERVE_SECONDS)
         if not self._ready:
             ready = self._epoll.poll(0, AT_ONCE)
@@ -162,12 +159,12 @@ class Crowd:
                 break
 
     def connectionLost(self, reason: Failure) -> None:
-        """The reactor stops: end all, as it does with its own."""
+        """End all connections, as the reactor does with its own when it stops."""
         for descriptor in self.removeAll():
             descriptor.connectionLost(reason)
 
     def _serve(self, descriptor: Any, number: int, event: int) -> None:
-        """As Twisted's reactors do; ``IReadDescriptor`` says what ``ended`` can be."""
+        """Serve one as Twisted's reactors do; ``IReadDescriptor`` says what ``ended`` can be."""
         reading = True
         if event & _ENDED and not event & _IN:
             reading = bool(self._wanted[number] & _IN)

@@ -10,16 +10,15 @@ from chainchat.network.sockets import Transport, Writer
 from chainchat.node.interfaces import Clock, Timer
 
 DRAIN_SECONDS = 1.0
-"""For the other side to close, once all is sent."""
+"""How long the other side may take to close, once all is sent."""
 
 LOOK_SECONDS = 1.0
-"""Between two looks whether a stopped reader goes on."""
+"""Seconds between two looks whether a reader that has stopped goes on."""
 
 SHOW_SECONDS = 3.0
-"""For a reader to show what its machine has taken; at the end, telnet drops the rest."""
+"""Seconds for a reader to show what its machine has taken: at the end, telnet drops the rest."""
 
 DRAIN_OCTETS = 256 * 1024
-"""Octets of input that are dropped until then."""
 
 
 class Farewell:
@@ -53,21 +52,18 @@ class Farewell:
             self._deadline = self._clock.callLater(LOOK_SECONDS, self.begin_when_taken, taken)
 
     def drain(self, data: bytes) -> None:
-        """Drop input; read no more if it is too much."""
         self._drained += len(data)
         if self._drained > DRAIN_OCTETS:
             self._transport.pauseProducing()
 
     def sent(self) -> None:
-        """Everything is sent: give the other side its time."""
+        """Give the other side its time, now that everything is sent."""
         self._deadline = self._clock.callLater(self._seconds, self._writer.close)
 
     def input_ended(self) -> None:
-        """The other side says no more: close."""
         self._transport.loseConnection()
 
     def over(self) -> None:
-        """Note that the connection is closed."""
         if self._deadline is not None and self._deadline.active():
             self._deadline.cancel()
 
@@ -78,18 +74,16 @@ class Farewells:
     def __init__(self, most: int) -> None:
         self._most = most
         self._open: dict[object, Callable[[], object]] = {}
-        """What closes each, by protocol, oldest first."""
 
     def __len__(self) -> int:
         return len(self._open)
 
     def begins(self, protocol: object, close: Callable[[], object]) -> None:
-        """Count a farewell; ``close`` ends it at once."""
+        """Count a farewell, which ``close`` ends at once."""
         if len(self._open) >= self._most:
             oldest = next(iter(self._open))
             self._open.pop(oldest)()
         self._open[protocol] = close
 
     def over(self, protocol: object) -> None:
-        """Count a farewell no more."""
         self._open.pop(protocol, None)

@@ -8,7 +8,7 @@ from chainchat.network.addresses import is_loopback, objection_to
 
 
 def chain_addresses(settings: Settings) -> dict[str, str]:
-    """What the other nodes dial, by position.
+    """The addresses that the other nodes dial, by position.
 
     Raises:
         ConfigError: a name is unknown, or no machine is there; or some nodes are on loopback, where
@@ -30,7 +30,7 @@ def chain_addresses(settings: Settings) -> dict[str, str]:
 
 
 def client_addresses(settings: Settings) -> dict[str, str]:
-    """What clients dial, by position.
+    """The addresses that clients dial, by position.
 
     Raises:
         ConfigError: a name is unknown, or no machine is there.
@@ -42,7 +42,7 @@ def client_addresses(settings: Settings) -> dict[str, str]:
 
 
 def web_address(settings: Settings, node: NodeSettings) -> str:
-    """Of the web port; empty without one.
+    """The address of the web port; empty without one.
 
     Raises:
         ConfigError: its name is unknown.

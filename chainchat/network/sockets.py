@@ -13,11 +13,11 @@ from twisted.internet.tcp import Connection
 from zope.interface import implementer
 
 FULL_OCTETS = 64 * 1024
-"""Octets that may stand unsent, as with Twisted."""
+"""Octets that may stand unsent, as many as with Twisted."""
 
 
 class Transport(Protocol):
-    """What is used of Twisted's ``ITCPTransport``, ``IConsumer`` and ``ISystemHandle``."""
+    """The part of Twisted's ``ITCPTransport``, ``IConsumer`` and ``ISystemHandle`` that is used."""
 
     def write(self, data: bytes) -> None:
         """Send in the reactor's next round, or later."""
@@ -52,7 +52,7 @@ class Writer(Protocol):
 
     @property
     def written(self) -> int:
-        """Octets so far, sent or not; the kernel counts in the same."""
+        """Octets so far, sent or not, which the kernel counts alike."""
 
     def write(self, data: bytes) -> None:
         """Send what the socket takes now, and the rest as it takes more."""
@@ -61,7 +61,7 @@ class Writer(Protocol):
         """Close when all is sent."""
 
     def half_close(self) -> None:
-        """Say that this was all; tell the protocol when it is sent."""
+        """Say that nothing follows; the protocol is told when all is sent."""
 
 
 @implementer(IPullProducer, IPushProducer)
@@ -85,12 +85,11 @@ class Outlet:
         plain = isinstance(transport, Connection)
         self._socket = transport.getHandle() if plain else None
         self._at_once = plain
-        """Nothing stands unsent."""
+        """True if nothing stands unsent."""
         self._by_transport = not plain
         self._waiting: list[bytes] = []
-        """For the transport, when all else is sent."""
         self._unsent = 0
-        """Octets that the transport has, and that wait."""
+        """Octets that the transport has, and those that wait."""
         self._when_sent: Callable[[], object] | None = None
         transport.registerProducer(self, not plain)
 
@@ -123,7 +122,7 @@ class Outlet:
         self._transport.loseWriteConnection()
 
     def when_sent(self, call: Callable[[], object]) -> None:
-        """Call it when nothing stands unsent; never if the connection ends before."""
+        """Call back when nothing stands unsent; never if the connection ends before."""
         if self._at_once:
             call()
         else:

@@ -1,4 +1,4 @@
-"""Going on alone, forced by an operator."""
+"""How a node goes on alone, forced by an operator."""
 
 import secrets
 
@@ -10,10 +10,10 @@ from chainchat.chain.record import Record, forced_alone
 from chainchat.config import ConfigError
 
 FORCED_AHEAD = 1_000
-"""Epochs that a forced node leaves out, at least."""
+"""The fewest epochs that a forced node leaves out."""
 
 FORCED_SPREAD = 2**20
-"""More epochs, a random number below this; the epoch can still be read out over the telephone."""
+"""A random number below this is added; the epoch can still be read out over the telephone."""
 
 log = Logger()
 
@@ -26,7 +26,7 @@ def gone_on_alone(
     Args:
         record: as it is on disk.
         fenced: positions of all other members.
-        founding: of chain.ini, for a record without any.
+        founding: those of chain.ini, for a record without any.
 
     Raises:
         ConfigError: ``fenced`` are not the other members.
@@ -48,7 +48,7 @@ def gone_on_alone(
 
 
 def forced_epoch(known: int) -> int:
-    """The first epoch of a forced node; ``known``: the newest it knows.
+    """The first epoch of a forced node; ``known`` is the newest that it knows.
 
     Two nodes forced by mistake must not share one.
     """

@@ -21,20 +21,18 @@ from chainchat.tls.layers import encrypted
 from chainchat.web.limits import FILES
 
 NEW_ACCOUNTS_SECONDS = 600.0
-"""For which an address's new accounts are counted."""
 
 REFUSED_LOGINS = Rate(per_second=0.5, at_once=60)
-"""Of an address: an office whose names are in use for a moment is far below."""
+"""Refused logins of an address; an office whose names are in use for a moment is far below."""
 
 QUEUE = 1_024
-"""Connections that wait in a port."""
 
 log = Logger()
 
 
 @implementer(ILoggingContext)
 class NotYet(Factory):
-    """Accepts nothing yet; ``name``: the port's, for the log."""
+    """A factory that accepts nothing yet; ``name`` is the port's, for the log."""
 
     noisy = False
 
@@ -42,17 +40,16 @@ class NotYet(Factory):
         self._name = name
 
     def logPrefix(self) -> str:
-        """See ``ILoggingContext``."""
         return self._name
 
 
 class ClientPorts:
     """The port without TLS, the one with it, or both.
 
-    Connections wait in them until ``open``.
+    Connections wait in the ports until ``open``.
 
     Raises:
-        CannotListenError: somebody else has one.
+        CannotListenError: another process has a port.
     """
 
     def __init__(self, reactor: Any, own: NodeSettings, host: str) -> None:
@@ -80,7 +77,6 @@ class ClientPorts:
             factory: makes a port's factory, of where clients find each node, by position.
             resolved: the nodes, with addresses for hosts.
             named: the nodes as chain.ini has them: clients look for these names in certificates.
-            tls: None without a port for it.
         """
         if self._own.client_port:
             plain = {
@@ -93,7 +89,6 @@ class ClientPorts:
             self._ports[self._own.tls_port].factory = layered
 
     def stop(self) -> Deferred[Any]:
-        """Accept no more."""
         return DeferredList([maybeDeferred(port.stopListening) for port in self._ports.values()])
 
 
@@ -101,7 +96,7 @@ def client_limits(settings: Settings, files: int, position: str) -> ClientLimits
     """The limits of the node at ``position``, which may open ``files`` files.
 
     Raises:
-        ConfigError: too few for any client.
+        ConfigError: so few files are not enough for any client.
     """
     kept = reserve(len(settings.nodes)) + (FILES if settings.nodes[position].web_port else 0)
     limits = ClientLimits(
@@ -135,7 +130,6 @@ def _rate(times: int, seconds: float) -> Rate | None:
 
 
 def ports_shown(own: NodeSettings) -> str:
-    """Where clients find a node, for the log."""
     plain = [place(own.client_host, own.client_port)] if own.client_port else []
     secure = [f"{place(own.client_host, own.tls_port)} with TLS"] if own.tls_port else []
     return ", ".join(plain + secure)

@@ -10,7 +10,7 @@ from chainchat.sessions.invitations import new_invitation
 
 
 def invitation(guard: Guard, node: Node, name: str, reset: bool) -> Deferred[Invitation]:
-    """Make a password in another thread; ``reset``: for an old account.
+    """Make a password in another thread; ``reset`` for an old account.
 
     Raises:
         RefusedError: 435, too many are being hashed; 524, nobody new may have this name.

@@ -1,4 +1,4 @@
-"""What a life of the node begins with: its record, and the chain's settings."""
+"""How a life of the node begins: its record, and the chain's settings."""
 
 import secrets
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ from chainchat.service.alone import gone_on_alone
 from chainchat.storage.interface import Storage
 
 INCARNATION_STEP = 1_000
-"""The most that a life's number grows: see ``begin_life``."""
+"""The most by which a life's number grows: see ``begin_life``."""
 
 
 def begun(
@@ -24,14 +24,12 @@ def begun(
     host: str,
     fenced: tuple[str, ...] | None,
 ) -> tuple[Member, Record]:
-    """Begin a life, durably: who the node is in it, and its record.
+    """Begin a life, durably; return the node as a member, and its record.
 
-    Args:
-        host: the address of the chain port.
-        fenced: see ``NodeService``.
+    ``host`` is the address of the chain port.
 
     Raises:
-        ConfigError: see ``gone_on_alone``.
+        ConfigError: ``fenced`` are not the other members.
         StorageError: the stored record is corrupt.
     """
     step = 1 + secrets.randbelow(INCARNATION_STEP)
@@ -44,7 +42,7 @@ def begun(
 
 
 def chain_settings(settings: Settings, nodes: Mapping[str, NodeSettings]) -> ChainSettings:
-    """``nodes`` have addresses for hosts."""
+    """The settings that ``chain`` needs; ``nodes`` have addresses for hosts."""
     return ChainSettings(
         founding=settings.founding,
         suspect_after=settings.suspect_after,
@@ -56,5 +54,4 @@ def chain_settings(settings: Settings, nodes: Mapping[str, NodeSettings]) -> Cha
 
 
 def new_identity() -> int:
-    """A random identity for a configuration."""
     return secrets.randbits(IDENTITY_BITS)

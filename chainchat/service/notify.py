@@ -1,4 +1,4 @@
-"""Tells a service manager how a node is (``sd_notify(3)``)."""
+"""Tells a service manager the state of a node (``sd_notify(3)``)."""
 
 import os
 import socket
@@ -17,17 +17,16 @@ class Manager:
         return bool(self._address)
 
     def ready(self) -> None:
-        """The ports listen. The node may still wait for others, and must live for that."""
+        """Tell that the ports listen. The node may still wait for others, and has to live."""
         self._tell("READY=1")
 
     def status(self, text: str) -> None:
-        """For people; told again only if it is new."""
+        """Tell people a text, if it is new."""
         if text != self._status:
             self._status = text
             self._tell(f"STATUS={text}")
 
     def stopping(self) -> None:
-        """The node ends."""
         self._tell("STOPPING=1")
 
     def _tell(self, text: str) -> None:

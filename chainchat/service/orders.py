@@ -18,13 +18,12 @@ log = Logger()
 
 
 class Orders:
-    """Carries them out.
+    """Carries out the owner's orders.
 
     Attributes:
         settings: those in force since the last reload.
 
     Args:
-        files: that this process may open.
         host: this node's address, which its certificate names.
         links: with the other nodes, which new certificates may allow.
     """
@@ -66,7 +65,6 @@ class Orders:
             raise RefusedError(Code.NOT_RELOADED, f"nothing has changed: {error}") from None
 
     def reload_or_log(self) -> None:
-        """The same for a signal, which gets no answer."""
         try:
             self._reloaded()
         except (config.ConfigError, CredentialsError) as error:
@@ -96,11 +94,7 @@ class Orders:
         return lines
 
     def log_level(self, level: str) -> str:
-        """Choose how much is logged, unless ``level`` is empty; returns the level.
-
-        Raises:
-            RefusedError: 501, there is no such level.
-        """
+        """Raises RefusedError (501): there is no such level."""
         if level:
             if level not in LEVELS:
                 known = ", ".join(LEVELS)

@@ -1,4 +1,4 @@
-"""What is checked before a node starts, while the terminal can still show it."""
+"""Checks before a node starts, while the terminal can still show what is wrong."""
 
 import errno
 import os
@@ -31,16 +31,16 @@ RESERVED_PORTS = Path("/proc/sys/net/ipv4/ip_local_reserved_ports")
 """Ports that Linux gives to outgoing connections, and those of them that it keeps."""
 
 LOG_MODE = 0o640
-"""A group may be given a log file to read."""
+"""Permissions of a log file, which a group may be given to read."""
 
 log = Logger()
 
 
 def check_system() -> None:
-    """Check what a node cannot do without.
+    """Check that a clock goes on while the machine sleeps.
 
     Raises:
-        ConfigError: no clock goes on while the machine sleeps.
+        ConfigError: none does.
     """
     if not hasattr(time, "CLOCK_BOOTTIME") and sys.platform != "darwin":
         raise config.ConfigError(
@@ -50,7 +50,7 @@ def check_system() -> None:
 
 
 def check_control(settings: config.Settings, node: config.NodeSettings) -> None:
-    """Check the control socket's path.
+    """Check the length of the control socket's path.
 
     Raises:
         ConfigError: it is too long.
@@ -63,14 +63,14 @@ def check_control(settings: config.Settings, node: config.NodeSettings) -> None:
 
 
 class User(NamedTuple):
-    """Whom a node runs as."""
+    """The user that a node runs as."""
 
     uid: int
     gid: int
 
     @classmethod
     def chosen(cls, uid: int | None = None, gid: int | None = None) -> "User":
-        """Whom twistd's ``--uid`` and ``--gid`` choose; None: nobody.
+        """The user whom twistd's ``--uid`` and ``--gid`` choose; None for an option not given.
 
         Raises:
             ConfigError: there is no such user, or it is not root who chooses.
@@ -90,7 +90,6 @@ class User(NamedTuple):
         return user
 
     def does(self, what: Callable[..., object], *arguments: object) -> None:
-        """Call ``what`` with this user's rights."""
         runAsEffectiveUser(self.uid, self.gid, what, *arguments)
 
 
@@ -178,7 +177,7 @@ def keep_log_private(log: Path, user: User) -> None:
 
 
 def keep_data_private(node: config.NodeSettings) -> None:
-    """Close to others what a copy left open, and log it."""
+    """Close to others what a copy left open, and log that."""
     data, text = node.data, ""
     try:
         if names := narrowed(data):
@@ -194,7 +193,7 @@ def check_folder_free(pidfile: Path) -> None:
     """Refuse a pid file whose process is a node of another chain, in this folder.
 
     Raises:
-        SystemExit: it is.
+        SystemExit: there is such a process.
     """
     try:
         pid = int(pidfile.read_text())
@@ -212,7 +211,7 @@ def check_folder_free(pidfile: Path) -> None:
 
 
 def check_folder(folder: Path) -> None:
-    """Check that twistd can work in a folder; it would show a traceback.
+    """Check that twistd can work in a folder; its own error would be a traceback.
 
     Raises:
         SystemExit: it cannot.
@@ -234,7 +233,7 @@ def remove_stale(pidfile: Path) -> None:
 
 
 def check_writable(pidfile: Path) -> None:
-    """Check that twistd can write a pid file; it would show a traceback.
+    """Check that twistd can write a pid file; its own error would be a traceback.
 
     Raises:
         SystemExit: it cannot.
@@ -281,7 +280,7 @@ def probe_ports(
     """Check that the node's ports are free, at the addresses of its hosts.
 
     Raises:
-        ConfigError: one is not; names the key to change.
+        ConfigError: one is not; the text names the key to change.
     """
     ports = {
         "chain-port": (host, node.chain_port, node.chain_host_key),

@@ -8,7 +8,7 @@ from contextlib import suppress
 
 
 def raise_file_limit() -> int:
-    """Take as many open files as the system gives; returns how many."""
+    """Take as many open files as the system gives, and return that number."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     with suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
@@ -17,7 +17,7 @@ def raise_file_limit() -> int:
 
 
 def collect_garbage_rarely() -> None:
-    """Nearly everything is freed by its last reference.
+    """Leave nearly everything to be freed with its last reference.
 
     Python's default costs a fifth of a busy node's time.
     """
@@ -27,5 +27,4 @@ def collect_garbage_rarely() -> None:
 
 
 def utc_milliseconds() -> int:
-    """The wall clock."""
     return time.time_ns() // 1_000_000

@@ -1,4 +1,4 @@
-"""A node as a service: put together, started, reborn, stopped."""
+"""The service of a node."""
 
 import atexit
 import os
@@ -63,25 +63,23 @@ if TYPE_CHECKING:
     from chainchat.web.port import WebPort
 
 STOP_SECONDS = 1.0
-"""For a stopping node to answer what it has taken."""
+"""How long a stopping node may take for its last answers."""
 
 ANSWER_SECONDS = 0.1
-"""For the answer to whoever orders a stop."""
+"""How long the answer to an operator who orders a stop may take."""
 
 DAY_SECONDS = 86_400.0
-"""Between warnings of certificates that expire soon."""
 
 TOLD_SECONDS = 1.0
-"""Between reports to the service manager."""
 
 NONCES = 2**48
-"""A life's pings are numbered from a random number below this."""
+"""The random number with which a life begins to number its pings is below this."""
 
 log = Logger()
 
 
 class StartError(Exception):
-    """The node cannot start; says why in one line."""
+    """The node cannot start; the text says why in one line."""
 
 
 class NodeService(Service):
@@ -336,7 +334,6 @@ class NodeService(Service):
         return free_octets(self._own.data)
 
     def _end_life(self) -> None:
-        """Send the clients elsewhere; begin again as a learner."""
         for session in list(self._sessions.connections):
             session.sent_elsewhere("the chain goes on without this node")
         self._sessions.stop()
@@ -347,15 +344,13 @@ class NodeService(Service):
         self._links.start(self._introduction, self._node, self._node.configuration.members)
 
     def send(self, to: str, message: Message) -> None:
-        """The service is the node's ``Network``, since the links outlive it."""
+        """Send for the node: the service is its ``Network``, since the links outlive it."""
         self._links.send(to, message)
 
     def distrust(self, position: str, reason: str) -> None:
-        """See ``Network``."""
         self._links.distrust(position, reason)
 
     def _client_factory(self, addresses: dict[str, str]) -> ClientFactory:
-        """``addresses``: where clients find each node, by position."""
         settings = self._settings
         server_info = ServerInfo(
             settings.name,

@@ -12,16 +12,16 @@ from chainchat.sessions.limits import Limits
 ACCEPTS_PER_TURN = 4
 
 FORGIVING_SECONDS = 30.0
-"""So long after a start or a change of epoch, an address has no limit.
+"""After a start or a change of epoch, an address has no limit for so long.
 
 A dead node's clients come at once, a whole office behind one address.
 """
 
 OWN_FILES = 59
-"""Besides connections, with some to spare.
+"""Open files besides connections, with some to spare.
 
-Standard files, log, reactor, two ports and their epoll, the control socket with eight who ask
-there, the lock, the database with its companions, twice, SQLite's passing files, /proc.
+Standard files, log, reactor, two ports and their epoll, the control socket with eight connections,
+the lock, the database with its companions, twice, SQLite's passing files, /proc.
 """
 
 FILES_PER_POSITION = 9
@@ -31,13 +31,11 @@ MOST_AGREEING = 2 * ACCEPTS_PER_TURN
 """Refused connections that agree on TLS, to be told why."""
 
 MOST_FAREWELLS = 24
-"""Refused connections that may read why."""
 
 log = Logger()
 
 
 def reserve(positions: int) -> int:
-    """Open files kept from clients."""
     return OWN_FILES + FILES_PER_POSITION * positions + MOST_AGREEING + MOST_FAREWELLS
 
 
@@ -47,7 +45,7 @@ class Admission:
     def __init__(
         self, limits: Limits, clock: Callable[[], float], epoch: Callable[[], int]
     ) -> None:
-        """``clock``: monotonic seconds; ``epoch``: the newest known."""
+        """``clock`` gives monotonic seconds, ``epoch`` the newest epoch known."""
         self.admitted = 0
         self.refused: dict[Code, int] = {}
         self._limits = limits
@@ -56,11 +54,10 @@ class Admission:
         self._known_epoch = epoch()
         self._forgiving_until = clock() + FORGIVING_SECONDS
         self._of: dict[str, int] = {}
-        """By address, unless exempt."""
         self._complaints: Complaints[Code] = Complaints(clock, len(Code))
 
     def admit(self, host: str) -> str | None:
-        """Admit a connection; returns for whom it counts, for ``leave``.
+        """Admit a connection; return the address for which it counts, for ``leave``.
 
         Raises:
             RefusedError: there are too many.
@@ -112,7 +109,6 @@ class Admission:
         connected.take(owner, rate)
 
     def leave(self, owner: str | None) -> None:
-        """A connection ended; ``owner``: from ``admit``."""
         self.admitted -= 1
         if owner is not None:
             self._of[owner] -= 1
@@ -120,7 +116,7 @@ class Admission:
                 del self._of[owner]
 
     def notice_epoch(self) -> None:
-        """In a new epoch, forgive again."""
+        """Forgive again if the epoch is new."""
         epoch = self._epoch()
         if epoch != self._known_epoch:
             self._known_epoch = epoch

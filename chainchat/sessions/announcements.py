@@ -10,7 +10,7 @@ from chainchat.sessions.interfaces import Attendee
 NOTICE_PAUSE = 1.0
 
 NAMED_AT_ONCE = 5
-"""More names are counted."""
+"""The number of names in an announcement; others are counted."""
 
 
 class Announcements:
@@ -20,33 +20,28 @@ class Announcements:
         self._clock = clock
         self._wake = wake
         self._comings: dict[str, int] = {}
-        """How often each name came since the last, less how often it went."""
+        """How often each name came since the last announcement, less how often it went."""
         self._pause: Timer | None = None
         self._came: list[str] = []
         self._went: list[str] = []
         self._hearers: deque[Attendee] = deque()
-        """Still to be told of ``_came`` and ``_went``."""
 
     def joined(self, name: str) -> None:
-        """Somebody logged in."""
         self._comings[name] = self._comings.get(name, 0) + 1
 
     def left(self, name: str) -> None:
-        """Somebody's session ended."""
         self._comings[name] = self._comings.get(name, 0) - 1
 
     def stop(self) -> None:
-        """Announce nothing more."""
         if self._pause is not None and self._pause.active():
             self._pause.cancel()
 
     @property
     def waiting(self) -> bool:
-        """True if there is something to announce now."""
         return bool(self._hearers) or (bool(self._comings) and self._pause is None)
 
     def tell(self, present: Iterable[Attendee], share: Slice) -> None:
-        """Tell some; begin the next when it is due."""
+        """Tell some sessions; begin the next announcement when it is due."""
         if self.waiting and not self._hearers:
             self._begin(present)
         while self._hearers:
@@ -60,7 +55,7 @@ class Announcements:
             self._wake()
 
     def _begin(self, present: Iterable[Attendee]) -> None:
-        """Begin the next, without those who came and went."""
+        """Begin the next announcement, without those who both came and went."""
         comings, self._comings = self._comings, {}
         self._came = [name for name, times in comings.items() if times > 0]
         self._went = [name for name, times in comings.items() if times < 0]

@@ -10,7 +10,7 @@ from typing import Generic, TypeVar
 from chainchat.sessions.pace import Rate
 
 LONGEST_DEBT = 5.0
-"""Seconds, at most, until a bucket has a token again, however many were taken."""
+"""Within so many seconds a bucket has a token again, however many were taken."""
 
 Key = TypeVar("Key", int, str)
 
@@ -23,7 +23,7 @@ class Buckets(Generic[Key]):
         self._clock = clock
         self._most = most
         self._newer: dict[Key, float] = {}
-        """When everything will be paid for."""
+        """When everything will be paid for, by key."""
         self._older: dict[Key, float] = {}
         self._next_generation = 0.0
 
@@ -31,12 +31,12 @@ class Buckets(Generic[Key]):
         return len(self._newer) + len(self._older)
 
     def left(self, key: Key, rate: Rate) -> int:
-        """Whole tokens in a bucket; 0 or less: none."""
+        """Whole tokens in a bucket; 0 or less if there are none."""
         paid_until = self._paid_until(key)
         return int(rate.at_once if paid_until is None else rate.left(paid_until, self._clock()))
 
     def wait(self, key: Key, rate: Rate, tokens: float = 1) -> float:
-        """Seconds until so many tokens are there."""
+        """Seconds until the bucket has so many tokens."""
         return rate.wait(self._paid_until(key) or 0.0, self._clock(), tokens)
 
     def take(self, key: Key, rate: Rate, tokens: float = 1) -> None:
@@ -49,7 +49,6 @@ class Buckets(Generic[Key]):
         self._newer[key] = min(paid_until, now + rate.seconds_to_fill + LONGEST_DEBT)
 
     def forget(self, key: Key) -> None:
-        """Fill a bucket."""
         self._newer.pop(key, None)
         self._older.pop(key, None)
 

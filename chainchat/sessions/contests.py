@@ -1,4 +1,4 @@
-"""A name that two want: is its holder alive?
+"""A name that two clients want: is its holder alive?
 
 The holder's node sees the refused login in the log, tells how long the connection was silent
 (``commands.Held``), and probes it.
@@ -10,16 +10,15 @@ from chainchat.node.interfaces import Clock, Timer
 from chainchat.sessions.interfaces import Connection
 
 PROBE_SECONDS = 9.0
-"""For the machine's acknowledgement."""
 
 HELD_SECONDS = 0.5
 
 Heard = Callable[[int | None], None]
-"""Takes the seconds of a connection's silence, if known."""
+"""Takes a connection's silence in seconds, if known."""
 
 
 class Contests:
-    """Refused logins that wait up to HELD_SECONDS to hear."""
+    """Refused logins that wait up to HELD_SECONDS for the holder's silence."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -33,7 +32,7 @@ class Contests:
             self._timers[session] = self._clock.callLater(HELD_SECONDS, self.told, session, None)
 
     def told(self, session: str, silent: int | None) -> None:
-        """``silent``: seconds; negative or None: unknown."""
+        """Answer those who asked; ``silent``: seconds, or unknown if negative or None."""
         timer = self._timers.pop(session, None)
         if timer is not None and timer.active():
             timer.cancel()
@@ -41,7 +40,6 @@ class Contests:
             heard(None if silent is None or silent < 0 else silent)
 
     def stop(self) -> None:
-        """Tell nobody any more."""
         for timer in self._timers.values():
             if timer.active():
                 timer.cancel()
@@ -57,7 +55,7 @@ class Probe:
         self._timer: Timer | None = None
 
     def begin(self) -> int:
-        """Seconds of its machine's silence; -1 if unknown, and nothing is begun."""
+        """Return the seconds of the machine's silence; -1 if unknown, and nothing is begun."""
         silent = self._connection.silent()
         if silent is None:
             return -1
@@ -67,7 +65,6 @@ class Probe:
         return int(silent)
 
     def _over(self) -> None:
-        """Drop the connection if nothing was acknowledged since ``begin``."""
         self._timer = None
         silent = self._connection.silent()
         if silent is not None and silent >= PROBE_SECONDS - 1:
@@ -76,6 +73,5 @@ class Probe:
             self._connection.probe(probing=False)
 
     def stop(self) -> None:
-        """The connection is gone."""
         if self._timer is not None and self._timer.active():
             self._timer.cancel()

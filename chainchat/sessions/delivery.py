@@ -1,7 +1,7 @@
 """Delivery: which messages one session was shown.
 
-``news`` pushes each turn's messages to *live* ones; others read the log page by page: a slow reader
-costs nothing and loses nothing.
+``news`` pushes each turn's messages to *live* deliveries; others read the log page by page, so a
+slow reader costs nothing and loses nothing.
 """
 
 from collections.abc import Iterable
@@ -12,20 +12,19 @@ from chainchat.node.history import History
 from chainchat.sessions.interfaces import Attendee
 
 CATCH_UP_MESSAGES = 100
-"""In a page from the log."""
 
 CATCH_UP_OCTETS = 48 * 1024
-"""Of text in a page, but for the last message: so much may stand unsent, if nothing is read."""
+"""Octets of text in a page, besides the last message: so much may stand unsent."""
 
 DAY = 86_400_000
-"""Milliseconds."""
+"""A day in milliseconds."""
 
 
 class Delivery:
     """Pushes messages to one session, the recipient.
 
     Attributes:
-        live: ``news`` pushes what it lacks.
+        live: ``news`` pushes what the session lacks.
         previous: the newest id pushed, or pushable before the first.
         day: the last UTC day shown.
     """
@@ -49,12 +48,11 @@ class Delivery:
         self._cursor = after
 
     def push(self, data: bytes, newest: int) -> None:
-        """Write rendered messages, up to id ``newest``."""
         self.recipient.push(data, newest)
         self._cursor = self.previous = newest
 
     def catch_up(self, messages: int = CATCH_UP_MESSAGES) -> bool:
-        """Push some from the log, or all; True if nothing is missing then."""
+        """Push a page from the log; True if nothing is missing then."""
         page: list[ChatMessage] = []
         octets = 0
         for message in self._history.missed(self.recipient.account, self._cursor, messages):
@@ -69,7 +67,7 @@ class Delivery:
 
 
 def render(delivery: Delivery, messages: Iterable[ChatMessage | Said]) -> tuple[bytes, int]:
-    """Octets in a delivery's mode, and the last day."""
+    """Return the octets of messages in the delivery's mode, and the last day."""
     mode, viewer = delivery.recipient.mode, delivery.recipient.name
     day, previous = delivery.day, delivery.previous
     lines = []
@@ -86,5 +84,4 @@ def render(delivery: Delivery, messages: Iterable[ChatMessage | Said]) -> tuple[
 
 
 def as_pushed(said: ChatMessage | Said, previous: int) -> ChatMessage:
-    """A message pushed after the message ``previous``."""
     return ChatMessage(said.id, previous, said.time, said.sender, said.to, said.text)

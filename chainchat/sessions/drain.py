@@ -1,6 +1,6 @@
 """Empties a node before it is stopped: its clients go on to other nodes, and no new ones come.
 
-They go spread over some seconds, each after its answers.
+Clients are sent away one by one over some seconds, each after its answers.
 """
 
 from collections.abc import Callable
@@ -12,26 +12,23 @@ from chainchat.sessions.interfaces import Attendee
 from chainchat.sessions.sessions import Sessions
 
 ANSWER_SECONDS = 1.0
-"""For a client's answers."""
 
 LOOK_SECONDS = 0.05
-"""Between two looks whether it is answered."""
 
 REASON = "this node is drained, to be stopped"
 
 
 class Drain:
-    """Empties a node; ``drained`` from ``begin`` to ``end``: nobody is let in."""
+    """From ``begin`` to ``end``, the node is ``drained``: nobody is let in."""
 
     def __init__(self, clock: Clock, sessions: Callable[[], Sessions]) -> None:
-        """``sessions``: of the present life."""
         self.drained = False
         self._clock = clock
         self._sessions = sessions
         self._calls: dict[Attendee | None, Timer] = {}
         self._leaving: set[Attendee] = set()
         self._until = 0.0
-        """Then whoever does not read counts as gone."""
+        """When clients that do not read count as gone."""
         self._emptied: list[Deferred[bool]] = []
 
     def begin(self, seconds: float) -> Deferred[bool]:
@@ -53,12 +50,10 @@ class Drain:
         return emptied
 
     def end(self) -> None:
-        """Let clients in again."""
         self.drained = False
         self._tell(emptied=False)
 
     def stop(self) -> None:
-        """Stop all timers: the node ends."""
         self._tell(emptied=False)
 
     def _later(

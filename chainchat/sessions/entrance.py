@@ -30,11 +30,11 @@ CHANGES = (
     requests.Kick,
     requests.Delete,
 )
-"""Requests for an entry, which nobody may make as fast as they like, or on the last of a disk."""
+"""Requests for an entry, which have a limit, and are refused when a disk is nearly full."""
 
 
 class Entrance:
-    """One client's; ``program`` is its ID, empty for a person."""
+    """The entrance of one client; ``program`` is its ID, empty for a person."""
 
     __slots__ = (  # there can be thousands
         "_client",
@@ -78,7 +78,6 @@ class Entrance:
         self._deadline: Timer | None = None
 
     def begin(self) -> None:
-        """Let the time for the login run."""
         self._deadline = self._clock.callLater(LOGIN_SECONDS, self._took_too_long)
 
     def _took_too_long(self) -> None:
@@ -142,7 +141,6 @@ class Entrance:
 
     @property
     def passwords(self) -> Passwords:
-        """What this client has typed and proved."""
         if self._passwords is None:
             info, node = self._server_info, self._node
             self._passwords = Passwords(self._client, self._connection, info, lambda: node.state)
@@ -150,30 +148,25 @@ class Entrance:
 
     @property
     def asking(self) -> bool:
-        """The next line is for ``answer``, and no request."""
+        """True if the next line is for ``answer``, and no request."""
         return self._procedures is not None and self._procedures.asking
 
     @property
     def may_be_asking(self) -> bool:
-        """The next line may be for ``answer``."""
         return self._procedures is not None and self._procedures.running
 
     def answer(self, line: Line) -> None:
-        """Take a line that was asked for."""
         assert self._procedures is not None
         self._procedures.answer(line)
 
     def was_typed(self, line: Line) -> bool:
-        """True if it was typed here as a password."""
         return self._procedures is not None and self._procedures.was_typed(line)
 
     def audit(self, command: AnyCommand, result: Result) -> None:
-        """Note a command's outcome."""
         audit, client = self._server_info.audit, self._client
         audit.carried_out(command, result, client.name, self._connection.address)
 
     def stop(self) -> None:
-        """The connection is gone."""
         self._met_deadline()
         if self._procedures is not None:
             self._procedures.stop()
@@ -189,7 +182,7 @@ class Entrance:
         self._procedures.begin(tag, procedure)
 
     def _order(self, tag: str, command: AnyCommand, done: str) -> None:
-        """``done``: what it does, for a person."""
+        """``done`` says what the command does, for a person."""
 
         def answer(results: Sequence[Result]) -> Sequence[str]:
             [result] = results
@@ -227,14 +220,14 @@ class Entrance:
         self.enter(self._replies.reserve(holds_later=True), tag, request, checked)
 
     def _check_refused_logins(self) -> None:
-        """Nobody fills the log with them."""
+        """Refuse a client that could fill the log with refused logins."""
         wait = self._sessions.limits.wait_for_login(self._client.address)
         if wait > 0:
             text = f"too many logins of your address were refused: wait {ceil(wait)} seconds"
             raise RefusedError(Code.TOO_MANY_ATTEMPTS, text)
 
     def _needs_password(self, account: Account | None) -> bool:
-        """Where accounts are made by invitation, nobody is told which exist."""
+        """True for unknown names, too, unless they make accounts: nobody learns which exist."""
         if account is None:
             return not self._guard.open_to_all
         checked = 0 if self._passwords is None else self._passwords.checked(account)
@@ -373,7 +366,7 @@ class Entrance:
 
 
 def _is_hopeless(request: requests.Login | requests.Resume, account: Account | None) -> bool:
-    """As far as this node knows; a login that makes an account may be refused, too."""
+    """True if this node expects a refusal; a login that makes an account may be refused, too."""
     if account is None:
         return True
     if isinstance(request, requests.Resume):

@@ -1,4 +1,4 @@
-"""Words for clients: why something was refused, what has no answer."""
+"""Texts for clients: why something was refused, what has no answer."""
 
 from chainchat.chat import commands
 from chainchat.chat.commands import AnyCommand
@@ -9,14 +9,12 @@ from chainchat.chat.requests import EVERYBODY
 from chainchat.sessions.read_marks import STOPPED_SECONDS
 
 LISTED = 20
-"""So many unanswered requests are listed, the rest counted."""
 
 SILENT_SECONDS = 5
-"""A shorter silence is not called one."""
+"""A shorter silence is not mentioned."""
 
 
 def explanation(code: Code, about: str) -> str:
-    """What a refusal by the chain means, and what to do."""
     match code:
         case Code.NAME_IN_USE:
             return f"the name {about} is in use; log in with another, or try again later"
@@ -73,7 +71,7 @@ def explanation(code: Code, about: str) -> str:
 
 
 def how_to_log_in(*, everybody: bool, encrypted: bool) -> list[str]:
-    """For newcomers; ``everybody`` may make accounts."""
+    """Lines for newcomers; ``everybody``: they may make accounts."""
     how = "a new name makes a new account" if everybody else "accounts are made by invitation"
     first = f"Type your name to log in; {how}. Times are UTC. /help tells more."
     off = [] if encrypted else ["nothing is encrypted here"]
@@ -87,17 +85,17 @@ STOPPED = (
     f"your terminal took nothing for {STOPPED_SECONDS:.0f} s, so your session has ended: log in "
     "again, and what you missed is shown (Ctrl-S stops a terminal, Ctrl-Q goes on)"
 )
-"""To who stopped their terminal, at the end."""
+"""The last words to a person who stopped their terminal."""
 
 TOOK_NOTHING = (
     "your last connection here ended because nothing was taken from it any more: if you stopped "
     "your terminal (Ctrl-S), Ctrl-Q goes on"
 )
-"""To the same when they come back."""
+"""Told to the same person when they come back."""
 
 
 def name_held(name: str, silent: int | None) -> str:
-    """``silent``: its connection's seconds, if known."""
+    """``silent`` is the seconds of the connection's silence, if known."""
     taken = f"the name {name} is in use"
     if silent is None:
         text = f"{taken}; if its machine is gone it is free in 10 s: try again then"
@@ -115,7 +113,6 @@ def name_held(name: str, silent: int | None) -> str:
 
 
 def described(command: AnyCommand) -> list[str]:
-    """Unconfirmed requests, in the client's words."""
     match command:
         case commands.Say():
             return [f"said: {_addressed(saying)}" for saying in command.sayings]
@@ -171,5 +168,4 @@ def why_ended(reason: str, name: str, by: str) -> tuple[str, str, dict[str, str]
 
 
 def removed_notice(mode: Mode, removed: Removed) -> str:
-    """The notice that older messages are gone."""
     return mode.notice("removed", str(removed), before=str(removed.before))

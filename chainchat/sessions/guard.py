@@ -19,10 +19,10 @@ from chainchat.sessions.hashing import Hashing
 from chainchat.sessions.throttle import Throttle
 
 SECRET_OCTETS = 32
-"""For the salts of unknown names."""
+"""Octets of the secret in the salts of unknown names."""
 
 FAILURE_SECONDS = 1.0
-"""A wrong password's answer waits so long."""
+"""How long the answer to a wrong password waits."""
 
 MOST_FAILURES = 3
 """Wrong passwords that close a connection."""
@@ -34,7 +34,7 @@ class Guard:
     Attributes:
         rules: replaceable at any time.
         tls: ``HOST:PORT`` for clients with TLS, or empty.
-        positions: nobody new is named like one.
+        positions: names that no new account may resemble.
     """
 
     def __init__(
@@ -56,11 +56,10 @@ class Guard:
 
     @property
     def open_to_all(self) -> bool:
-        """A login with a new name makes an account."""
         return self.rules.new is NewAccounts.OPEN
 
     def reserves(self, name: str) -> bool:
-        """True if it looks like the server's own: no new account gets it."""
+        """True if the name looks like the server's own, which no new account gets."""
         return is_servers_word(name, self.positions)
 
     def hashing_of(self, password: str, *, once: bool = False) -> Callable[[], Verifier]:
@@ -74,10 +73,7 @@ class Guard:
         return work
 
     def admits_once(self, *, reset: bool) -> bool:
-        """True if an operator's password only admits to choose another.
-
-        ``reset``: for an old account.
-        """
+        """True if an operator's password admits only to choose another."""
         return reset or self.rules.new is not NewAccounts.CLOSED
 
     def check_readable(self, host: str, *, encrypted: bool, otherwise: str = "") -> None:

@@ -17,13 +17,12 @@ from chainchat.chat.refusals import Code, RefusedError
 T = TypeVar("T")
 
 THREADS = 1
-"""More would take processors from turns, though hashing frees Python's lock."""
+"""More threads would take processors from turns, though hashing frees Python's lock."""
 
 MOST_WAITING = 16
 """Unfinished hashes: two thirds of a second, with the rests. More are refused."""
 
 BUSY_SECONDS = 2
-"""How long who was refused is told to wait."""
 
 NOT_HASHED = f"the password could not be checked: wait {BUSY_SECONDS} seconds, and try again"
 
@@ -73,7 +72,6 @@ class ThreadedHashing:
         self._busy = False
         self._rests_until = 0.0
         self._alarm: Any = None
-        """The end of a rest that something waits for."""
 
     def start(
         self,
@@ -84,7 +82,7 @@ class ThreadedHashing:
         first: bool = False,
         rest: float = 1.0,
     ) -> None:
-        """See ``Hashing``; the reactor's thread calls ``done`` or ``failed``."""
+        """Start work; the reactor's thread calls ``done`` or ``failed``."""
         if len(self._first) + len(self._others) + self._busy >= MOST_WAITING:
             text = f"too many passwords wait to be checked: wait {BUSY_SECONDS} seconds"
             refusal = RefusedError(Code.TOO_MANY_ATTEMPTS, text)
@@ -132,7 +130,6 @@ class ThreadedHashing:
         job.failed(RefusedError(Code.TOO_MANY_ATTEMPTS, NOT_HASHED))
 
     def stop(self) -> None:
-        """Drop what waits, and end the thread."""
         self._first.clear()
         self._others.clear()
         if self._alarm is not None and self._alarm.active():

@@ -1,7 +1,8 @@
 """Hearing: the lines of one client, from its socket to its requests.
 
-Lines wait in an ``InputQueue`` for the client's turn. Who exceeds the ``pace`` rests; whose account
-exceeds its ``limits``, or has no room for requests, waits. The rest stays in the socket.
+Lines wait in an ``InputQueue`` for the client's turn. A client that exceeds its ``pace`` rests; one
+whose account exceeds its ``limits``, or has no room for requests, waits. The rest stays in the
+socket.
 """
 
 from contextlib import suppress
@@ -17,16 +18,14 @@ from chainchat.sessions.requests import Handler
 from chainchat.sessions.sessions import Sessions
 
 WAITING_OCTETS = 16 * 1024
-"""Octets of lines that wait for their turn."""
 
 NEWCOMER_OCTETS = 2 * 1024
-"""The same before the login."""
 
 HEARD_AT_ONCE = 16
 """Lines of one client in a turn."""
 
 HEARD_OF_PERSON = 4
-"""The same for a person who had no lines left over."""
+"""Lines in a turn of a person who had none left over."""
 
 LOOKED_AT_ONCE = 64
 """Waiting lines searched in a turn for those that may overtake."""
@@ -38,7 +37,7 @@ SENDS_AS_LINE = 32
 """A program's SENDs that count as one line."""
 
 REST_UNITS = 10
-"""Lines to send when a rest ends."""
+"""Lines that a client may send when its rest ends."""
 
 UNREAD_AT_MOST, UNREAD_NEWCOMER = 500, 100
 """Unreadable lines in a row that close the connection."""
@@ -49,7 +48,7 @@ ROOM_FOR_TAGS = 96
 
 
 class Hearing:
-    """Hears one client; ``taking``: it reads on."""
+    """Hears one client, and reads on while ``taking``."""
 
     __slots__ = (  # there can be thousands
         "_client",
@@ -91,14 +90,12 @@ class Hearing:
         self._said_at_once = server_info.said_at_once
         self._input = NOTHING
         self._paid_until = 0.0
-        """See ``pace``."""
         self._resting = False
         self._told_slow = False
         self._slowed = False
-        """Rests for its account's limit."""
+        """True while the client rests for its account's limit."""
         self._told_slowed = False
         self._says_much = False
-        """Lines were left over when last heard."""
         self._unread = 0
         self._deaf_until = 0
         """What comes before so many octets are acknowledged was typed ahead."""
@@ -109,7 +106,6 @@ class Hearing:
     # --- the socket
 
     def take_in(self, data: bytes, octets: int, commands: int) -> None:
-        """See ``Session.received``."""
         self._pay(READ_UNITS + octets / self._pace.octets + commands)
         is_typed = not self._client.mode.pipelines
         self._splitter.limit = self._max_line + (0 if is_typed else ROOM_FOR_TAGS)
@@ -123,7 +119,6 @@ class Hearing:
         self.hold()
 
     def take_textless(self, octets: int) -> None:
-        """Charge for TLS without text."""
         self._pay(octets / TEXTLESS_IN_UNIT)
         self.hold()
 
@@ -161,17 +156,15 @@ class Hearing:
         return self._deaf_until > 0
 
     def take_no_more(self) -> None:
-        """Hear only what was read."""
         self.taking = False
         self.hold()
 
     def stop(self) -> None:
-        """Read and hear no more."""
         self.taking = False
         self._input = NOTHING
 
     def unheard(self, most: int) -> tuple[list[str], int]:
-        """Of so many lines not heard yet what is no secret, and how many more there are."""
+        """The first ``most`` lines not heard, without secrets, and how many more there are."""
         waiting = self._input.next(most)
         lines = []
         for line in waiting:
@@ -203,7 +196,6 @@ class Hearing:
             rounds.waits(self._client, first=first)
 
     def hear(self) -> bool:
-        """See ``Attendee``."""
         if not self._client.is_open or self._resting:
             return False
         heard = self._hear_lines()
@@ -253,7 +245,7 @@ class Hearing:
 
     @property
     def _is_patient(self) -> bool:
-        """A person says more than people type."""
+        """True for a person who says more than people type."""
         return self._says_much and not self._client.mode.pipelines
 
     @property
@@ -286,7 +278,7 @@ class Hearing:
 
     @property
     def _may_look_ahead(self) -> bool:
-        """Lines may overtake: none where the next may be a password."""
+        """True if lines may overtake: none may where the next may be a password."""
         client = self._client
         may_be_asked = client.mode.asks and self.handler.entrance.may_be_asking
         return not client.is_full and not may_be_asked
@@ -301,7 +293,6 @@ class Hearing:
         return self.handler.is_answered_at_once(request)
 
     def look_again(self) -> None:
-        """Other lines may overtake now."""
         if self._input:
             self._input.look_again()
             self.queue()
@@ -309,7 +300,7 @@ class Hearing:
     # --- one line
 
     def _hear(self, line: Line, said: list[tuple[str, Say]] | None = None) -> None:
-        """``said`` gathers a person's consecutive messages."""
+        """Hear a line; ``said`` gathers a person's consecutive messages."""
         tag = ""
         if self.handler.entrance.asking:
             self.handler.entrance.answer(line)
@@ -382,11 +373,10 @@ class Hearing:
             self._client.tell("slowed", text)
 
     def rested(self) -> None:
-        """See ``Attendee``."""
         self._resting = self._slowed = False
         self.queue()
         self.hold()
 
     def forgive(self) -> None:
-        """What came before the login is free."""
+        """Charge nothing for what came before the login."""
         self._paid_until = 0.0

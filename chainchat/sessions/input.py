@@ -1,4 +1,4 @@
-"""A client's lines that its session has not heard."""
+"""The lines of a client that its session has not heard."""
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -16,11 +16,11 @@ class InputQueue:
         self._splitter = splitter
         self._lines: list[Line] = []
         self._octets = 0
-        """Of the lines cut, each with one for its ending."""
+        """Octets of the lines cut, each with one for its ending."""
         self._taken = 0
-        """So many ``_lines`` had their turn."""
+        """How many of ``_lines`` had their turn."""
         self._looked_at = 0
-        """Those, and some that must not overtake."""
+        """How many of ``_lines`` had their turn, or must not overtake."""
 
     def __bool__(self) -> bool:
         return self._splitter.complete != b"" or self._taken < len(self._lines)
@@ -30,11 +30,9 @@ class InputQueue:
 
     @property
     def octets(self) -> int:
-        """Of all that waits, with line endings."""
         return self._octets + len(self._splitter.complete)
 
     def next(self, most: int) -> list[Line]:
-        """The next lines, at most so many."""
         self._cut_to(self._taken + most)
         return self._lines[self._taken : self._taken + most]
 
@@ -47,7 +45,6 @@ class InputQueue:
         self._octets += _octets(lines)
 
     def take(self, count: int) -> None:
-        """Remove the first lines that ``next`` returned."""
         end = self._taken + count
         if end == len(self._lines):  # nearly always
             self._lines = []
@@ -58,18 +55,17 @@ class InputQueue:
         self._looked_at = max(self._looked_at, end)
 
     def drop(self) -> bool:
-        """Drop what was cut; True if any was."""
+        """Drop the lines that were cut; True if there were any."""
         waited = self._taken < len(self._lines)
         self._lines, self._octets, self._taken, self._looked_at = [], 0, 0, 0
         return waited
 
     @property
     def has_more_to_look_at(self) -> bool:
-        """True if other lines may overtake."""
         return self._looked_at < len(self._lines) or bool(self._splitter.complete)
 
     def take_overtaking(self, may_overtake: Callable[[Line], bool], most: int) -> list[Line]:
-        """Remove what may overtake of the next ``most`` lines, each looked at once."""
+        """Remove those of the next ``most`` lines that may overtake; each is looked at once."""
         overtaking: list[Line] = []
         waiting: list[Line] = []
         end = self._looked_at + most
@@ -82,7 +78,7 @@ class InputQueue:
         return overtaking
 
     def look_again(self) -> None:
-        """Other lines may overtake now."""
+        """Look once more at all lines: others may overtake now."""
         self._looked_at = self._taken
 
 

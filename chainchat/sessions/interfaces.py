@@ -19,7 +19,6 @@ class ServerInfo(Struct, frozen=True):
         max_line: octets in a client's line.
         addresses: ``host:port`` for clients, by position.
         said_at_once: messages of one client in one command, at most.
-        drained: True while nobody is let in.
     """
 
     chain: str
@@ -53,7 +52,7 @@ class Attendee(Protocol):
         """Do a piece of what can wait; True if more is left."""
 
     def rested(self) -> None:
-        """Its rest is over."""
+        """Hear the client again, as its rest is over."""
 
     def has_room(self) -> None:
         """Queue before the others."""
@@ -67,17 +66,16 @@ class Attendee(Protocol):
         """Write messages up to id ``newest``."""
 
     def lacks_nothing(self) -> None:
-        """No pushed message concerned this session."""
+        """Note that no pushed message concerned this session."""
 
     def fell_behind(self) -> None:
-        """Its delivery has to read the log."""
+        """Note that the delivery has to read the log."""
 
     @property
     def takes_notices(self) -> bool:
-        """It wants to see others come and go."""
+        """True if the client wants to see others come and go."""
 
-    def tell(self, code: str, text: str, **values: str) -> None:
-        """Write a notice."""
+    def tell(self, code: str, text: str, **values: str) -> None: ...
 
     # --- what happens to it
 
@@ -85,13 +83,12 @@ class Attendee(Protocol):
         """Note how much the person has seen; True if more may be."""
 
     def contested(self) -> None:
-        """Somebody wants its name: find out whether the client is alive."""
+        """Find out whether the client is alive, as somebody wants its name."""
 
     def ended(self, reason: str, by: str) -> None:
-        """An entry of the log ended it: close."""
+        """Close, as an entry of the log ended the session."""
 
-    def readiness_changed(self) -> None:
-        """``Node.readiness`` has changed."""
+    def readiness_changed(self) -> None: ...
 
     # --- the end of the node
 
@@ -100,7 +97,7 @@ class Attendee(Protocol):
         """True if something read has no answer yet."""
 
     def take_no_more(self) -> None:
-        """The node stops: answer only what was read."""
+        """Answer only what was read, as the node stops."""
 
     def sent_elsewhere(self, why: str) -> None:
         """List unanswered requests, say why and where to go on, and close."""
@@ -110,7 +107,7 @@ class Client(Attendee, Protocol):
     """The session for its ``Hearing`` and its ``Handler``.
 
     Attributes:
-        notices: see ``takes_notices``.
+        notices: the client wants to see others come and go.
         is_open: False when nothing can be written any more.
         is_full: True while too much is unsent.
     """
@@ -120,12 +117,11 @@ class Client(Attendee, Protocol):
     is_full: bool
 
     @property
-    def address(self) -> str:
-        """The address of the client's machine."""
+    def address(self) -> str: ...
 
     @property
     def seen(self) -> int:
-        """A person's read mark; a program's is 0 here."""
+        """A person's read mark; 0 for a program."""
 
     def say(self, lines: Sequence[str]) -> None:
         """Write lines at the end of the turn."""
@@ -134,13 +130,13 @@ class Client(Attendee, Protocol):
         """Ask for a secret line; no pushes until ``asked_all``."""
 
     def answered(self) -> None:
-        """The secret line has come."""
+        """Note that the secret line has come."""
 
     def asked_all(self) -> None:
         """Let the client show what is typed, and push again."""
 
     def turned_away(self) -> None:
-        """A person was refused: drop what they typed ahead, maybe a password."""
+        """Drop what a refused person typed ahead, maybe a password."""
 
     def attach(self, account: Account, after: int, *, quiet: bool) -> None:
         """Hold an account; deliver what follows the id ``after``, unless ``quiet``."""
@@ -148,8 +144,7 @@ class Client(Attendee, Protocol):
     def close(self) -> None:
         """Write everything, then close the connection."""
 
-    def close_with(self, code: Code, text: str) -> None:
-        """Say why first."""
+    def close_with(self, code: Code, text: str) -> None: ...
 
     def when_writable(self, go_on: Callable[[], None]) -> None:
         """Call ``go_on`` in a turn when most is sent."""
@@ -162,13 +157,13 @@ class Connection(Protocol):
     encrypted: bool
 
     def write(self, data: bytes) -> int:
-        """Send as fast as the client takes it; returns its end, as ``acknowledged`` counts."""
+        """Send as fast as the client takes it; return its end, as ``acknowledged`` counts."""
 
     def close(self) -> None:
         """Close when everything is sent."""
 
     def wait_for_reader(self) -> None:
-        """What is unsent at ``close`` waits a minute or so for the reader."""
+        """Let what is unsent at ``close`` wait a minute or so for the reader."""
 
     def hold(self, *, held: bool) -> None:
         """Stop reading the socket, or go on."""
@@ -185,14 +180,13 @@ class Connection(Protocol):
     def probe(self, *, probing: bool) -> None:
         """Notice a dead machine within seconds, or within minutes again."""
 
-    def abort(self) -> None:
-        """Drop the connection."""
+    def abort(self) -> None: ...
 
     def conceal(self) -> bytes:
         """Octets that ask the client to hide what is typed, until ``reveal``."""
 
     def reveal(self) -> bytes:
-        """Octets to end that; none if it hid nothing."""
+        """Octets that end ``conceal``; none if the client hid nothing."""
 
     @property
     def conceals(self) -> bool:

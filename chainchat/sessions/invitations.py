@@ -13,7 +13,7 @@ from chainchat.sessions.guard import Guard
 def new_invitation(
     guard: Guard, state: ChatState, name: str, *, reset: bool
 ) -> tuple[str, Callable[[], Verifier]]:
-    """A password, and the slow work for its verifier; ``reset``: of an old account.
+    """A password, and the slow work for its verifier; ``reset``: for an old account.
 
     Raises:
         RefusedError: 524, nobody new may have this name.

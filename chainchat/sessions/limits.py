@@ -16,24 +16,23 @@ from chainchat.sessions.pace import Rate
 NO_LIMIT: Final = 1 << 62
 
 LINES_PER_TOKEN = 10
-"""Of an answer, for the price of one message."""
+"""Lines of an answer for the price of one message."""
 
 CHANGE_TOKENS = 20
-"""Of a change of accounts: it is an entry, and mostly a line of a node's log."""
+"""The price of a change of accounts: it is an entry, and mostly a line of a node's log."""
 
 SLOWED_SECONDS = 0.05
-"""The least wait of an account without tokens: it wakes rarely."""
+"""The least wait of an account without tokens, so that it wakes rarely."""
 
 
 class ClientLimits(Struct, frozen=True):
-    """The limits of one node; a rate of None: no limit.
+    """The limits of one node; a rate of None is no limit.
 
     Attributes:
         per_address: connections of one IPv4 address, or one IPv6 /64.
         exempt: networks without limits by address.
         files: open files for clients.
-        connecting: new connections of one address.
-        new_accounts: made from one address.
+        connecting, new_accounts: of one address.
         refused_logins: of one address, that the chain refused: each is an entry or two.
     """
 
@@ -62,13 +61,11 @@ class Limits:
         clock: Callable[[], float],
         exempt: Callable[[int], bool] = lambda account: False,  # noqa: ARG005
     ) -> None:
-        """``clock``: monotonic seconds; ``exempt``: may an account say as much as it likes?"""
+        """``clock`` gives monotonic seconds; an ``exempt`` account may say as much as it likes."""
         self.current = current
         self.connected: Buckets[str] = Buckets(clock)
         self._made: Buckets[str] = Buckets(clock)
-        """By address."""
         self._refused: Buckets[str] = Buckets(clock)
-        """Logins, by address."""
         self._said: Buckets[int] = Buckets(clock)
         self._exempt = exempt
 
@@ -101,18 +98,17 @@ class Limits:
         return None
 
     def not_new(self, address: str) -> None:
-        """A counted account has not been made."""
+        """Take back the count of an account that has not been made."""
         self._take(self._made, address, self.current.new_accounts, -1)
 
     # --- whose logins are refused
 
     def wait_for_login(self, address: str) -> float:
-        """Seconds until it may try to log in: too many of its logins were refused."""
+        """Seconds until an address of too many refused logins may try again."""
         owner, rate = self.owner(address), self.current.refused_logins
         return 0.0 if owner is None or rate is None else self._refused.wait(owner, rate)
 
     def login_refused(self, address: str) -> None:
-        """Count a login that the chain refused."""
         self._take(self._refused, address, self.current.refused_logins)
 
     def _take(
@@ -125,7 +121,7 @@ class Limits:
     # --- what an account says and reads
 
     def may_say(self, account: int) -> int:
-        """Messages that it may say now; 0 or less: none."""
+        """How many messages an account may say now; 0 or less: none."""
         rate = self.current.saying
         if rate is None or not account:
             return NO_LIMIT
@@ -133,13 +129,11 @@ class Limits:
         return NO_LIMIT if left <= 0 and self._exempt(account) else left
 
     def said(self, account: int, messages: int) -> None:
-        """Note that it has said so many messages."""
         rate = self.current.saying
         if rate is not None:
             self._said.take(account, rate, messages)
 
     def read(self, account: int, lines: int) -> None:
-        """Count lines that it was answered with."""
         rate = self.current.saying
         if rate is not None:
             self._said.take(account, rate, lines / LINES_PER_TOKEN)
@@ -149,7 +143,7 @@ class Limits:
         self.said(account, CHANGE_TOKENS)
 
     def wait(self, account: int) -> float:
-        """Seconds until it may say something."""
+        """Seconds until an account may say something."""
         rate = self.current.saying
         if rate is None:
             return 0.0

@@ -1,4 +1,4 @@
-"""The client port: between sockets and sessions."""
+"""The client port, between sockets and sessions."""
 
 import socket
 import struct
@@ -35,19 +35,18 @@ LAST_DATA_OFFSET, LAST_ACK_OFFSET, BYTES_ACKED_OFFSET = 52, 56, 120
 """
 
 MOST_COMMANDS = 512
-"""In one read of the socket; no telnet sends more."""
+"""Commands in one read of the socket; no telnet sends more."""
 
 RECEIVE_OCTETS = 64 * 1024
 """What the kernel keeps of one client unread; by default megabytes."""
 
 WARY_OCTETS = 2 * 1024
-"""Read at once from who has not agreed on TLS, or sends no text: a turn has to finish it."""
+"""Read at once before TLS is agreed on, or when no text comes: a turn has to finish it."""
 
 RECORDS_AT_ONCE = 32
-"""Of TLS in one read, of who sends short ones: each takes 10 µs, even with a single octet."""
+"""Short TLS records in one read: each takes 10 µs, even with a single octet."""
 
 LEAST_READ = 512
-"""Octets read at once, from whomever."""
 
 SEND_OCTETS = 64 * 1024
 """What the kernel keeps for one client: by default megabytes, which an answer would follow."""
@@ -58,7 +57,7 @@ class Patience(Struct, frozen=True):
 
     Attributes:
         handshake: to agree on TLS.
-        refused: the same, of a refused client.
+        refused: the same, for a refused client.
         drain: after the last word; see ``farewell``.
     """
 
@@ -103,7 +102,6 @@ class ClientProtocol(Protocol):
         if self.encrypted:
             self._textless = Textless()
             self._records = 0
-            """With text, in this read."""
             self._tcp.bufferSize = WARY_OCTETS
             end = self.transport.abortConnection
             self._deadline = self.factory.clock.callLater(self.factory.patience.handshake, end)
@@ -240,7 +238,7 @@ class ClientProtocol(Protocol):
         return min(acknowledged, sent) / 1_000
 
     def _told_by_the_kernel(self, form: str, offset: int) -> int | None:
-        """A number of Linux's ``struct tcp_info``; elsewhere, where it is another, None."""
+        """A number of Linux's ``struct tcp_info``; None elsewhere, where the struct differs."""
         if sys.platform != "linux":
             return None
         try:
@@ -265,7 +263,7 @@ class KeepAlive(NamedTuple):
         idle: before the first probe.
         interval: between two probes.
         probes: unanswered ones that end the connection.
-        unacknowledged: as long as octets may be so.
+        unacknowledged: how long octets may be so.
     """
 
     idle: int
@@ -275,13 +273,13 @@ class KeepAlive(NamedTuple):
 
 
 PATIENT = KeepAlive(idle=60, interval=15, probes=4, unacknowledged=120)
-"""Notices within two minutes."""
+"""Notices a dead machine within two minutes."""
 
 STOPPED = KeepAlive(idle=60, interval=15, probes=4, unacknowledged=180)
-"""For who stopped their terminal, to be told so behind what they have not read."""
+"""For a person who stopped their terminal, to be told so behind what they have not read."""
 
 PROBING = KeepAlive(idle=1, interval=2, probes=3, unacknowledged=120)
-"""Somebody wants the name. A client that acknowledges keeps it, even if it reads nothing."""
+"""While its name is wanted; a client that acknowledges keeps it, even if it reads nothing."""
 
 
 def _keep_alive(handle: socket.socket, how: KeepAlive) -> None:
@@ -390,7 +388,7 @@ class ClientFactory(Factory):
         self._new_session = new_session
 
     def listens_to_refused(self) -> bool:
-        """Count a connection to be told why; False: enough."""
+        """Count a connection to be told why; False if there are too many."""
         if self.refused >= MOST_AGREEING:
             return False
         self.refused += 1
@@ -439,7 +437,6 @@ class ClientPort(Port):
 
     @property
     def numberAccepts(self) -> int:
-        """How many connections the next turn accepts."""
         return ACCEPTS_PER_TURN
 
     @numberAccepts.setter

@@ -16,14 +16,12 @@ from chainchat.node.budget import Slice
 from chainchat.sessions.delivery import DAY, Delivery, as_pushed, render
 
 KEPT_OCTETS = 256 * 1024
-"""Of messages kept for pushing."""
 
 MESSAGE_OVERHEAD = 64
-"""Octets besides the text."""
+"""Octets that a message counts besides its text."""
 
 
 PUSHES_AT_ONCE = 8
-"""Ready ones, between two looks at the clock."""
 
 
 class Issue(Struct):
@@ -62,7 +60,6 @@ class Issue(Struct):
         return [line for line, one in said if one.sender_account != account]
 
     def messages_for(self, account: int) -> list[Said]:
-        """Those to push to an account, in the order of the log."""
         if account not in self.unlike:
             return self.broadcasts
         own = [said for said in self.broadcasts if said.sender_account != account]
@@ -77,24 +74,22 @@ class News:
         self._wake = wake
         self.pushes = 0
         self._said: list[Said] = []
-        """Of this turn."""
         self._live: dict[int, Delivery] = {}
         self._issues: deque[Issue] = deque()
         self._kept = 0
         self._number = 0
         self._lacks: dict[Delivery, int] = {}
-        """The first issue that it lacks."""
         self._queue: deque[Delivery] = deque()
 
     # --- who is live
 
     def now_live(self, delivery: Delivery) -> None:
-        """It has all up to the newest applied entry."""
+        """Push to a delivery, which has all up to the newest applied entry."""
         delivery.live = True
         self._live[delivery.recipient.account] = delivery
 
     def no_more_live(self, delivery: Delivery) -> None:
-        """It reads on from the log, or is over."""
+        """Push no more to a delivery, which reads on from the log, or is over."""
         delivery.live = False
         self._lacks.pop(delivery, None)
         if self._live.get(delivery.recipient.account) is delivery:
@@ -102,27 +97,23 @@ class News:
 
     @property
     def live(self) -> int:
-        """Deliveries that have all earlier messages."""
         return len(self._live)
 
     def lacks(self, delivery: Delivery) -> bool:
-        """True while something is to be pushed to it."""
         return delivery in self._lacks
 
     # --- turns
 
     def add(self, said: Iterable[Said]) -> None:
-        """In the order of the log; without a live delivery nobody lacks them."""
+        """Add messages in the order of the log; without a live delivery nobody lacks them."""
         if self._live:
             self._said += said
 
     @property
     def waiting(self) -> bool:
-        """True if something is to be pushed."""
         return bool(self._said or self._queue)
 
     def push(self, share: Slice) -> None:
-        """As far as there is time."""
         if self._said:
             self._issue()
         pushed = 0
@@ -165,7 +156,6 @@ class News:
         self._forget_oldest()
 
     def _forget_oldest(self) -> None:
-        """Who lacks an old issue reads the log."""
         oldest = 0
         while self._kept > KEPT_OCTETS and len(self._issues) > 1:
             issue = self._issues.popleft()

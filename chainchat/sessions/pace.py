@@ -15,13 +15,12 @@ OCTETS_IN_UNIT = 16_384
 """A person's octets that cost one unit."""
 
 PROGRAM_OCTETS_IN_UNIT = 65_536
-"""A program's: most are SENDs."""
+"""A program's octets that cost one unit; most are SENDs."""
 
 TEXTLESS_IN_UNIT = 64
 """Octets of TLS without text: two records that change the keys."""
 
 READ_UNITS = 0.2
-"""The price of a read of the socket."""
 
 
 class Rate(Struct, frozen=True):
@@ -31,7 +30,7 @@ class Rate(Struct, frozen=True):
     at_once: float
 
     def pay(self, paid_until: float, now: float, units: float) -> float:
-        """When all will be paid for, these units included; seconds."""
+        """When all will be paid for, in seconds, these units included."""
         return max(paid_until, now) + units / self.per_second
 
     def wait(self, paid_until: float, now: float, units: float = 1) -> float:
@@ -39,12 +38,12 @@ class Rate(Struct, frozen=True):
         return max(0.0, paid_until - now - (self.at_once - units) / self.per_second)
 
     def left(self, paid_until: float, now: float) -> float:
-        """Units to use now; below 0 in debt."""
+        """Units that may be used now; below 0 in debt."""
         return self.at_once - max(0.0, paid_until - now) * self.per_second
 
     @property
     def seconds_to_fill(self) -> float:
-        """Until all units may be used again."""
+        """Seconds until all units may be used again."""
         return self.at_once / self.per_second
 
 
@@ -55,7 +54,6 @@ class Pace(Rate, frozen=True):
 
 
 NEWCOMER: Final = Pace(per_second=20, at_once=60, octets=OCTETS_IN_UNIT)
-"""Before the login."""
 
 PERSON: Final = Pace(per_second=50, at_once=200, octets=OCTETS_IN_UNIT)
 

@@ -21,13 +21,12 @@ from chainchat.sessions.invitations import new_invitation
 from chainchat.sessions.procedures import Ask, Enter, Hash, Procedure, Step, Submit, Wait
 
 NONCE_OCTETS = 18
-"""Random, in the server's part of a nonce."""
 
 UNCHANGED = "nothing is changed"
 
 BACK = "an empty line goes back"
 SHOWN = "some clients, like nc, show it"
-"""busybox's telnet hides only one answer."""
+"""True of busybox's telnet, too, which hides only one answer."""
 
 Steps = Generator[Step, Any, None]
 
@@ -62,7 +61,7 @@ class Passwords:
         self._checked = (0, 0)
         """An account, and the entry that set the password proved."""
         self._exchange: tuple[str, int, scram.Exchange] | None = None
-        """A proof that was begun: name, account (0: none), exchange."""
+        """The proof that was begun: name, account (0: none), exchange."""
 
     def checked(self, account: Account | None) -> int:
         """The entry that set the password proved, or 0."""
@@ -137,7 +136,7 @@ class Passwords:
         return verifier
 
     def _check_typed(self, name: str, line: bytes) -> Steps:
-        """As slow for an unknown name."""
+        """Check a typed password, as slowly for an unknown name."""
         yield from self._begin_attempt(name)
         number, verifier = self._verifier_for(name, b"")
         try:
@@ -237,7 +236,7 @@ class Passwords:
         *,
         reset: bool,
     ) -> Procedure:
-        """``session``: the operator's, even if it has ended."""
+        """``session`` is the operator's, even if it has ended."""
         verifier: Verifier = yield Hash(hashing)
         invite = commands.Invite(session, name, verifier, reset, refuse_alike=True)
         result = yield Submit(invite)
@@ -302,7 +301,7 @@ class Passwords:
             self._client.close()
 
     def _login_of(self, name: str) -> str:
-        """For the audit: an unknown name may be a password, typed a line too early."""
+        """The login, for the audit: an unknown name may be a password, typed a line too early."""
         known = self._state().account_named(name) is not None
         return f"login of {name}" if known else "login of an unknown name"
 
@@ -319,7 +318,7 @@ def _check_result(result: Result) -> int:
     """The applied entry's id.
 
     Raises:
-        RefusedError: it was refused.
+        RefusedError: the command was refused.
     """
     if isinstance(result, Accepted):
         return result.id

@@ -25,17 +25,16 @@ from chainchat.sessions.replies import Replies, Reply
 KEY_OCTETS = 32
 
 MOST_TYPED = 64
-"""Lines remembered as perhaps passwords, the newest."""
 
 
 class Ask(Struct, frozen=True):
-    """Gives the line that the person typed, as octets."""
+    """Ask for a line; gives the octets that the person typed."""
 
     question: str
 
 
 class Hash(Struct, frozen=True):
-    """Slow work for ``Hashing``; gives what it returned."""
+    """Do slow work by ``Hashing``; gives what it returned."""
 
     work: Callable[[], Any]
     first: bool = False
@@ -70,7 +69,7 @@ Procedure = Generator[Step, Any, Ending]
 
 
 class Submitting(Protocol):
-    """See ``Handler``."""
+    """The part of a ``Handler`` that procedures use."""
 
     replies: Replies
 
@@ -80,20 +79,17 @@ class Submitting(Protocol):
         answer: Callable[[Sequence[Result]], Sequence[str]],
         *,
         holds_later: bool = False,
-    ) -> None:
-        """See ``Handler``."""
+    ) -> None: ...
 
-    def refused(self, tag: str, refused: Refused) -> str:
-        """See ``Handler``."""
+    def refused(self, tag: str, refused: Refused) -> str: ...
 
     def submit_for(
         self, reply: Reply, command: AnyCommand, done: Callable[[Sequence[Result]], None]
-    ) -> None:
-        """See ``Handler``."""
+    ) -> None: ...
 
 
 class Procedures:
-    """Runs those of one client, one at a time: later requests wait for the reply.
+    """Runs the procedures of one client, one at a time: later requests wait for the reply.
 
     ``running``: from a procedure's beginning to its last command.
     """
@@ -121,7 +117,6 @@ class Procedures:
         clock: Clock,
         enter: Callable[[Reply, str, Login, int], None],
     ) -> None:
-        """``enter``: see ``Entrance``."""
         self._client = client
         self._enter = enter
         self._handler = handler
@@ -130,20 +125,17 @@ class Procedures:
         self._answered: Callable[[bytes], None] | None = None
         self._timer: Timer | None = None
         self._asked = False
-        """The procedure has asked for something."""
         self._gave_up = False
         self._key = secrets.token_bytes(KEY_OCTETS)
         self._typed: dict[bytes, None] = {}
-        """May be passwords: hashed, with ``_key``, the newest last."""
+        """Lines that may be passwords, hashed with ``_key``, the newest last."""
         self.running = False
 
     @property
     def asking(self) -> bool:
-        """The next line is an answer, and no request."""
         return self._answered is not None
 
     def begin(self, tag: str, procedure: Procedure) -> None:
-        """Begin behind the earlier replies."""
         self.running = True
         self._asked = self._gave_up = False
 
@@ -153,13 +145,11 @@ class Procedures:
         self._handler.replies.reserve(start, holds_later=True)
 
     def stop(self) -> None:
-        """The connection is gone."""
         self._answered = None
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
 
     def answer(self, line: Line) -> None:
-        """Take the line that answers the question."""
         answered, self._answered = self._answered, None
         assert answered is not None
         self._client.answered()
@@ -176,7 +166,7 @@ class Procedures:
             del self._typed[next(iter(self._typed))]
 
     def was_typed(self, line: Line) -> bool:
-        """True if it, or what is left of it, answered a question before."""
+        """True if the line, or what is left of it, answered a question before."""
         if not self._typed or line is TOO_LONG:
             return False
         return self._hashed(typed(line)) in self._typed

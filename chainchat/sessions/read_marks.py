@@ -17,16 +17,16 @@ from chainchat.node.node import Node
 from chainchat.sessions.interfaces import Attendee
 
 MARKS_PAUSE = 1.0
-"""Seconds of marks gathered in one entry."""
+"""Seconds over which marks are gathered in one entry."""
 
 MARKS_IN_ENTRY = 100
-"""Each of 20 octets at most."""
+"""Each takes 20 octets at most."""
 
 LOOK_PAUSE = 1.0
 """Seconds between two looks at people's machines."""
 
 SETTLED_SECONDS = 3.0
-"""A machine alive so long after it acknowledged something has shown it."""
+"""A machine that lives so long after it acknowledged something has shown it."""
 
 STOPPED_SECONDS = 100.0
 """A machine that answers, but takes nothing for so long, was stopped by its person (Ctrl-S).
@@ -38,7 +38,7 @@ ANSWERED_SECONDS = 10.0
 """A machine heard so long after it last took something has answered probes, whose pauses double."""
 
 REMEMBERED_PUSHES = 64
-"""Unseen pushes, at most: then every other is forgotten."""
+"""The most unseen pushes; beyond, every other is forgotten."""
 
 
 _NEVER = (0, float("-inf"))
@@ -52,7 +52,7 @@ class Reading:
     def __init__(self, seen: int) -> None:
         self.seen = seen
         self._pushes: tuple[tuple[int, int], ...] = ()
-        """Perhaps unseen: octets written at the end of each, its newest id."""
+        """Pushes perhaps unseen: octets written at the end of each, its newest id."""
         self._written_before = 0
         self._looked = _NEVER
         """Octets acknowledged, and when that was looked at."""
@@ -61,7 +61,6 @@ class Reading:
 
     @property
     def may_have_seen_more(self) -> bool:
-        """A push may be unseen."""
         return bool(self._pushes)
 
     def pushed(self, newest: int, written: int) -> None:
@@ -73,7 +72,7 @@ class Reading:
         self._pushes = (*self._pushes, (written, newest))
 
     def did_something(self, acknowledged: int | None, written: int) -> bool:
-        """The person acted, so has seen what their machine has; True if the read mark moved.
+        """A person who acts has seen what their machine has; True if the read mark moved.
 
         Args:
             acknowledged: octets; None: unknown, those written before the previous action count.
@@ -84,7 +83,7 @@ class Reading:
         return self._has_seen(octets)
 
     def shows_signs_of_life(self, acknowledged: int | None, alive: float, now: float) -> bool:
-        """What the machine had some seconds ago was seen; True if the read mark moved.
+        """Count as seen what the machine had some seconds ago; True if the read mark moved.
 
         But it must have been alive since: one that just died may have shown nothing.
 
@@ -103,7 +102,7 @@ class Reading:
         return moved
 
     def begins_to_wait(self) -> None:
-        """Something is unsent, or unseen, from now on."""
+        """Note that something is unsent, or unseen, from now on."""
         self._taken = None
 
     def is_stopped(self, acknowledged: int, alive: float, now: float) -> bool:
@@ -136,14 +135,11 @@ class ReadMarks:
         self._node = node
         self._clock = clock
         self._marks: dict[int, int] = {}
-        """For the next entry."""
         self._sending: Timer | None = None
         self._watched: dict[Attendee, None] = {}
-        """People to look at when the pause is over."""
         self._looking: Timer | None = None
 
     def stop(self) -> None:
-        """Stop all timers."""
         for timer in (self._sending, self._looking):
             if timer is not None and timer.active():
                 timer.cancel()
@@ -155,7 +151,7 @@ class ReadMarks:
         self._gather(account, newest, MARKS_PAUSE)
 
     def acknowledge(self, account: int, newest: int, done: Callable[[], None]) -> None:
-        """The same at once; then call ``done``."""
+        """Move a mark at once; then call ``done``."""
         self.acknowledged.setdefault(account, []).append(done)
         self._gather(account, newest, 0.0)
 
@@ -167,7 +163,6 @@ class ReadMarks:
             self._sending.reset(0.0)
 
     def send(self) -> None:
-        """Submit what was gathered."""
         if self._sending is not None and self._sending.active():
             self._sending.cancel()
         self._sending = None
@@ -181,13 +176,11 @@ class ReadMarks:
     # --- looking at people's machines
 
     def watch(self, session: Attendee) -> None:
-        """Look at a person after a pause."""
         self._watched[session] = None
         if self._looking is None:
             self._looking = self._clock.callLater(LOOK_PAUSE, self._pause_ends)
 
     def forget(self, session: Attendee) -> None:
-        """The session is over."""
         self._watched.pop(session, None)
 
     def _pause_ends(self) -> None:
@@ -197,7 +190,6 @@ class ReadMarks:
         self._node.wake()
 
     def look(self, share: Slice) -> None:
-        """Look at some of the people who are due."""
         while self.due:
             session = self.due.popleft()
             if session.look():

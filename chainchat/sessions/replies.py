@@ -8,7 +8,7 @@ from chainchat.chat.commands import AnyCommand
 from chainchat.sessions.interfaces import Client
 
 MOST_OWED = 1_024
-"""Replies; while the chain cannot confirm, a client could ask for any number of them."""
+"""While the chain cannot confirm, a client could ask for any number of replies."""
 
 
 class Reply(Struct, eq=False):
@@ -53,12 +53,10 @@ class Replies:
 
     @property
     def too_many(self) -> bool:
-        """True if the client has to wait for some."""
         return len(self._owed) >= MOST_OWED
 
     @property
     def unconfirmed(self) -> list[AnyCommand]:
-        """Submitted commands, in order."""
         return [reply.command for reply in self._owed if reply.command is not None]
 
     def reserve(
@@ -68,7 +66,6 @@ class Replies:
         holds_later: bool = False,
         command: AnyCommand | None = None,
     ) -> Reply:
-        """Take the next place."""
         assert not self.holding_later
         reply = Reply(start=start, holds_later=holds_later, command=command)
         self._owe(reply)
@@ -76,23 +73,20 @@ class Replies:
         return reply
 
     def add(self, reply: Reply, *lines: str) -> None:
-        """Add lines to a reply."""
         reply.lines += lines
         if reply is self._owed[0]:
             self._say_first()
 
     def complete(self, reply: Reply, *lines: str) -> None:
-        """Add the last lines of a reply."""
         reply.complete = True
         reply.command = None
         self.add(reply, *lines)
 
     def answer(self, *lines: str) -> None:
-        """A whole reply, behind the earlier ones."""
         self.complete(self.reserve(), *lines)
 
     def answer_locally(self, make: Callable[[], Sequence[str]], *, at_once: bool) -> None:
-        """A reply of the node's own, in turn or first."""
+        """Give a reply of the node's own, in turn or first."""
         assert at_once or not self.holding_later
         reply = Reply(make=make)
         self._owe(reply, first=at_once)

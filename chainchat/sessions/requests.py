@@ -29,10 +29,9 @@ from chainchat.sessions.replies import Replies, Reply
 from chainchat.sessions.sessions import Sessions
 
 SAYING_OVERHEAD = 72
-"""Octets besides a message's text, at most: a name of 32, numbers, a checksum."""
+"""The most octets of a message besides its text: a name of 32, numbers, a checksum."""
 
 SAYINGS_OCTETS = MAX_COMMAND - 256
-"""Octets of the messages in one command."""
 
 ALLOWED_BEFORE_LOGIN = (
     requests.Hello,
@@ -48,7 +47,7 @@ ALLOWED_BEFORE_LOGIN = (
 )
 
 ANSWERED_HERE = (requests.Chain, requests.Help, requests.Ping)
-"""By the node, whatever the chain does."""
+"""Requests that the node answers itself, whatever the chain does."""
 
 
 class Handler:
@@ -56,7 +55,6 @@ class Handler:
 
     Attributes:
         replies: still owed; logins, reads and some others hold back later requests.
-        entrance: for requests about accounts.
         on_their_way: messages and other changes without an answer.
     """
 
@@ -129,16 +127,14 @@ class Handler:
                 self.entrance.carry_out(tag, request)
 
     def refuse(self, tag: str, code: Code, text: str) -> None:
-        """Refuse a request, behind the earlier replies."""
         self._node.tally.refused[code] += 1
         self.replies.answer(self._client.mode.refused(tag, code, text))
 
     def unconfirmed(self) -> list[str]:
-        """In order, like ``said: hello`` or ``done: /delete bob``."""
+        """Unconfirmed requests in order, like ``said: hello`` or ``done: /delete bob``."""
         return [what for command in self.replies.unconfirmed for what in described(command)]
 
     def refused(self, tag: str, refused: Refused) -> str:
-        """The line for a refusal by the chain."""
         self._node.tally.refused[refused.code] += 1
         text = explanation(refused.code, refused.about)
         return self._client.mode.refused(tag, refused.code, text, again=refused.again)
@@ -161,7 +157,7 @@ class Handler:
     def submit_for(
         self, reply: Reply, command: AnyCommand, done: Callable[[Sequence[Result]], None]
     ) -> None:
-        """``done`` completes the reply, now or later."""
+        """Submit a command; ``done`` completes the reply, now or later."""
         reply.command = command
         self.on_their_way += commands.span(command)
 
@@ -246,7 +242,6 @@ class Handler:
     def _submit_command(
         self, sends: Sequence[tuple[str, requests.Say]], contents: Sequence[bytes]
     ) -> None:
-        """``contents``: of each message, for its checksum."""
         addressees = {name: self._addressee(name) for name in {say.to for _, say in sends}}
         sayings = [
             commands.Saying(
@@ -279,7 +274,7 @@ class Handler:
         return self.refused(tag, result)
 
     def _check_number(self, number: int) -> None:
-        """After a refused number, refuse later ones until it comes again."""
+        """Refuse later numbers after a refused one, until that comes again."""
         if self._refused_send is not None and number > self._refused_send:
             raise RefusedError(
                 Code.EARLIER_REFUSED, f"not sent: SEND {self._refused_send} has to come first"
@@ -287,7 +282,7 @@ class Handler:
         self._refused_send = None
 
     def _refuse_for_room(self, number: int, low: tuple[str, ...]) -> None:
-        """A refused SEND consumes no number."""
+        """Refuse a SEND for want of room; its number is not consumed."""
         self._refused_send = number or None
         raise RefusedError(Code.DISK_NEARLY_FULL, nearly_full(low))
 

@@ -20,7 +20,7 @@ from chainchat.node.share import SHORTEST_REST, Share
 from chainchat.sessions.interfaces import Attendee
 
 WAKE_SECONDS = 0.01
-"""Between waking two clients that rested, at least."""
+"""The least time between waking two clients that rested."""
 
 
 FORGOTTEN_RESTS = 100
@@ -40,37 +40,36 @@ class Rounds:
         self._patient: OrderedDict[Attendee, None] = OrderedDict()
         self._patience = Share(clock, wake, PATIENT_SHARE)
         self._resting: dict[Attendee, int] = {}
-        """The number of each one's rest."""
         self._ends: list[tuple[float, int, Attendee]] = []
-        """A heap: when a rest ends, its number, whose it is or was."""
+        """A heap of rests: end, number, session, which may be over."""
         self._rests = 0
         self._woken_last = 0.0
         self._rest_timer: Timer | None = None
 
     def speaks(self, session: Attendee, *, first: bool = False) -> None:
-        """It has lines to hear; ``first``: before all others."""
+        """Queue a session that has lines to hear; ``first``: before all others."""
         self._speaking[session] = None
         if first:
             self._speaking.move_to_end(session, last=False)
         self._wake()
 
     def says_much(self, session: Attendee, *, first: bool = False) -> None:
-        """It has more lines than a turn can hear."""
+        """Queue a session that has more lines than a turn can hear."""
         _put(self._saying_much, session, first=first)
         self._wake()
 
     def arrives(self, session: Attendee) -> None:
-        """The session is not logged in."""
+        """Queue a session that is not logged in."""
         self._arriving[session] = None
         self._patience.wake_when_due()
 
     def waits(self, session: Attendee, *, first: bool = False) -> None:
-        """The session's work can wait."""
+        """Queue a session whose work can wait."""
         _put(self._patient, session, first=first)
         self._patience.wake_when_due()
 
     def rests(self, session: Attendee, seconds: float) -> None:
-        """The session has sent too much."""
+        """Let a session rest that has sent too much."""
         self._rests += 1
         self._resting[session] = self._rests
         heapq.heappush(self._ends, (self._clock.seconds() + seconds, self._rests, session))
@@ -78,11 +77,9 @@ class Rounds:
 
     @property
     def resting(self) -> int:
-        """How many sessions rest."""
         return len(self._resting)
 
     def forget(self, session: Attendee) -> None:
-        """The session is over."""
         for queue in (self._speaking, self._saying_much, self._arriving, self._patient):
             queue.pop(session, None)
         self._resting.pop(session, None)
@@ -91,7 +88,6 @@ class Rounds:
             heapq.heapify(self._ends)
 
     def stop(self) -> None:
-        """Stop all timers."""
         self._patience.stop()
         if self._rest_timer is not None and self._rest_timer.active():
             self._rest_timer.cancel()
@@ -100,16 +96,14 @@ class Rounds:
 
     @property
     def somebody_speaks(self) -> bool:
-        """True if there are lines to hear."""
         return bool(self._speaking or self._saying_much)
 
     @property
     def somebody_waits(self) -> bool:
-        """There is work that can wait."""
         return bool(self._arriving or self._patient)
 
     def serve_speaking(self, share: Slice) -> None:
-        """One round, as far as there is time."""
+        """Serve each session once, as far as there is time."""
         for queue in (self._speaking, self._saying_much):
             if queue:
                 self._serve(queue, share, lambda session: session.hear())
@@ -117,7 +111,7 @@ class Rounds:
             self._wake()
 
     def serve_patient(self, share: Slice) -> None:
-        """One round, within their share of time."""
+        """Serve each session once, within their share of time."""
         if self._patience.is_due:
             for queue in (self._arriving, self._patient):
                 self._serve(queue, share, lambda session: session.go_on())

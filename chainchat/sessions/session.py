@@ -26,8 +26,10 @@ PERSON_READ, PROGRAM_READ = 16 * 1024, 64 * 1024
 """Octets read at once; while more is unsent, nothing is pushed."""
 
 DOUBTS = 2
-"""Single messages for who says no more, before pages: to the first, the machine of somebody who has
-hung up answers with a reset, which the second finds."""
+"""Single messages for a client that says no more, before pages.
+
+The machine of somebody who has hung up answers the first with a reset, which the second finds.
+"""
 
 _NO_LINES: list[str] = []
 """Shared by all clients with nothing to write; never added to."""
@@ -76,13 +78,12 @@ class Session:
         self._greeted = False
         self._told_waiting = False
         self._asked = False
-        """From a question until what it was for is done: pushes wait."""
+        """True from a question until what it was for is done: pushes wait."""
         self._probe: Probe | None = None
 
     # --- the connection's events
 
     def opened(self) -> None:
-        """Queue for the greeting."""
         self._sessions.connections[self] = None
         self._connection.expect(NEWCOMER_OCTETS)
         self._sessions.rounds.arrives(self)
@@ -112,12 +113,11 @@ class Session:
             self._hearing.take_in(data, octets, commands)
 
     def received_no_text(self, octets: int) -> None:
-        """Take note of TLS that carries no text."""
         if self._hearing.taking:
             self._hearing.take_textless(octets)
 
     def sent_noise(self) -> None:
-        """Close: neither people nor programs send this."""
+        """Close, as neither people nor programs send this."""
         if self._hearing.taking:
             text = "what you send is neither lines of text nor telnet: connect again, type /help"
             self.close_with(Code.NOTHING_READ, text)
@@ -145,7 +145,6 @@ class Session:
         self._hearing.hold()
 
     def lost(self) -> None:
-        """The connection is gone."""
         self.is_open = False
         if self.is_full and self.id:
             self._sessions.took_nothing(self.account)
@@ -176,7 +175,7 @@ class Session:
 
     @property
     def takes_notices(self) -> bool:
-        """A client that does not read, or is asked, gets no notices."""
+        """False for a client that does not read, or is asked."""
         return self.notices and not self.is_full and not self._asked
 
     def tell(self, code: str, text: str, **values: str) -> None:
@@ -217,7 +216,7 @@ class Session:
         self._sessions.rounds.waits(self)
 
     def push(self, data: bytes, newest: int) -> None:
-        """Earlier replies are written first."""
+        """Push messages; earlier replies are written first."""
         if self._out:
             self._write_gathered()
         self._write(data)
@@ -442,7 +441,7 @@ class Session:
         return reading.may_have_seen_more or self.is_full
 
     def _end_stopped(self) -> None:
-        """A person has stopped their terminal.
+        """End the session of a person who has stopped their terminal.
 
         The reason stands behind what they have not read, and waits there for a while.
         """
@@ -455,7 +454,6 @@ class Session:
         self.close_with(Code.SESSION_ENDED, STOPPED)
 
     def contested(self) -> None:
-        """Say how long this connection was silent, and probe it."""
         if self._probe is None:
             self._probe = Probe(self._connection, self._clock)
         self._node.submit(commands.Held(self.id, self._probe.begin()))

@@ -22,7 +22,7 @@ from chainchat.sessions.read_marks import ReadMarks
 from chainchat.sessions.rounds import Rounds
 
 MOST_REMEMBERED = 1000
-"""Accounts whose last connection took nothing."""
+"""The most accounts remembered because their last connection took nothing."""
 
 
 class Sessions:
@@ -46,9 +46,7 @@ class Sessions:
         self._unflushed: OrderedDict[Attendee, None] = OrderedDict()
         self._took_nothing: OrderedDict[int, None] = OrderedDict()
         self._uninformed: deque[Attendee] = deque()
-        """Of the node's readiness."""
         self._without_room: dict[Attendee, None] = {}
-        """Until fewer requests are on their way."""
         self._announcements = Announcements(clock, node.wake)
         self.contests = Contests(clock)
         self.marks = ReadMarks(node, clock)
@@ -58,11 +56,9 @@ class Sessions:
 
     @property
     def count(self) -> int:
-        """How many sessions there are."""
         return len(self._sessions)
 
     def kinds(self) -> Counter[tuple[str, str]]:
-        """How many there are, by mode and transport."""
         return Counter(
             ("human" if one.mode.asks else "machine", "tls" if one.encrypted else "plain")
             for one in self._sessions.values()
@@ -74,7 +70,7 @@ class Sessions:
         return f"{self.node.me.origin}.{self._counter}{'' if announced else UNANNOUNCED}"
 
     def took_nothing(self, account: int) -> None:
-        """Its connection ended while it took nothing."""
+        """Note that an account's connection ended while it took nothing."""
         self._took_nothing[account] = None
         if len(self._took_nothing) > MOST_REMEMBERED:
             self._took_nothing.popitem(last=False)
@@ -84,24 +80,22 @@ class Sessions:
         return bool(self._took_nothing) and self._took_nothing.pop(account, "") is None
 
     def enter(self, session: Attendee) -> None:
-        """The session lives here."""
         self._sessions[session.id] = session
 
     def leave(self, session: Attendee) -> None:
-        """A connection or its session is over."""
         self._sessions.pop(session.id, None)
         self.marks.forget(session)
         self._without_room.pop(session, None)
         self.rounds.forget(session)
 
     def unflushed(self, session: Attendee) -> None:
-        """Flush it in this turn, or in the next."""
+        """Flush a session in this turn, or in the next."""
         self._unflushed[session] = None
         if not self.node.in_turn:  # in a turn, the flush is still to come
             self.node.wake()
 
     def wait_for_room(self, session: Attendee) -> None:
-        """Wake it when fewer requests are on their way."""
+        """Wake a session when fewer requests are on their way."""
         self._without_room[session] = None
 
     def submit(
@@ -116,7 +110,6 @@ class Sessions:
         self.node.submit(command, replied)
 
     def stop(self) -> None:
-        """Stop all timers."""
         self.rounds.stop()
         self._announcements.stop()
         self.contests.stop()

@@ -1,6 +1,6 @@
-"""Slows down who guesses passwords: per account, and per address.
+"""Slows down guessers of passwords: per account, and per address.
 
-A lock-out would be a weapon: so whoever has logged in to an account has a bucket of their own for
+A lock-out would be a weapon, so whoever has logged in to an account has a bucket of their own for
 it, at that address. An attempt counts when it begins, so many at once gain nothing.
 """
 
@@ -30,11 +30,10 @@ class Throttle:
 
     def __init__(self, clock: Callable[[], float], most: int = MOST_REMEMBERED) -> None:
         self._of_account: Buckets[str] = Buckets(clock, most)
-        """By name, or by name and address once known there."""
+        """Attempts by name, or by name and address once known there."""
         self._of_address: Buckets[str] = Buckets(clock, most)
         self._most = most
         self._known: dict[str, None] = {}
-        """Name and address of successes, the newest last."""
         self._wrong = 0.0
         """The part of the last attempts that were wrong."""
 
@@ -44,7 +43,7 @@ class Throttle:
 
     @property
     def rest(self) -> float:
-        """After a check, in units of its time: more while many are wrong."""
+        """The rest after a check, in units of its time: longer while many are wrong."""
         return 1.0 + (MOST_REST - 1.0) * self._wrong
 
     def begin(self, name: str, host: str) -> None:
@@ -75,7 +74,7 @@ class Throttle:
         self.met(name, host)
 
     def met(self, name: str, host: str) -> None:
-        """Know that whoever is ``name`` was at ``host``."""
+        """Remember that whoever is ``name`` was at ``host``."""
         pair = _pair(name, host)
         self._known.pop(pair, None)
         self._known[pair] = None
@@ -83,11 +82,10 @@ class Throttle:
             del self._known[next(iter(self._known))]
 
     def failed(self) -> None:
-        """An attempt was wrong."""
         self._wrong += (1 - self._wrong) / MEMORY
 
     def undone(self, name: str, host: str) -> None:
-        """The attempt was not checked: take it back."""
+        """Take back an attempt that was not checked."""
         self._of_account.take(self._whose(name, host), OF_ACCOUNT, -1)
         self._of_address.take(site_of(host), OF_ADDRESS, -1)
 

@@ -21,12 +21,12 @@ BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def new_key() -> ec.EllipticCurvePrivateKey:
-    """A key: P-256, which every TLS knows."""
+    """Make a key on P-256, which every TLS knows."""
     return ec.generate_private_key(ec.SECP256R1())
 
 
 def new_authority(chain: str, key: ec.EllipticCurvePrivateKey, now: datetime) -> x509.Certificate:
-    """A CA that signs for nodes only."""
+    """Make a CA that signs for nodes only."""
     # The next CA of the chain has another name, so that nobody takes one for the other.
     name = _name(chain, f"CA {secrets.token_hex(4)}")
     usage = _key_usage(signs_certificates=True)
@@ -46,7 +46,7 @@ def new_certificate(
     authority_key: PrivateKey,
     now: datetime,
 ) -> x509.Certificate:
-    """For these DNS names and addresses; the first is the subject."""
+    """Make a certificate for DNS names and addresses, of which the first is the subject."""
     names = list(names)
     subject = _name(chain, names[0].partition(".")[0])
     builder = _builder(subject, authority.subject, key.public_key(), now)
@@ -66,7 +66,6 @@ def new_certificate(
 
 
 def pem(made: x509.Certificate | ec.EllipticCurvePrivateKey) -> bytes:
-    """A certificate or key as in a file."""
     if isinstance(made, x509.Certificate):
         return made.public_bytes(Encoding.PEM)
     return made.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())

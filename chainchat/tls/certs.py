@@ -39,7 +39,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Exit status: 0 all is as chain.ini wants it; 1 something is not; 2 wrong options."""
+    """Return 0 if all is as chain.ini wants it, 1 if something is not, 2 for wrong options."""
     parser = _make_parser()
     options = parser.parse_args(arguments)
     try:
@@ -64,8 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 class Workshop:
     """A folder for the CA, and one for each position.
 
-    Args:
-        client_names: by which clients know every node.
+    ``client_names`` are names by which clients know every node.
     """
 
     def __init__(
@@ -77,7 +76,7 @@ class Workshop:
         self._now = utc_now()
 
     def make(self, renewed: Sequence[str]) -> int:
-        """Make what is missing, and new certificates for ``renewed``; returns the exit status."""
+        """Make what is missing, and new certificates for ``renewed``; return the exit status."""
         os.umask(0o077)
         self._folder.mkdir(mode=OWNERS_FOLDER, parents=True, exist_ok=True)
         authority, key = self._authority()
@@ -91,7 +90,6 @@ class Workshop:
         return 1 if stale else 0
 
     def show(self) -> int:
-        """For whom every certificate is, and how long."""
         for name in ("ca", *self._settings.nodes):
             path = self._certificate(name)
             if not path.exists():
@@ -152,7 +150,7 @@ class Workshop:
         return identity(position, self._settings.name), node.host, node.client_host
 
     def _is_stale(self, position: str, authority: Certificate, wanted: Sequence[str]) -> bool:
-        """Print whether a certificate fits; ``wanted``: clients' names."""
+        """Print whether a certificate fits; ``wanted`` are clients' names."""
         path = self._certificate(position)
         there = read_certificates(path)[0]
         _, host, *client_hosts = map(canonical, self._names(position))
@@ -181,7 +179,7 @@ def _signer(path: Path, key: PrivateKey | None) -> Certificate:
 
 
 def _others(certificates: Sequence[Certificate]) -> tuple[str, ...]:
-    """Clients' names are kept at a renewal."""
+    """Clients' names, which are kept at a renewal."""
     found = names(certificates[0]) if certificates else ()
     return tuple(n for n in found if not is_address(n) and not n.endswith(".chainchat"))
 

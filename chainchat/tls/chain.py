@@ -14,12 +14,11 @@ from chainchat.tls.layers import certificate, encrypted
 
 
 class ChainTLS:
-    """What the links need of TLS.
+    """TLS for the links of a node.
 
     Args:
         names: by position, the host in ``chain.ini`` and its address.
         expiry: is told about the others' certificates.
-        check_dates: see ``Settings``.
     """
 
     def __init__(
@@ -40,18 +39,16 @@ class ChainTLS:
         self._creator = Creator(between_nodes(credentials, check_dates=check_dates))
 
     def renew(self, credentials: Credentials, *, check_dates: bool) -> None:
-        """Take new credentials, for the connections to come."""
         self._creator.context = between_nodes(credentials, check_dates=check_dates)
         self._check_dates = check_dates
 
     def secured(self, factory: Any, *, dials: bool) -> IProtocolFactory:
-        """Puts TLS below the links; ``dials``: this side connects."""
         return encrypted(factory, self._creator, self._reactor, dials=dials)
 
     def objection(self, transport: Any, member: Member) -> str:
         """Why the other side of a connection cannot be ``member``; empty if it can.
 
-        OpenSSL has verified the certificate itself. Twisted's own check of names lets pass what it
+        OpenSSL has verified the certificate itself. Twisted's own check of names accepts what it
         does not understand.
         """
         try:
@@ -68,7 +65,6 @@ class ChainTLS:
         return unfit
 
     def warning(self, position: str) -> str:
-        """That a position's certificate expires soon; empty if not."""
         return self._expiry.warning(_of(position))
 
 

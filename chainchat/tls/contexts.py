@@ -24,17 +24,13 @@ class Creator:
         self.context = context
 
     def clientConnectionForTLS(self, _: Encrypted) -> SSL.Connection:  # noqa: N802 - Twisted's name
-        """The side that dials."""
         return SSL.Connection(self.context, None)
 
     serverConnectionForTLS = clientConnectionForTLS  # noqa: N815 - Twisted's name
 
 
 def between_nodes(credentials: Credentials, *, check_dates: bool) -> SSL.Context:
-    """For links: TLS 1.3, and both ends show a certificate of a trusted CA.
-
-    ``check_dates``: see ``Settings``.
-    """
+    """The context of links: TLS 1.3, and both ends show a certificate of a trusted CA."""
     context = _context(credentials, SSL.TLS1_3_VERSION)
     store = context.get_cert_store()
     assert store is not None
@@ -47,7 +43,7 @@ def between_nodes(credentials: Credentials, *, check_dates: bool) -> SSL.Context
 
 
 def for_clients(credentials: Credentials) -> SSL.Context:
-    """For clients: TLS 1.2 at least; they show no certificate."""
+    """The context for clients: TLS 1.2 at least; they show no certificate."""
     return _context(credentials, SSL.TLS1_2_VERSION)
 
 
@@ -67,7 +63,7 @@ def _context(credentials: Credentials, least: int) -> SSL.Context:
 
 
 def _verified(connection: SSL.Connection, shown: X509, number: int, _: int, accepted: int) -> bool:
-    """OpenSSL's own error says only that it refuses a certificate."""
+    """Note why a certificate is refused, which OpenSSL's own error does not say."""
     if not accepted:
         layer = connection.get_app_data()
         try:

@@ -30,14 +30,13 @@ READ_BY_GROUP = stat.S_IRGRP
 
 
 class CredentialsError(Exception):
-    """A certificate or key cannot be used; says what to do."""
+    """A certificate or key cannot be used; the text says what to do."""
 
 
 class Credentials(Struct, frozen=True):
     """What one side of a connection shows, and whom it trusts.
 
-    Attributes:
-        authorities: none if it asks for no certificate.
+    ``authorities`` is empty if this side asks for no certificate.
     """
 
     certificates: tuple[Certificate, ...]
@@ -46,7 +45,6 @@ class Credentials(Struct, frozen=True):
 
     @property
     def own(self) -> Certificate:
-        """Its own certificate."""
         return self.certificates[0]
 
     @property
@@ -56,7 +54,6 @@ class Credentials(Struct, frozen=True):
 
     @property
     def expires(self) -> datetime:
-        """When the first of the certificates expires."""
         return min(certificate.not_valid_after_utc for certificate in self.certificates)
 
 
@@ -93,7 +90,7 @@ def refuse_open_key(path: Path) -> None:
     """Refuse a key that others can read; root's may be readable for one group.
 
     Raises:
-        CredentialsError: they can, or it is not there.
+        CredentialsError: others can, or it is not there.
     """
     try:
         found = path.stat()
@@ -137,7 +134,6 @@ def _public(key: object) -> bytes:
 
 
 def is_signed_by(certificate: Certificate, authority: Certificate) -> bool:
-    """True if this CA has signed the certificate."""
     try:
         certificate.verify_directly_issued_by(authority)
     except (ValueError, TypeError, InvalidSignature):
@@ -146,23 +142,20 @@ def is_signed_by(certificate: Certificate, authority: Certificate) -> bool:
 
 
 def days_left(expires: datetime, now: datetime) -> int:
-    """Whole days; negative when it has expired."""
+    """Whole days; negative after the end."""
     return (expires - now).days
 
 
 def utc_now() -> datetime:
-    """The wall clock."""
     return datetime.now(UTC)
 
 
 def described(certificates: Sequence[Certificate]) -> str:
-    """The first certificate, for the log: subject and dates."""
     own = certificates[0]
     return f"{own.subject.rfc4514_string()}, {period(own)}"
 
 
 def period(certificate: Certificate) -> str:
-    """When a certificate is valid."""
     return (
         f"valid from {certificate.not_valid_before_utc:%F} to {certificate.not_valid_after_utc:%F}"
     )

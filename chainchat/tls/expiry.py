@@ -1,4 +1,4 @@
-"""What expires soon: before a restart finds out."""
+"""Warnings of certificates that expire soon, before a restart finds out."""
 
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
@@ -16,7 +16,7 @@ class Expiry:
         self._expires: dict[str, datetime] = {}
 
     def note(self, whose: str, certificates: Iterable[Certificate]) -> None:
-        """Note when the first of these expires; none: forget what was noted."""
+        """Note when the first of these expires; without any, forget what was noted."""
         expires = min((each.not_valid_after_utc for each in certificates), default=None)
         if expires is None:
             self._expires.pop(whose, None)
@@ -24,7 +24,7 @@ class Expiry:
             self._expires[whose] = expires
 
     def warning(self, whose: str) -> str:
-        """That this expires soon; empty if not."""
+        """A warning if this certificate expires soon; else empty."""
         expires = self._expires.get(whose)
         left = WARNED if expires is None else expires - self._now()
         if expires is None or left >= WARNED:
@@ -36,10 +36,8 @@ class Expiry:
 
     @property
     def expires(self) -> dict[str, datetime]:
-        """When certificates expire, by whose they are."""
         return dict(self._expires)
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What expires soon."""
         return tuple(filter(None, map(self.warning, self._expires)))

@@ -20,7 +20,7 @@ _VERIFYING = {
     25: "is signed through more CAs than allowed",
     26: "is not for this end of a connection (EKU)",
 }
-"""By OpenSSL's numbers (``X509_V_ERR_…`` in ``openssl/x509_vfy.h``)."""
+"""Reasons by OpenSSL's numbers (``X509_V_ERR_…`` in ``openssl/x509_vfy.h``)."""
 
 _ALERTS = {
     "unknown ca": "does not trust the CA of this node's certificate",
@@ -40,17 +40,14 @@ _OTHER_TLS = ("unsupported protocol", "no shared cipher", "version too low", "no
 _NO_CERTIFICATE = ("peer did not return a certificate",)
 
 PLAIN = "does not speak TLS: [tls] chain has to be the same in every chain.ini"
-"""What a node with TLS says of one without."""
 
 ENCRYPTED = "speaks TLS, and this node does not: [tls] chain has to be the same in every chain.ini"
-"""What a node without TLS says of one with it."""
 
 RECORDS = (b"\x16\x03", b"\x15\x03")
 """First octets of a handshake and of an alert (RFC 8446, section 5.1)."""
 
 
 def distrust(number: int, certificate: Certificate) -> str:
-    """Why a certificate was refused, by OpenSSL's ``number``."""
     why = _VERIFYING.get(number, f"is not accepted (OpenSSL's error {number})")
     return f"shows a certificate that {why} ({described([certificate])})"
 

@@ -1,4 +1,4 @@
-"""Handshakes that strangers begin, in a share of a node's time."""
+"""Handshakes that strangers begin, which get a share of a node's time."""
 
 from collections import deque
 from typing import Any, Protocol
@@ -9,17 +9,12 @@ from chainchat.node.share import Share
 
 
 class Shaking(Protocol):
-    """A connection that has not agreed on TLS.
-
-    Attributes:
-        connected: False once it has ended.
-    """
+    """A connection that has not agreed on TLS; not ``connected`` once it has ended."""
 
     connected: int
     transport: Any
 
-    def shake_hands(self, data: bytes) -> None:
-        """Go on with the handshake."""
+    def shake_hands(self, data: bytes) -> None: ...
 
 
 class Handshakes:
@@ -32,7 +27,7 @@ class Handshakes:
         self._stopped = False
 
     def take(self, connection: Shaking, data: bytes) -> None:
-        """Go on, now or in turn; until then the connection reads no more."""
+        """Go on with a handshake, now or in turn; until then the connection reads no more."""
         if self._stopped or (self._share.is_due and not self._waiting):
             self._step(connection, data)
             return
@@ -41,7 +36,6 @@ class Handshakes:
         self._share.wake_when_due()
 
     def stop(self) -> None:
-        """Make nobody wait any more: the port is closed."""
         self._waiting.clear()
         self._share.stop()
         self._stopped = True

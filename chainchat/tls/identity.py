@@ -17,19 +17,18 @@ from service_identity.hazmat import (
 )
 
 LONGEST_SHOWN = 80
-"""Letters of a certificate's names in a refusal."""
+"""Characters of a certificate's names in a refusal."""
 
 
 def identity(position: str, chain: str) -> str:
-    """The name in the certificate of a position."""
     return f"{position}.{chain}.chainchat"
 
 
 def objection(certificate: Certificate, position: str, chain: str, hosts: Sequence[str]) -> str:
     """Why this is not the certificate of a position at its host; empty if it is.
 
-    It has to name the position, or any member could take another's place; and the host, because
-    refusals there will be taken as proofs of death.
+    The certificate has to name the position, or any member could take another's place; and the
+    host, because refusals there will be taken as proofs of death.
 
     Args:
         certificate: of a trusted CA.
@@ -79,14 +78,12 @@ def names(certificate: Certificate) -> tuple[str, ...]:
 
 
 def shown_names(certificate: Certificate) -> str:
-    """The names in a certificate, for the log."""
     text = ", ".join(names(certificate))
     text = "".join(char if char.isprintable() else "?" for char in text)
     return text if len(text) <= LONGEST_SHOWN else text[:LONGEST_SHOWN] + "…"
 
 
 def is_address(host: str) -> bool:
-    """True for an IP address."""
     try:
         ip_address(host)
     except ValueError:
@@ -95,12 +92,12 @@ def is_address(host: str) -> bool:
 
 
 def canonical(host: str) -> str:
-    """As a certificate has it: each address in one way only."""
+    """The host as a certificate has it: each address in one way only."""
     return str(ip_address(host)) if is_address(host) else host
 
 
 def _names_one(pattern: CertificatePattern) -> bool:
-    """False for a wildcard: it would be the certificate of every position."""
+    """False for a wildcard, which would name every position."""
     return not (isinstance(pattern, DNSPattern) and b"*" in pattern.pattern)
 
 
@@ -114,7 +111,7 @@ def _fits(patterns: Sequence[CertificatePattern], name: str) -> bool:
 
 
 def _is_for_both_ends(certificate: Certificate) -> bool:
-    """Dialling and being dialled; without the extension, all is allowed."""
+    """True for dialling and being dialled; without the extension, all is allowed."""
     try:
         usage = certificate.extensions.get_extension_for_class(ExtendedKeyUsage).value
     except ExtensionNotFound:

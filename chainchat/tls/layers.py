@@ -20,13 +20,13 @@ from chainchat.node.interfaces import Clock
 from chainchat.tls.handshakes import Handshakes
 
 HANDSHAKE = b"\x16"
-"""The first octet of whoever begins with TLS (RFC 8446, section 5.1)."""
+"""The first octet of a connection with TLS (RFC 8446, section 5.1)."""
 
 LONGEST_TEXT = 16_384
 """Octets of text in a record (RFC 8446, section 5.1)."""
 
 LONGEST_RECORD = LONGEST_TEXT + 256 + 5
-"""Octets of a record (RFC 8446, section 5.2), which are here before its text is."""
+"""Octets of a record (RFC 8446, section 5.2), all of which come before its text is known."""
 
 AROUND_TEXT = 32
 """Octets that a record may have around its text: 22 with TLS 1.3."""
@@ -35,37 +35,36 @@ AROUND_TEXT = 32
 class Secured(Protocol):
     """A protocol that may be told to speak through TLS."""
 
-    def handshakeCompleted(self) -> None:
-        """See Twisted's ``IHandshakeListener``."""
+    def handshakeCompleted(self) -> None: ...
 
     def writeConnectionLost(self) -> None:
         """Note that everything is sent, after ``half_close``."""
 
     def spoke_without_tls(self) -> bytes:
-        """The other side began without TLS; give what to say to it before the end."""
+        """Return what to say, before the end, to the other side, which began without TLS."""
 
     def records_came(self, octets: int) -> None:
-        """So many octets came of whoever has dialled; their text was received before."""
+        """Note octets from the side that dialled, after their text was received."""
 
 
 class Textless:
-    """How much comes in records without text on one connection.
+    """Counts the octets of records without text on one connection.
 
-    Such as change the keys, of which TLS allows any number. Each costs a node as much as a line.
+    Such records change the keys, for example, and TLS allows any number of them. Each costs a node
+    as much as a line.
     """
 
     __slots__ = ("_octets",)
 
     def __init__(self) -> None:
         self._octets = 0
-        """Not reported, and no more than the beginning of a record."""
+        """Octets not reported, no more than the beginning of a record."""
 
     def text(self, octets: int) -> None:
-        """Note the text of one record."""
         self._octets -= octets + AROUND_TEXT
 
     def came(self, octets: int) -> int:
-        """Note octets of TLS, after their text; returns how many more there are without any."""
+        """Note octets of TLS, after their text; return how many more there are without any."""
         self._octets = max(0, self._octets + octets)
         more = max(0, self._octets - LONGEST_RECORD)
         self._octets -= more
@@ -73,7 +72,7 @@ class Textless:
 
 
 class Below(ProtocolWrapper):
-    """What ``Encrypted`` takes for its transport: it writes records to the socket at once.
+    """The transport of ``Encrypted``, which writes records to the socket at once.
 
     Attributes:
         shaken: TLS is agreed on, until the connection ends; what was written before is encrypted.
@@ -172,7 +171,7 @@ class EncryptedOutlet:
 
     @property
     def written(self) -> int:
-        """Counts what TLS makes of the octets, and its handshake."""
+        """Octets that TLS has made of the text, and its handshake."""
         return self._below.outlet.written
 
     def write(self, data: bytes) -> None:
@@ -190,19 +189,19 @@ class EncryptedOutlet:
                 self._below.outlet.write(handle.bio_read(records * LONGEST_RECORD))
 
     def close(self) -> None:
-        """Does not wait until the other side says that it has closed, too."""
+        """Close, without waiting until the other side says that it has closed, too."""
         self._transport.loseConnection()
         self._below.loseConnection()
 
     def half_close(self) -> None:
-        """Reads on, though TLS knows no half-closed connection."""
+        """Send no more, and read on, though TLS knows no half-closed connection."""
         protocol: Secured = self._transport.wrappedProtocol
         self._transport.loseConnection()
         self._below.outlet.when_sent(protocol.writeConnectionLost)
 
 
 def writer(transport: Any, full: Callable[[bool], object]) -> Writer:
-    """Take over all writing to a new connection; ``full``: see ``Outlet``."""
+    """Take over all writing to a new connection; ``full`` is called as by ``Outlet``."""
     if isinstance(transport, Encrypted):
         return EncryptedOutlet(transport, full)
     return Outlet(transport, full)
@@ -223,7 +222,7 @@ class BelowFactory(WrappingFactory):
     def __init__(
         self, layer: EncryptedFactory, clock: Clock, handshakes: Handshakes | None
     ) -> None:
-        """``handshakes``: None if this side connects."""
+        """``handshakes`` is None if this side connects."""
         super().__init__(layer)  # type: ignore[no-untyped-call]
         self.clock = clock
         self.handshakes = handshakes

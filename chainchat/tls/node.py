@@ -72,7 +72,7 @@ def _different(*hosts: str) -> tuple[str, ...]:
 
 
 def _is_trusted(credentials: Credentials) -> bool:
-    """The CA may have signed the certificate or its last intermediate."""
+    """True if the CA may have signed the certificate or its last intermediate."""
     return any(is_signed_by(credentials.certificates[-1], each) for each in credentials.authorities)
 
 
@@ -92,9 +92,6 @@ class NodeTLS:
     Attributes:
         chain: for the links, if they have TLS.
         clients: begins TLS with clients, if they get any.
-
-    Args:
-        addresses: by position.
     """
 
     def __init__(
@@ -144,7 +141,7 @@ class NodeTLS:
                 )
 
     def renew(self, credentials: NodeCredentials, *, check_dates: bool) -> list[str]:
-        """For the connections to come; returns news for an operator."""
+        """Use new credentials for the connections to come; return news for an operator."""
         old, self._credentials = self._credentials, credentials
         if self.chain is not None and credentials.chain is not None:
             self.chain.renew(credentials.chain, check_dates=check_dates)

@@ -8,7 +8,6 @@ from chainchat.web.pulse import POINTS
 
 WIDTH, HEIGHT, FLOOR = 480, 120, 108
 TOP = 10
-"""Of the highest value."""
 
 STEPS = (1, 2, 5, 10)
 
@@ -18,8 +17,8 @@ def line(values: Sequence[float | None], *, title: str, top: float) -> Element:
 
     Args:
         values: the oldest first; None where there is none.
-        title: what it shows, for who cannot see it.
-        top: of the scale.
+        title: says what the line shows, for people who cannot see it.
+        top: the highest value of the scale.
     """
     return tag(
         "svg",
@@ -35,7 +34,7 @@ def line(values: Sequence[float | None], *, title: str, top: float) -> Element:
 
 
 def ceiling(values: Sequence[float | None], least: float) -> float:
-    """A round number above all values and ``least``."""
+    """A round number that is not below any of the values and ``least``."""
     most = max((value for value in values if value is not None), default=0.0)
     most = max(most, least)
     power = 10.0 ** math.floor(math.log10(most))
@@ -46,7 +45,6 @@ Run = list[tuple[float, float]]
 
 
 def _runs(values: Sequence[float | None], top: float) -> list[Run]:
-    """Points without holes between them, the newest at the right."""
     runs: list[Run] = [[]]
     for place, value in enumerate(values, POINTS - len(values)):
         if value is None:

@@ -1,4 +1,4 @@
-"""What the web port answers, and whom it tells what is new.
+"""The answers of the web port, and the news for watchers.
 
 Whatever costs something is made at most once a second, for all.
 """
@@ -26,17 +26,15 @@ FILES = {
     "/page.js": "text/javascript; charset=utf-8",
     "/icon.svg": "image/svg+xml",
 }
-"""Files beside this module, sent as they are."""
 
 READERS_OF_TEXT = ("curl", "wget", "httpie", "fetch", "xh")
-"""Programs that show what they get on a terminal."""
 
 
 Made = TypeVar("Made")
 
 
 class Fresh(Generic[Made]):
-    """Made again when it is too old."""
+    """Something that is made again when it is older than ``SECONDS_APART``."""
 
     def __init__(self, make: Callable[[], Made], clock: Clock) -> None:
         self._make = make
@@ -45,7 +43,6 @@ class Fresh(Generic[Made]):
         self._at = 0.0
 
     def get(self) -> Made:
-        """The newest."""
         now = self._clock.seconds()
         if self._made is None or now - self._at >= SECONDS_APART:
             self._made, self._at = self._make(), now
@@ -53,7 +50,7 @@ class Fresh(Generic[Made]):
 
 
 class WebDesk:
-    """A ``Desk`` that answers at once; ``pages``: of the nodes, by position."""
+    """A ``Desk`` that answers at once; ``pages`` are addresses of the nodes' pages, by position."""
 
     def __init__(self, shown: Shown, pages: dict[str, str], clock: Clock) -> None:
         self._shown = shown
@@ -62,7 +59,6 @@ class WebDesk:
         self._heart = Heart()
         self._watchers: set[Watcher] = set()
         self._known: page.Parts = {}
-        """What all watchers have."""
         self._beat_call: Timer | None = None
         self._registry = metrics.registry(shown, lambda: len(self._watchers))
         self._metrics = Fresh(lambda: metrics.rendered(self._registry), clock)
@@ -74,11 +70,9 @@ class WebDesk:
         self._files = {path: (here / path[1:]).read_bytes() for path in FILES}
 
     def start(self) -> None:
-        """Feel the pulse from now on."""
         self._beat()
 
     def stop(self) -> None:
-        """Feel it no more."""
         if self._beat_call is not None and self._beat_call.active():
             self._beat_call.cancel()
 
@@ -95,7 +89,6 @@ class WebDesk:
     # --- answers
 
     def answer(self, asked: Asked) -> Answer:
-        """See ``Desk``."""
         match asked.path:
             case "/":
                 return self._page_for(asked)
@@ -133,14 +126,12 @@ class WebDesk:
     # --- watchers
 
     def watch(self, watcher: Watcher) -> None:
-        """See ``Desk``."""
         if not self._watchers:
             self._known = self._parts.get()
         self._watchers.add(watcher)
         watcher.tell(event("parts", self._known))
 
     def leave(self, watcher: Watcher) -> None:
-        """See ``Desk``."""
         self._watchers.discard(watcher)
 
     def _tell(self, view: View) -> None:
@@ -153,7 +144,6 @@ class WebDesk:
 
 
 def takes_text(asked: Asked) -> bool:
-    """True for a program on a terminal, or one that asks for plain text."""
     kinds = [kind.partition(";")[0].strip() for kind in asked.accept.split(",")]
     if "text/html" in kinds:
         return False

@@ -7,20 +7,17 @@ from chainchat.web.markup import Element, tag
 from chainchat.web.view import AWAY, Place, State, View, places
 
 WIDE, HIGH = 260, 136
-"""Of a node."""
 
 GAP = 128
-"""Between nodes; the style sheet moves the entries as far."""
+"""Space between nodes; the style sheet moves the entries as far."""
 
 BELOW = 40
-"""Between two rows."""
 
 IN_A_ROW = 3
-"""A chain has no more members, so all are in the first row."""
+"""The most members of a chain, so that all are in the first row."""
 
 MARGIN = 2
 MOST_ENTRIES = 6
-"""Dots that travel between two nodes, at most."""
 
 
 class Spot(NamedTuple):
@@ -31,7 +28,7 @@ class Spot(NamedTuple):
 
 
 def chain(view: View, *, tall: bool) -> Element:
-    """``tall``: from top to bottom, for a narrow screen."""
+    """Draw the chain; ``tall``: from top to bottom, for a narrow screen."""
     members = [place for place in places(view.report) if place.position in view.report.members]
     others = [place for place in places(view.report) if place not in members]
     spots = list((_tall_spots if tall else _wide_spots)(len(members), len(others)))
@@ -95,7 +92,6 @@ def _short(place: Place) -> bool:
 
 
 def mark(state: State, x: float, y: float) -> Element:
-    """A shape for each state."""
     match state:
         case State.WELL:
             return tag("circle", cx=x, cy=y, r=6.5, class_="mark")
@@ -140,7 +136,7 @@ def _gap(view: View, before: Place, after: Place, spot: Spot, *, tall: bool) -> 
 
 
 def _between(view: View, before: Place, after: Place) -> tuple[str, list[Element]]:
-    """This node knows nothing of links between others."""
+    """Draw the link between two nodes; this node knows nothing of links between others."""
     well = all(place.linked and place.said != AWAY for place in (before, after))
     if well:
         return "gap", _whole_gap(view)

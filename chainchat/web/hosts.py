@@ -13,11 +13,10 @@ from urllib.parse import urlsplit
 from chainchat.config import NodeSettings
 
 HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s:\[\]/@]+)(:[0-9]{1,5})?")
-"""``Host`` of a request (RFC 9110, section 7.2)."""
+"""The header ``Host`` of a request (RFC 9110, section 7.2)."""
 
 
 def names_of(own: NodeSettings) -> frozenset[str]:
-    """Names and addresses of a node's web port, in lower case."""
     page = urlsplit(own.web_url).hostname or ""
     return frozenset(filter(None, ("localhost", own.web_host.lower(), own.host.lower(), page)))
 

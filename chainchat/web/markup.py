@@ -4,14 +4,12 @@ from xml.etree import ElementTree
 
 Element = ElementTree.Element
 Child = Element | str | None
-"""None stands for nothing."""
 
 
 def tag(kind: str, /, *children: Child, **attributes: str | float | None) -> Element:
-    """An element.
+    """Make an element.
 
     Args:
-        kind: such as ``p`` or ``svg``.
         attributes: ``class_`` stands for ``class``, ``aria_label`` for ``aria-label``; empty ones
             are left out.
     """
@@ -34,10 +32,8 @@ def tag(kind: str, /, *children: Child, **attributes: str | float | None) -> Ele
 
 
 def written(element: Element) -> str:
-    """The element as HTML."""
     return ElementTree.tostring(element, "unicode", method="html")
 
 
 def number(value: float) -> str:
-    """As short as it can be."""
     return f"{value:.1f}".rstrip("0").rstrip(".") if value % 1 else f"{value:.0f}"

@@ -38,10 +38,9 @@ class Shown(Struct, frozen=True):
     """Where the web port finds what it shows of a node.
 
     Attributes:
-        node: its present life.
-        sessions: of that life.
+        node, sessions: of the present life.
         links: linked positions, with the lane.
-        most_files: that this process may open.
+        most_files: how many this process may open.
         drained: no client is let in.
     """
 
@@ -62,7 +61,6 @@ class NodeCollector(Collector):
         self._watchers = watchers
 
     def collect(self) -> Iterator[Metric]:
-        """Yield each metric."""
         report, node = self._shown.report(), self._shown.node()
         yield from _of_configuration(report, node)
         yield from _of_log(report)
@@ -267,12 +265,10 @@ def open_files() -> int:
 
 
 def registry(shown: Shown, watchers: Callable[[], int]) -> CollectorRegistry:
-    """``watchers``: how many browsers watch the page."""
     made = CollectorRegistry(auto_describe=False)
     made.register(NodeCollector(shown, watchers))
     return made
 
 
 def rendered(metrics: CollectorRegistry) -> bytes:
-    """All metrics now, in Prometheus' text format."""
     return generate_latest(metrics)

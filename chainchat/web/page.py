@@ -11,11 +11,10 @@ from chainchat.web.pulse import POINT_SECONDS, POINTS
 from chainchat.web.view import Headline, Place, State, View, headline, listed, places
 
 REFRESH_SECONDS = 5
-"""Between loads without JavaScript."""
+"""Between two loads of the page without JavaScript."""
 
 DAY_SECONDS = 86_400
 SOON_SECONDS = 30 * DAY_SECONDS
-"""A certificate that expires sooner is marked."""
 
 MINUTES = POINTS * POINT_SECONDS // 60
 
@@ -26,7 +25,6 @@ Parts = dict[str, str]
 
 
 def parts(view: View) -> Parts:
-    """Every part that may change."""
     report = view.report
     drawn: dict[str, Iterable[Child]] = {
         "headline": _headline(headline(report)),
@@ -47,7 +45,6 @@ def _written(child: Child) -> str:
 
 
 def tab(view: View) -> str:
-    """What the tab of a browser says."""
     return f"{headline(view.report).state.shape} {view.report.chain} · {view.report.position}"
 
 
@@ -239,7 +236,6 @@ def _duration(seconds: float) -> str:
 
 
 def octets(size: float) -> str:
-    """Octets for people."""
     for unit, least in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
         if size >= least:
             return f"{size / least:.3g} {unit}"
@@ -250,7 +246,6 @@ def octets(size: float) -> str:
 
 
 def document(view: View) -> bytes:
-    """The page, for a browser."""
     made = parts(view)
     report = view.report
     shell = written(
@@ -336,7 +331,6 @@ def _footer(report: Report) -> Element:
 
 
 def plain(view: View) -> str:
-    """In plain text, for curl and the like."""
     report = view.report
     said = headline(report)
     lines = [f"{said.state.shape} {report.chain}, seen from {report.position}: {said.words}"]

@@ -20,7 +20,7 @@ EVERYWHERE = {"0.0.0.0", "::"}  # noqa: S104 - only compared with
 class WebPort:
     """The web port of one node.
 
-    Connections wait in it until ``open``.
+    Connections wait in the port until ``open``.
 
     Raises:
         CannotListenError: the system does not allow it.
@@ -36,13 +36,12 @@ class WebPort:
         self._port.startListening()
 
     def open(self, **shown: Any) -> None:
-        """Answer from now on; for ``shown`` see ``Shown``."""
+        """Answer from now on; ``shown`` are the fields of ``Shown``."""
         self._desk = WebDesk(Shown(**shown), self._pages, self._reactor)
         self._factory.desk = self._desk
         self._desk.start()
 
     def stop(self) -> Deferred[Any]:
-        """End all connections, and listen no more."""
         self._desk.stop()
         self._factory.close()
         return maybeDeferred(self._port.stopListening)

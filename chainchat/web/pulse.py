@@ -13,10 +13,10 @@ POINT_SECONDS = 5
 
 
 class Beat(Struct, frozen=True):
-    """Some seconds.
+    """What happened in one or more seconds.
 
     Attributes:
-        committed: numbers.
+        committed: sequence numbers.
         answered: turns with requests of this node's clients whose answers came.
         took: seconds from these turns to the answers, added up.
     """
@@ -30,10 +30,10 @@ class Pulse(Struct, frozen=True):
     """The pulse of a chain, as one node feels it.
 
     Attributes:
-        rates: numbers committed a second, by point, the oldest first.
+        rates: sequence numbers committed a second, by point, the oldest first.
         latencies: mean seconds until clients were answered; None where nobody asked.
         rate, latency: of the last seconds.
-        moved: numbers committed in the last second.
+        moved: sequence numbers committed in the last second.
     """
 
     rates: tuple[float, ...] = ()
@@ -51,10 +51,10 @@ class Heart:
         self._beats: deque[Beat] = deque(maxlen=POINT_SECONDS)
         self._count = 0
         self._before: tuple[int, int, float] | None = None
-        """Committed, answered and took in all; None while this is no member."""
+        """The totals of committed, answered and took; None while this node is no member."""
 
     def beat(self, report: Report, tally: Tally) -> None:
-        """A second has passed."""
+        """Note that a second has passed."""
         now = report.committed, tally.commits.count, tally.commits.total
         before = now if self._before is None else self._before
         moved = max(now[0] - before[0], 0)
@@ -67,7 +67,6 @@ class Heart:
 
     @property
     def pulse(self) -> Pulse:
-        """The pulse now."""
         last = _together(self._beats)
         return Pulse(
             rates=tuple(point.committed / POINT_SECONDS for point in self._points),

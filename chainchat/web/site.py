@@ -1,6 +1,6 @@
 """HTTP for strangers: few connections, small requests without a body, one answer each.
 
-What an answer costs is bounded by whoever gives it.
+What an answer costs is bounded by the ``Desk`` that gives it.
 """
 
 import json
@@ -28,7 +28,6 @@ from chainchat.web.limits import (
 TEXT, JSON = "text/plain; charset=utf-8", "application/json"
 
 REASONS = {421: b"Misdirected Request"}
-"""What Twisted does not know."""
 
 HEADERS = {
     "Cache-Control": "no-store",
@@ -40,11 +39,10 @@ HEADERS = {
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
-"""Of every answer."""
 
 
 class Answer(Struct, frozen=True):
-    """``headers``: further ones."""
+    """An answer; ``headers`` are further ones."""
 
     status: int
     kind: str
@@ -53,7 +51,6 @@ class Answer(Struct, frozen=True):
 
 
 def text(said: str, status: int = 200) -> Answer:
-    """An answer in plain text."""
     return Answer(status, TEXT, f"{said}\n".encode())
 
 
@@ -70,23 +67,20 @@ class Watcher(Protocol):
     """A connection that is told what is new."""
 
     def tell(self, data: bytes) -> bool:
-        """Send more; False, and the end, if the last is still unread."""
+        """Send more; if the last is still unread, end the connection and return False."""
 
-    def close(self) -> None:
-        """End the connection."""
+    def close(self) -> None: ...
 
 
 class Desk(Protocol):
     """Gives the answers."""
 
-    def answer(self, asked: Asked) -> Answer:
-        """The answer to a request."""
+    def answer(self, asked: Asked) -> Answer: ...
 
     def watch(self, watcher: Watcher) -> None:
         """Tell a watcher what is new, from now on."""
 
-    def leave(self, watcher: Watcher) -> None:
-        """Tell it no more."""
+    def leave(self, watcher: Watcher) -> None: ...
 
 
 class WebRequest(Request):
@@ -177,20 +171,15 @@ class EventStream:
     def resumeProducing(self) -> None:
         self._full = False
 
-    def stopProducing(self) -> None:
-        """The connection ended."""
+    def stopProducing(self) -> None: ...
 
 
 def event(name: str, value: object) -> bytes:
-    """A server-sent event whose data are JSON."""
     return f"event: {name}\ndata: {json.dumps(value, separators=(',', ':'))}\n\n".encode()
 
 
 class WebChannel(HTTPChannel):
-    """One connection.
-
-    ``watches``: it gets events, and may stay.
-    """
+    """One connection; it may stay if it ``watches``."""
 
     factory: "WebFactory"
     transport: Any
@@ -212,7 +201,6 @@ class WebChannel(HTTPChannel):
         return False
 
     def stays(self) -> None:
-        """Let the connection last: it watches."""
         self.watches = True
         self._end_life()
 
@@ -237,8 +225,7 @@ class WebFactory(Factory):
     Attributes:
         desk: set before the first connection is accepted.
         names: of this node, by which it may be asked.
-        connections: that are open, the oldest first.
-        watching: those of them that watch.
+        connections: the open ones, the oldest first.
     """
 
     noisy = False
@@ -259,7 +246,7 @@ class WebFactory(Factory):
         return channel
 
     def _end_oldest(self) -> None:
-        """Whoever asks is answered at once: the oldest has asked nothing, or does not read."""
+        """End the oldest: answers come at once, so it has asked nothing, or does not read."""
         oldest = next(channel for channel in self.connections if not channel.watches)
         del self.connections[oldest]
         oldest.transport.abortConnection()
@@ -271,6 +258,5 @@ class WebFactory(Factory):
         """Write no line for each request."""
 
     def close(self) -> None:
-        """End all connections."""
         for channel in [*self.connections]:
             channel.transport.abortConnection()

@@ -9,7 +9,7 @@ from chainchat.web.pulse import Pulse
 
 
 class View(Struct, frozen=True):
-    """Everything on a node's page, at one moment; ``pages``: addresses, by position."""
+    """Everything on a node's page, at one moment; ``pages`` are addresses by position."""
 
     report: Report
     pulse: Pulse = Pulse()
@@ -17,17 +17,16 @@ class View(Struct, frozen=True):
 
 
 class State(Enum):
-    """How well something is: a word and a shape, not a colour alone."""
+    """The state of something: a word and a shape, not a colour alone."""
 
     WELL = "well"
     WEAK = "weak"
     DOWN = "down"
     QUIET = "quiet"
-    """It takes no part, and need not."""
+    """Something that takes no part, and need not."""
 
     @property
     def shape(self) -> str:
-        """A sign that differs without its colour."""
         return SHAPES[self]
 
 
@@ -35,7 +34,7 @@ SHAPES = {State.WELL: "●", State.WEAK: "▲", State.DOWN: "✕", State.QUIET: 
 
 
 class Headline(Struct, frozen=True):
-    """How the chain is, in a few words."""
+    """The state of the chain in a few words."""
 
     state: State
     words: str
@@ -43,13 +42,12 @@ class Headline(Struct, frozen=True):
 
 
 def listed(positions: tuple[str, ...]) -> str:
-    """``head, middle and tail``."""
+    """Positions as in ``head, middle and tail``."""
     *others, last = positions
     return f"{', '.join(others)} and {last}" if others else last
 
 
 def headline(report: Report) -> Headline:
-    """As this node sees it."""
     if report.drained:
         return Headline(State.WEAK, "Drained", _sentence(report.reason))
     if not report.serving:
@@ -101,7 +99,7 @@ def _arrows(positions: tuple[str, ...]) -> str:
 LEARNER = "learner"
 AWAY, IN_RESERVE = "away", "in reserve"
 SILENT_SECONDS = 10.0
-"""Until a node outside the chain, for which nobody waits, is called silent."""
+"""A node outside the chain, for which nobody waits, is called silent after this time."""
 
 
 class Place(Struct, frozen=True):
@@ -111,7 +109,6 @@ class Place(Struct, frozen=True):
         role: in the chain, or why it has none.
         said: the state in words.
         linked: with this node.
-        here: it is this node.
     """
 
     position: str
@@ -132,7 +129,7 @@ def places(report: Report) -> tuple[Place, ...]:
 
 
 def _is_whole(report: Report) -> bool:
-    """A learner then waits to take a lost member's place."""
+    """True if a learner waits to take a lost member's place."""
     return len(report.members) >= len(report.founding) and not report.away
 
 

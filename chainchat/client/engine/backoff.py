@@ -10,13 +10,13 @@ from random import Random
 from chainchat.client.engine.wire import Address
 
 LASTING = 5.0
-"""Seconds of a session that show its node is well."""
+"""Seconds of a session that show that its node is well."""
 
 SPREAD = 0.001
 """Seconds per session of a dead node, over which all reconnect."""
 
 LONGEST_SPREAD = 2.0
-"""Seconds, however many sessions."""
+"""The most seconds of this, however many sessions."""
 
 MOST_NODES = 32
 """Further addresses are ignored."""
@@ -32,13 +32,11 @@ class Backoff:
         self._bound = first
 
     def next(self) -> float:
-        """The next wait, in seconds."""
         wait = self._random.uniform(0.0, self._bound)
         self._bound = min(self._longest, 2 * self._bound)
         return wait
 
     def reset(self) -> None:
-        """Make the next wait a short one again."""
         self._bound = self._first
 
 
@@ -56,7 +54,6 @@ class Nodes:
         self._backoff = Backoff(random, first=0.5, longest=15.0)
 
     def learn(self, addresses: Iterable[Address]) -> None:
-        """Add addresses that a node named."""
         for address in addresses:
             if len(self._addresses) < MOST_NODES and address not in self._addresses:
                 self._addresses.append(address)

@@ -28,26 +28,27 @@ PING_AFTER = 5.0
 """Seconds of silence before a PING is sent."""
 
 PING_UNANSWERED_AFTER = 1.0
-"""The same while a request is unanswered."""
+"""Seconds of silence before a PING, while a request is unanswered."""
 
 SILENCE = 3.0
 """Seconds of silence, with a PING or CHAIN unanswered, that make a connection dead."""
 
 PATIENCE = 30.0
-"""Seconds without other replies until the client leaves a node that answers PINGs: it cannot
-confirm, and another may be on the side that goes on."""
+"""Seconds without other replies until the client leaves a node that answers PINGs.
+
+Such a node cannot confirm, and another may be on the side that goes on.
+"""
 
 ANSWERED_AT_ONCE = frozenset({"CHAIN", "PING"})
-"""Requests that a node answers out of order."""
 
 ENDING_CODES = frozenset({421, 422, 423, 424, 425, 431, 505})
-"""Refusals of the connection: the server closes after them."""
+"""Codes after which the server closes the connection."""
 
 LONGEST_LIST = 64 << 20
 """Characters; a longer list counts as endless."""
 
 NO_TAG = "-"
-"""Answers a line without a tag, like ``/hello``."""
+"""Stands for the tag in the answer to a line without one, like ``/hello``."""
 
 
 class Asked(Struct):
@@ -92,7 +93,7 @@ class Asked(Struct):
             raise ProtocolError("the server listed more messages than it was asked for")
 
     def forget(self) -> None:
-        """Drop the list: it will come again."""
+        """Drop the list, which will come again."""
         self.items.clear()
         self.messages.clear()
         self.length = 0
@@ -113,35 +114,30 @@ class Dialogue:
 
     def __init__(self, now: float) -> None:
         self._in_order: deque[Asked] = deque()
-        """Oldest first."""
         self._at_once: dict[str, Asked] = {}
-        """Replies to these may overtake; by tag."""
+        """Requests whose replies may overtake, by tag."""
         self._reader = LineReader()
         self._written: list[str] = []
         self._heard_at = now
         self._pinged_at: float | None = None
-        """Since when ``trouble`` saw one of those unanswered."""
+        """Since when ``trouble`` saw a request of ``_at_once`` unanswered."""
         self._stuck_since: float | None = None
-        """The same for the oldest in order."""
+        """Since when ``trouble`` saw the oldest request in order unanswered."""
 
     @property
     def unanswered(self) -> list[Asked]:
-        """The requests without a reply."""
         return [*self._in_order, *self._at_once.values()]
 
     def take_bytes(self) -> bytes:
-        """The octets to write."""
         text = "".join(self._written)
         self._written.clear()
         return text.encode()
 
     def hello(self, client: str, *, notices: bool) -> None:
-        """Ask for machine mode."""
         self._in_order.append(Asked(NO_TAG, "HELLO"))
         self._written.append(hello_line(client, notices=notices))
 
     def ask(self, asked: Asked) -> None:
-        """Write a request."""
         if asked.verb in ANSWERED_AT_ONCE:
             self._at_once[asked.tag] = asked
         else:
@@ -149,12 +145,11 @@ class Dialogue:
         self._written.append(request_line(asked.tag, asked.verb, *asked.arguments))
 
     def send(self, number: int, line: str) -> None:
-        """Write a SEND that ``wire.send_line`` has made."""
         self._in_order.append(Asked(str(number), "SEND", number))
         self._written.append(line)
 
     def feed(self, data: bytes, now: float) -> Iterator[Push | Note | Refusal | Reply]:
-        """Parse octets; a Refusal by itself ends the connection.
+        """Parse octets; a Refusal that stands alone ends the connection.
 
         Raises:
             ProtocolError: they are not machine mode.

@@ -35,10 +35,10 @@ from chainchat.client.engine.wire import (
 )
 
 PASSWORD_CODES = frozenset({434, 513})
-"""Refusals of a LOGIN that needs a proof, or another."""
+"""Refusals of a LOGIN that needs a proof, or another proof."""
 
 PASSWORD_WRONG = 500
-"""Refusals below this are for now."""
+"""Refusals below this are temporary."""
 
 
 class Engine:
@@ -51,7 +51,6 @@ class Engine:
         insist: retry while the name is in use, at the first login too.
         keys: to log in without the password; None: kept only while this runs.
         asks: somebody answers ``PasswordNeeded``.
-        memory: of an earlier run.
     """
 
     def __init__(
@@ -96,7 +95,7 @@ class Engine:
     # --- outputs ---------------------------------------------------------------------
 
     def take_events(self, *, seen: bool = True) -> list[events.Event]:
-        """Events since the last call, seen now or only after ``seen``."""
+        """Events since the last call, which count as seen now, or only after ``seen``."""
         taken = list(self._events)
         self._events.clear()
         if seen:
@@ -104,7 +103,7 @@ class Engine:
         return taken
 
     def seen(self) -> None:
-        """The program has delivered all it took."""
+        """Note that the program has delivered all events that it took."""
         self._receiving.handed_over()
 
     def take_bytes(self) -> bytes:
@@ -118,12 +117,12 @@ class Engine:
         return len(self._sending)
 
     def longest(self, to: str = EVERYBODY) -> int:
-        """Octets of the longest text the server takes."""
+        """Octets of the longest text that the server takes."""
         return self._sending.longest(to)
 
     @property
     def ended(self) -> bool:
-        """True once ``Ended`` was said."""
+        """True once ``Ended`` is among the events."""
         return self._phases.now is Phase.ENDED
 
     @property
@@ -134,13 +133,12 @@ class Engine:
     # --- what the program wants ------------------------------------------------------
 
     def start(self, now: float) -> None:
-        """Begin to connect."""
         assert self._phases.now is Phase.NEW, "an engine starts once"
         self._now = now
         self._connect()
 
     def send(self, text: str, to: str = EVERYBODY) -> int:
-        """Say something; returns the SEND's number in events.
+        """Say something; return the SEND's number in events.
 
         Raises:
             UnsendableError: no server would take it. A text too long becomes a ``SendRefused``.
@@ -150,7 +148,7 @@ class Engine:
         return number
 
     def request(self, verb: str, *arguments: str | int) -> int:
-        """Ask once logged in; returns the request's number in its answer.
+        """Ask once logged in; return the request's number in its answer.
 
         Raises:
             UnsendableError: an argument holds a control character.
@@ -161,7 +159,6 @@ class Engine:
 
     @property
     def has_password(self) -> bool:
-        """True if the account is known to have one."""
         return self._passwords.is_protected
 
     def password(self, password: str) -> None:
@@ -206,7 +203,6 @@ class Engine:
     # --- what the socket and the clock say -------------------------------------------
 
     def connected(self, now: float) -> None:
-        """The connection that ``ConnectTo`` asked for is open."""
         assert self._phases.now is Phase.CONNECTING, "no connection was asked for"
         self._now = now
         self._phases.greeting(now)
@@ -228,7 +224,7 @@ class Engine:
         self._pump()
 
     def lost(self, now: float, reason: str = "the connection broke") -> None:
-        """The connection or the attempt is over; ``reason``: for people."""
+        """Note the end of the connection or the attempt; ``reason`` is for people."""
         self._now = now
         self._lost(reason)
 
@@ -252,7 +248,7 @@ class Engine:
             self._connect()
 
     def tick(self, now: float, *, listening: bool = True) -> None:
-        """``listening``: the program reads, so silence is the node's."""
+        """Do what is due; ``listening``: the program reads, so silence is the node's."""
         self._now = now
         if not listening:
             self._dialogue.deaf(now)
@@ -275,7 +271,7 @@ class Engine:
         self._events.append(events.ConnectTo(*self._nodes.current))
 
     def _learn(self, nodes: str) -> None:
-        """The others are reached with TLS, if this node was."""
+        """Learn addresses, with TLS if this node was reached with it."""
         addresses = wire.parse_nodes(nodes, tls=self._nodes.current.tls)
         self._nodes.learn(addresses)
         self._memory.learned(addresses)

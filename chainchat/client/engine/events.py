@@ -7,7 +7,7 @@ from msgspec import Struct, field
 
 
 class Event(Struct, frozen=True, tag_field="event"):
-    """What happened, or is to be done."""
+    """Something that happened, or that the program has to do."""
 
 
 # --- what the program has to do ------------------------------------------------------
@@ -39,7 +39,7 @@ class PasswordNeeded(Event, frozen=True, tag="password-needed"):
 
 
 class Connected(Event, frozen=True, tag="connected"):
-    """``node``: its position in the chain."""
+    """``node`` is the position of the connected node."""
 
     host: str
     port: int
@@ -56,7 +56,7 @@ class ConnectionLost(Event, frozen=True, tag="connection-lost"):
 
 
 class LoginDelayed(Event, frozen=True, tag="login-delayed"):
-    """Refused for now; the next try is in ``retry`` seconds."""
+    """The login is refused for now; the next try is in ``retry`` seconds."""
 
     code: int
     text: str
@@ -64,7 +64,7 @@ class LoginDelayed(Event, frozen=True, tag="login-delayed"):
 
 
 class StillOffline(Event, frozen=True, tag="still-offline"):
-    """The client is offline for a second; told once."""
+    """The client has been offline for a second; told once."""
 
 
 class LoggedIn(Event, frozen=True, tag="logged-in"):
@@ -159,7 +159,7 @@ class SendAcknowledged(Event, frozen=True, tag="acknowledged"):
 
 
 class SendDelayed(Event, frozen=True, tag="send-delayed"):
-    """Refused for now: the engine repeats this SEND and all later ones; told once."""
+    """A SEND is refused for now: the engine repeats it and all later ones; told once."""
 
     number: int
     code: int
@@ -180,7 +180,7 @@ class SendRefused(Event, frozen=True, tag="send-refused"):
 
 
 class Answered(Event, frozen=True, tag="answered"):
-    """``words``: the reply's ``key=value`` words."""
+    """A request is answered with these ``key=value`` words."""
 
     request: int
     verb: str

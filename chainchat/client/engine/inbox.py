@@ -13,14 +13,14 @@ ACKNOWLEDGE_EVERY = 1.0
 """Seconds between two ACKs."""
 
 MOST_HELD = 1000
-"""Pushes that wait while a hole is filled."""
+"""The most pushes that wait while a hole is filled."""
 
 PAGE = 500
 """Messages in a page that fills a hole."""
 
 
 class Inbox:
-    """Deduplicates, orders, and knows how far the read mark may move.
+    """Deduplicates and orders messages; knows how far the read mark may move.
 
     Attributes:
         last: id of the newest message let through, if any.
@@ -39,7 +39,7 @@ class Inbox:
         self._acknowledged_at = 0.0
 
     def pushed(self, push: Push) -> MessageArrived | None:
-        """Take a push; returns its message if it is next."""
+        """Take a push; return its message if it is next."""
         if self.missing is not None:
             if len(self._held) < MOST_HELD:
                 self._held.append(push)
@@ -62,7 +62,7 @@ class Inbox:
         return max(self.last or 0, self._listed)
 
     def filled(self, listed: Sequence[MessageArrived], own_name: str) -> list[MessageArrived]:
-        """Take a page of SINCE; returns what may pass now, in order.
+        """Take a page of SINCE; return what may pass now, in order.
 
         Ask again while ``missing`` is set.
         """
@@ -91,11 +91,11 @@ class Inbox:
         return passed
 
     def handed_over(self) -> None:
-        """The program has all that has passed."""
+        """Note that the program has all that has passed."""
         self._handed_over = self.last or 0
 
     def to_acknowledge(self, now: float, *, at_once: bool = False) -> int | None:
-        """The id to acknowledge now, if any; it counts as sent."""
+        """The id to acknowledge now, if any, which counts as sent."""
         due = at_once or now >= self._acknowledged_at + ACKNOWLEDGE_EVERY
         if not due or self._handed_over <= self._acknowledged:
             return None

@@ -27,7 +27,6 @@ class Login:
         self._backoff = Backoff(random, first=0.5, longest=4.0)
 
     def request(self, last_seen: int | None) -> Asked:
-        """To be made on a new connection, or again."""
         after, token = self._memory.seen if last_seen is None else last_seen, self._memory.token
         if token and not self._quiet and after is not None:
             return Asked("resume", "RESUME", 0, (self._name, token, f"after={after}"))
@@ -35,7 +34,6 @@ class Login:
         return Asked("login", "LOGIN", 0, (self._name, *quiet))
 
     def done(self, words: dict[str, str]) -> None:
-        """Note a login, with the reply's words."""
         mark = whole_number(words["mark"]) if "mark" in words else None
         self._memory.logged_in(words.get("session", self._memory.token), mark)
         self._insist = self._was_in = True

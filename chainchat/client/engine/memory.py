@@ -11,10 +11,10 @@ from msgspec import Struct
 from chainchat.client.engine.wire import Address
 
 MOST_LINES = 1024
-"""Of a named run: the chain remembers so many results."""
+"""SENDs of a named run: the chain remembers so many results."""
 
 PARTS = 1 << 28
-"""Into which a block of numbers is divided."""
+"""Parts of a block of numbers, each for one name."""
 
 
 class Outgoing(Struct, frozen=True):
@@ -29,7 +29,7 @@ class Memory:
     """The memory of one account in one chain.
 
     Attributes:
-        finishes: nothing is repeated after the end: the chain may forget it.
+        finishes: nothing is repeated after the end, as the chain may forget it.
         open: SENDs without a final answer, by number, in order.
         last_number: the highest of this client ID's SENDs.
         numbered_from: added to these numbers on the wire; None before the first login.
@@ -51,16 +51,13 @@ class Memory:
         return client
 
     def added(self, outgoing: Outgoing) -> None:
-        """Remember a new SEND."""
         self.last_number = outgoing.number
         self.open[outgoing.number] = outgoing
 
     def settled(self, number: int) -> None:
-        """Forget a settled SEND."""
         del self.open[number]
 
     def numbered(self, offset: int) -> None:
-        """Note ``numbered_from``, at the first login."""
         self.numbered_from = offset
 
     def logged_in(self, token: str, mark: int | None) -> None:
@@ -70,17 +67,13 @@ class Memory:
             self.seen = mark
 
     def acknowledged(self, identifier: int) -> None:
-        """Everything up to this id was seen."""
+        """Note that everything up to this id was seen."""
         self.seen = identifier
 
-    def learned(self, addresses: list[Address]) -> None:
-        """Note nodes of the chain."""
+    def learned(self, addresses: list[Address]) -> None: ...
 
     def ended(self, reason: str) -> None:  # noqa: ARG002 - for those who keep more
-        """After a logout nothing is open, and the client ID is forgotten.
-
-        ``reason``: see ``Ended``.
-        """
+        """End; after ``logout``, nothing is open, and the client ID is forgotten."""
         self.token = ""
 
     def keep(self, now: float) -> None:
@@ -104,7 +97,6 @@ class NamedMemory(Memory):
         self._part = 1 + int.from_bytes(digest[16:20]) % (PARTS - 1)
 
     def begin(self, client: str) -> str:  # noqa: ARG002 - of a run without a name
-        """The client ID of the name."""
         return self._client
 
     def numbered(self, offset: int) -> None:

@@ -30,14 +30,12 @@ class Outbox:
         return len(self._memory.open)
 
     def add(self, to: str, text: str) -> Outgoing:
-        """Number a new SEND."""
         outgoing = Outgoing(self._memory.last_number + 1, to, text)
         self._memory.added(outgoing)
         self._unwritten.append(outgoing)
         return outgoing
 
     def reconnected(self) -> None:
-        """Write everything open again."""
         self._unanswered = 0
         self._start_over()
 
@@ -46,14 +44,13 @@ class Outbox:
         self._refused = False
 
     def next(self) -> Outgoing | None:
-        """The SEND to write now, if any; it counts as written."""
+        """The SEND to write now, if any, which counts as written."""
         if self._refused or not self._unwritten or self._unanswered >= WINDOW:
             return None
         self._unanswered += 1
         return self._unwritten.popleft()
 
     def answered(self, number: int, now: float) -> Outgoing:
-        """Settle ``number``, which has its final answer."""
         self._came_back(now)
         if not self._refused:
             self._backoff.reset()
@@ -62,12 +59,11 @@ class Outbox:
         return outgoing
 
     def unwritable(self, number: int) -> None:
-        """Settle a SEND that cannot be written."""
         self._unanswered -= 1
         self._memory.settled(number)
 
     def refused_for_now(self, now: float) -> None:
-        """Note an answer of 4xx."""
+        """Retry later, after an answer of 4xx."""
         self._refused = True
         self._came_back(now)
 
@@ -77,6 +73,5 @@ class Outbox:
             self._retry_at = now + self._backoff.next()
 
     def tick(self, now: float) -> None:
-        """Begin a retry whose time has come."""
         if self._refused and not self._unanswered and now >= self._retry_at:
             self._start_over()

@@ -15,10 +15,9 @@ from chainchat.client.engine.wire import ProtocolError, Refusal
 TLS_ONLY, WRONG, NEEDED = 507, 512, 513
 
 GIVE_IT = "give it with --password-file FILE, or in CHAINCHAT_PASSWORD"
-"""Said where nobody can be asked."""
 
 Step = Asked | Event | Refusal | None
-"""A request to make; an event; the end; None: log in."""
+"""A request to make, an event, or the end; None: log in."""
 
 
 class Passwords:
@@ -45,15 +44,13 @@ class Passwords:
         self._proof: Proof | None = None
         self._proved = False
         self._new: Key | None = None
-        """Of the password that is being set."""
         self._changing = False
-        """The program changes the password."""
         self._removing = False
         self.wanted = False
         self.is_protected = keys.key is not None
 
     def needed(self, refusal: Refusal) -> Step:
-        """After a LOGIN that needs a proof, or another."""
+        """The step after a LOGIN that needs a proof, or another proof."""
         self.is_protected = True
         if self._proved and refusal.code == NEEDED:
             return self._want(refusal, new=True)
@@ -74,7 +71,6 @@ class Passwords:
         self._password = _prepared(password)
 
     def answer(self, password: str) -> Step:
-        """The step after the person's answer to ``PasswordNeeded``."""
         if self._proved:
             self._new = new_key(checked_password(password), self._random(SALT_OCTETS))
             self.wanted = False
@@ -84,7 +80,7 @@ class Passwords:
         return self._begin()
 
     def change(self, old: str, new: str) -> Step:
-        """Begin with a new password, or with none."""
+        """Begin to set a new password, or none."""
         key = new_key(checked_password(new), self._random(SALT_OCTETS)) if new else None
         self._new, self._removing, self._changing = key, not new, True
         if not self.is_protected:
@@ -102,7 +98,7 @@ class Passwords:
         return Asked("secret", "SECRET", 0, words)
 
     def done(self, verb: str, rest: str) -> Step:
-        """After a ``+OK``.
+        """The step after a ``+OK``.
 
         Raises:
             ProtocolError: the server proves nothing, or wants a weaker proof than before.
@@ -135,7 +131,6 @@ class Passwords:
         return PasswordChanged(self._removing) if changing else None
 
     def refused(self, refusal: Refusal) -> Step:
-        """After an ``-ERR``."""
         if self._changing:
             self._changing, self._new, self._password = False, None, ""
             return PasswordRefused(refusal.code, refusal.text)
@@ -147,7 +142,6 @@ class Passwords:
         return self._want(refusal)
 
     def broke(self) -> Event | None:
-        """What to tell when the connection has broken."""
         self._proved, self.wanted, self._proof = False, False, None
         if not self._changing:
             return None

@@ -6,11 +6,13 @@ from math import inf
 CONNECT_WITHIN = 10.0
 
 GREETING_WITHIN = 3.0
-"""Seconds for a node that accepted the connection to answer ``/hello``. They double each time: who
-leaves the queue of a busy node and rejoins it makes it longer."""
+"""Seconds for a node that accepted the connection to answer ``/hello``.
+
+They double each time: a client that leaves the queue of a busy node and rejoins it makes it longer.
+"""
 
 LONGEST_GREETING = 30.0
-"""The most they grow to; also granted to a node that has said anything."""
+"""The longest greeting; also granted to a node that has said anything."""
 
 CLOSING_WITHIN = 2.0
 """Seconds for a closing node's last answers."""
@@ -49,42 +51,35 @@ class Phases:
     # --- the next phase
 
     def pausing(self, until: float) -> None:
-        """Wait before the next attempt."""
         self.now = Phase.PAUSING
         self.alarm = until
 
     def connecting(self, now: float) -> None:
-        """Wait for a connection."""
         self.now = Phase.CONNECTING
         self.alarm = now + CONNECT_WITHIN
 
     def greeting(self, now: float) -> None:
-        """Wait for the answer to ``/hello``."""
         self.now = Phase.GREETING
         self._connected_at = now
         self.alarm = now + self._greeting_within
 
     def logging_in(self) -> None:
-        """Log in, now or again."""
         self.now = Phase.LOGGING_IN
         self.alarm = None
 
     def online(self, now: float) -> None:
-        """The login is done."""
         self.now = Phase.ONLINE
         self._online_since = now
         self._trouble_since = None
         self._greeting_within = GREETING_WITHIN
 
     def ended(self) -> None:
-        """Nothing follows."""
         self.now = Phase.ENDED
         self.alarm = self._trouble_since = None
 
     # --- within a phase
 
     def heard(self) -> None:
-        """The node has said something."""
         if self.now is Phase.GREETING:
             self.alarm = self._connected_at + LONGEST_GREETING  # it is alive
 
@@ -98,7 +93,7 @@ class Phases:
         self._greeting_within = min(LONGEST_GREETING, 2 * self._greeting_within)
 
     def troubled(self, now: float, seconds: float) -> None:
-        """The server needs so many seconds."""
+        """Expect no session for the seconds that the server needs."""
         self._note_trouble(now)
         self.alarm = now + seconds
 
@@ -110,19 +105,19 @@ class Phases:
         return True
 
     def broke(self, now: float) -> float | None:
-        """Note a break; returns the session's seconds, if any."""
+        """Note a break; return the session's seconds, if any."""
         served = None if self._online_since is None else now - self._online_since
         self._online_since = None
         self._note_trouble(now)
         return served
 
     def _note_trouble(self, now: float) -> None:
-        """No session, or soon none, until the next login."""
+        """Note that there is no session, or soon none, until the next login."""
         if self._trouble_since is None:
             self._trouble_since = now
 
     def trouble_lasts(self, now: float) -> bool:
-        """True once, when this is to be told."""
+        """True once, when the trouble is to be told."""
         if self._trouble_since is None or now - self._trouble_since < OFFLINE_TOLD_AFTER:
             return False
         self._trouble_since = inf

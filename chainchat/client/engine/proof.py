@@ -23,7 +23,7 @@ _GS2 = "n,,"
 
 
 class Key(Struct, frozen=True):
-    """What a password was hashed to, and with what."""
+    """The hash of a password, and how it was made."""
 
     salted: bytes
     salt: bytes
@@ -43,12 +43,10 @@ class Keys:
         self.most = FEWEST_ITERATIONS
 
     def accepted(self, key: Key) -> None:
-        """Keep a key that the server has accepted."""
         self.key = key
         self.most = max(self.most, key.iterations)
 
     def forget(self) -> None:
-        """Forget the key: it is not accepted any more."""
         self.key = None
 
 
@@ -70,11 +68,10 @@ class Proof:
 
     @property
     def first(self) -> str:
-        """The first message."""
         return _GS2 + self._bare
 
     def final(self, challenge: str) -> str:
-        """The last message; empty without a password or a kept key that fits.
+        """The client's last message; empty without a password or a kept key that fits.
 
         Raises:
             ProtocolError: it is no challenge, or asks for a weaker proof than before.
@@ -112,7 +109,6 @@ class Proof:
 
 
 def new_key(password: str, salt: bytes) -> Key:
-    """The key of a new, prepared password."""
     return Key(scram.salted(password, salt, scram.ITERATIONS), salt, scram.ITERATIONS)
 
 

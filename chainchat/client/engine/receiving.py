@@ -1,4 +1,4 @@
-"""What the engine hears: pushes as events, with holes filled."""
+"""Pushes as events, with holes filled."""
 
 from chainchat.client.engine import events
 from chainchat.client.engine.dialogue import Asked, Dialogue
@@ -18,19 +18,15 @@ class Receiving:
 
     @property
     def last(self) -> int | None:
-        """See ``Inbox.last``."""
         return self._inbox.last
 
     def handed_over(self) -> None:
-        """See ``Inbox.handed_over``."""
         self._inbox.handed_over()
 
     def reconnected(self) -> None:
-        """See ``Inbox.reconnected``."""
         self._inbox.reconnected()
 
     def pushed(self, push: Push, dialogue: Dialogue) -> None:
-        """Take a push; ask for what is missing."""
         filling = self._inbox.missing is not None
         if message := self._inbox.pushed(push):
             self._events.append(message)
@@ -38,7 +34,6 @@ class Receiving:
             self._fill_hole(dialogue)
 
     def filled(self, asked: Asked, dialogue: Dialogue) -> None:
-        """Take a page that was missing."""
         hole = self._inbox.missing
         self._events += self._inbox.filled(asked.messages, self._name)
         if self._inbox.missing is not None and self._inbox.missing == hole:
@@ -55,7 +50,6 @@ class Receiving:
         dialogue.ask(Asked("gap", "SINCE", 0, (self._inbox.after, PAGE)))
 
     def acknowledge(self, dialogue: Dialogue, now: float, *, at_once: bool = False) -> None:
-        """Move the read mark, if it is time."""
         if (seen := self._inbox.to_acknowledge(now, at_once=at_once)) is not None:
             self._memory.acknowledged(seen)
             dialogue.ask(Asked("ack", "ACK", 0, (seen,)))

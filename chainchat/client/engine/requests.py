@@ -1,4 +1,4 @@
-"""What the program asks the engine for, and the answers."""
+"""The requests of the program, and their answers."""
 
 from collections import deque
 from collections.abc import Iterable
@@ -19,7 +19,6 @@ class Requests:
         self._events = told
 
     def add(self, verb: str, arguments: tuple[str | int, ...]) -> int:
-        """Take a request; returns its number."""
         for argument in arguments:
             wire.checked(str(argument))
         self._count += 1
@@ -27,7 +26,6 @@ class Requests:
         return self._count
 
     def write(self, dialogue: Dialogue) -> None:
-        """Ask."""
         while self._held:
             dialogue.ask(self._held.popleft())
 
@@ -42,15 +40,12 @@ class Requests:
         self._held.extendleft(asked for asked in reversed(requests) if asked.verb in READS)
 
     def done(self, asked: Asked, words: dict[str, str]) -> None:
-        """Take a ``+OK``."""
         self._events.append(events.Answered(asked.number, asked.verb, words))
 
     def refused(self, asked: Asked, code: int, text: str) -> None:
-        """Take an ``-ERR``."""
         self._events.append(events.RequestRefused(asked.number, asked.verb, code, text))
 
     def listed(self, asked: Asked) -> None:
-        """Take the end of a list."""
         if asked.verb == "SINCE":
             self._events.append(events.HistoryListed(asked.number, tuple(asked.messages)))
         else:

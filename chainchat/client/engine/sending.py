@@ -9,7 +9,7 @@ from chainchat.client.engine.outbox import Outbox
 from chainchat.client.engine.wire import EVERYBODY, whole_number
 
 EARLIER_REFUSED = 451
-"""Because of an earlier refusal, already told."""
+"""Refused because of an earlier refusal, already told."""
 
 USUAL_LINE = 1024
 """Octets, until the server says how many it takes."""
@@ -35,25 +35,21 @@ class Sending:
         return len(self._outbox)
 
     def add(self, to: str, text: str) -> int:
-        """Say something; returns its number."""
         outgoing = self._outbox.add(to, text)
         self._events.append(events.SendPending(outgoing.number, to, text))
         return outgoing.number
 
     def reconnected(self) -> None:
-        """Write everything open again."""
         self._outbox.reconnected()
 
     def tick(self, now: float) -> None:
-        """Begin a retry whose time has come."""
         self._outbox.tick(now)
 
     def longest(self, to: str) -> int:
-        """Octets of the longest text, as from somebody with nc."""
+        """Octets of the longest text, as of somebody with nc."""
         return self.max_line - (0 if to == EVERYBODY else len(f">> {to}: "))
 
     def write(self, dialogue: Dialogue) -> None:
-        """Write what may be written now."""
         offset = self._memory.numbered_from or 0
         while outgoing := self._outbox.next():
             line = wire.send_line(
@@ -67,7 +63,7 @@ class Sending:
                 self._refuse(outgoing, 502, f"too long: a line has at most {room} octets")
 
     def acknowledged(self, number: int, rest: str, now: float) -> int:
-        """Take the words of a ``+OK``; returns the id.
+        """Take the words of a ``+OK``; return the id.
 
         Raises:
             ProtocolError: they name none.

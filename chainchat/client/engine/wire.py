@@ -19,7 +19,7 @@ TLS_SCHEME = "tls://"
 
 
 class Address(NamedTuple):
-    """``tls``: the node takes TLS there."""
+    """Where a node takes connections, with ``tls`` or without."""
 
     host: str
     port: int
@@ -37,7 +37,7 @@ class ProtocolError(Exception):
 
 
 class UnsendableError(ValueError):
-    """It cannot be sent; ``code``: the refusal it would get."""
+    """A request cannot be sent; ``code`` is that of the refusal it would get."""
 
     def __init__(self, code: int, text: str) -> None:
         super().__init__(text)
@@ -125,7 +125,7 @@ def parse_line(line: str) -> ServerLine | None:
     """Parse one line of a node; None if a program may ignore it.
 
     Raises:
-        ProtocolError: it is none of the protocol.
+        ProtocolError: the protocol has no such line.
     """
     mark, _, rest = line.partition(" ")
     try:
@@ -157,7 +157,7 @@ def parse_message(rest: str) -> Push:
     """Parse ``id prev time from to :text``.
 
     Raises:
-        ValueError: it is not of that form.
+        ValueError: it has another form.
     """
     number, previous, time, sender, to, text = rest.split(" ", 5)
     if not text.startswith(":"):
@@ -180,13 +180,12 @@ def _refusal(rest: str) -> Refusal:
 
 
 def key_values(words: str) -> dict[str, str]:
-    """The ``key=value`` words of a reply or notice."""
     pairs = [word.partition("=") for word in words.split()]
     return {key: value for key, equals, value in pairs if equals}
 
 
 def whole_number(word: str) -> int:
-    """Parse a node's number.
+    """Parse a number of a node.
 
     Raises:
         ProtocolError: it is none.
@@ -200,27 +199,23 @@ def whole_number(word: str) -> int:
 
 
 def hello_line(client: str, *, notices: bool) -> str:
-    """The line that switches to machine mode."""
     return f"/hello chainchat/1 client={client}{' notices=on' if notices else ''}\n"
 
 
 def request_line(tag: str, verb: str, *arguments: str | int) -> str:
-    """A request without a text."""
     return " ".join([f"@{tag}", verb, *map(str, arguments)]) + "\n"
 
 
 def send_line(tag: int, number: int, to: str, text: str) -> str:
-    """A SEND."""
     return f"@{tag} SEND {number} {to} :{text}\n"
 
 
 def octets(text: str) -> int:
-    """The length of a text in UTF-8."""
     return len(text) if text.isascii() else len(text.encode())
 
 
 def checked(text: str) -> str:
-    """``text`` if it may stand in a request.
+    """Return ``text`` if it may stand in a request.
 
     Raises:
         UnsendableError: 503, it is not text; 504, it holds a control character.
@@ -234,7 +229,7 @@ def checked(text: str) -> str:
 
 
 def harmless(text: str) -> str:
-    """Replace what could play tricks on a terminal."""
+    """Replace characters that could play tricks on a terminal."""
     if text.isprintable():
         return text
     return _UNSENDABLE.sub("\ufffd", text.replace("\t", " "))
@@ -244,7 +239,7 @@ def harmless(text: str) -> str:
 
 
 def parse_address(text: str, *, tls: bool = False) -> Address:
-    """``host:port``, ``[::1]:port`` for IPv6, ``tls://host:port``; ``tls``: with TLS in any case.
+    """Parse ``host:port``, ``[::1]:port`` or ``tls://host:port``; ``tls``: with TLS in any case.
 
     Raises:
         ValueError: it is no address.

@@ -40,7 +40,7 @@ class KeptKeys(Keys):
             self._write()
 
     def _write(self) -> None:
-        """Nobody else can ever read a part of the file."""
+        """Write the file so that nobody else can ever read a part of it."""
         with suppress(OSError):
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             draft = self._path.with_suffix(f".{os.getpid()}")
@@ -51,6 +51,6 @@ class KeptKeys(Keys):
 
 
 def state_folder() -> Path:
-    """For what is worth less than data (XDG base directories)."""
+    """The folder for what is worth less than data (XDG base directories)."""
     base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
     return Path(base) / "chainchat"

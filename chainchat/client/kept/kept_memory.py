@@ -16,7 +16,7 @@ from chainchat.client.engine.wire import Address
 from chainchat.client.kept.kept_keys import state_folder
 
 KEEP_EVERY = 1.0
-"""Seconds after which is kept what, if lost, costs only a repetition."""
+"""Seconds after which marks and results are kept, whose loss costs only a repetition."""
 
 _TABLES = """
     PRAGMA locking_mode = EXCLUSIVE;
@@ -54,7 +54,7 @@ class KeptMemory(Memory):
         self._urgent = False
         self._changed = False
         self._stale = False
-        """The file is behind: it could not be written."""
+        """True if the file is behind, as it could not be written."""
         self._kept_at = 0.0
         os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
         self._file = sqlite3.connect(path, timeout=0, isolation_level=None)
@@ -82,7 +82,6 @@ class KeptMemory(Memory):
         self._file.execute("COMMIT")
 
     def close(self) -> None:
-        """Keep everything, and let go of the file."""
         self._urgent = self._changed
         self.keep(0.0)
         self._file.close()
@@ -103,7 +102,7 @@ class KeptMemory(Memory):
         self._urgent = True
 
     def settled(self, number: int) -> None:
-        """Losing this costs a repetition that the chain recognizes."""
+        """Forget a SEND; if that is lost, the chain recognizes the repetition."""
         super().settled(number)
         self._execute("DELETE FROM open WHERE number = ?", number)
 
@@ -123,12 +122,12 @@ class KeptMemory(Memory):
         self._keep("seen", identifier)
 
     def learned(self, addresses: list[Address]) -> None:
-        """The file will be found at these nodes, too."""
+        """Let the file be found at these nodes, too."""
         with suppress(OSError):
             _link(self._path, addresses)
 
     def ended(self, reason: str) -> None:
-        """A deleted account's lines are nobody's any more."""
+        """End; a deleted account's lines are nobody's any more."""
         if reason == "deleted":
             self.open.clear()
             self._execute("DELETE FROM open")
@@ -189,7 +188,7 @@ class KeptMemory(Memory):
 
 
 def find(account: str, addresses: Iterable[Address]) -> Path:
-    """An account's file in the chain of these nodes, made known to all of them.
+    """Find an account's file in the chain of these nodes, and make it known to all of them.
 
     Raises:
         OSError: the folder cannot be made or read.

@@ -15,7 +15,6 @@ ABOUT = {
     "title": "count what is unread in the title of the window",
     "utc": "show times in UTC",
 }
-"""The settings that ``/set`` changes."""
 
 Switch = Literal["on", "off"]
 
@@ -31,7 +30,7 @@ class Settings(Struct, forbid_unknown_fields=True):
         nodes: ``HOST:PORT`` or ``tls://HOST:PORT``.
         tls: with every node.
         ca: file of the CA of the nodes' certificates.
-        ignore: names of whom nothing is shown.
+        ignore: names of people of whom nothing is shown.
         log: file for everything shown, a line each.
     """
 
@@ -67,7 +66,6 @@ class Settings(Struct, forbid_unknown_fields=True):
 
 
 def config_file() -> Path:
-    """As the XDG base directories say."""
     base = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
     return Path(base) / "chainchat" / "client.toml"
 

@@ -5,10 +5,9 @@ from collections.abc import Iterable, Iterator
 from itertools import chain
 
 MOST_LINES = 200
-"""In one turn of the event loop."""
 
 MOST_CHARACTERS = 16 * 1024
-"""In one turn, before its last line."""
+"""The most characters in one turn, before its last line."""
 
 
 class Backlog:
@@ -26,14 +25,12 @@ class Backlog:
         return len(self._queue) >= MOST_LINES
 
     def add(self, lines: Iterable[str]) -> None:
-        """Append lines."""
         rest = iter(lines)
         for first in rest:
             self._queue.append(chain((first,), rest))
             return
 
     def take(self) -> list[str]:
-        """The next lines, as many as one turn shows."""
         taken: list[str] = []
         characters = 0
         while self._queue and len(taken) < MOST_LINES and characters < MOST_CHARACTERS:

@@ -38,13 +38,12 @@ STATUS_EVERY = 5.0
 """Seconds between requests for the chain's state."""
 
 FOR_NO_LOG = "+OK the password of"
-"""Begins a line that is for no log."""
+"""The beginning of a line that holds a password, which no log may get."""
 
 MOST_NAMES = 10_000
-"""Accounts that are remembered for completion."""
 
 LONGEST_QUOTED = 100
-"""Characters of a refused line that are shown."""
+"""Characters of a refused line that are shown; the history has it all."""
 
 IDS_PER_MESSAGE = 4
 """Ids that ``/last`` looks back per message: logins and others' mail have ids, too."""
@@ -54,9 +53,7 @@ class Conversation:
     """Turns lines into calls of the engine, and events into lines.
 
     Attributes:
-        names: of known accounts.
-        here: of those who are on.
-        node: the position of the connected node, if any.
+        here: accounts that are on.
         trouble: what ended the connection or prevents the login; mostly empty.
 
     Args:
@@ -97,13 +94,12 @@ class Conversation:
 
     @property
     def asked(self) -> int:
-        """The person's unanswered requests."""
         return len(self._foreground)
 
     # --- typed -----------------------------------------------------------------------
 
     def typed(self, line: str) -> list[str]:
-        """Carry out ``line``; returns lines to show, an error with ``-ERR``."""
+        """Carry out ``line``; return lines to show, an error with ``-ERR``."""
         line = line.replace("\t", " ")
         if not line.strip():
             return []
@@ -193,7 +189,6 @@ class Conversation:
         return asked
 
     def refresh_soon(self) -> None:
-        """Ask again at the next ``refresh``."""
         self._status_due = 0.0
 
     def seek(self, beginning: str) -> None:
@@ -205,18 +200,17 @@ class Conversation:
 
     @property
     def seeking(self) -> bool:
-        """True while ``seek`` has no answer."""
         return "LIST" in self._refreshing
 
     def _ask_for_us(self, verb: str, *arguments: str) -> None:
-        """The engine repeats the question after a break."""
+        """Ask for the client itself; the engine repeats the question after a break."""
         self._refreshing.add(verb)
         self._engine.request(verb, *arguments)
 
     # --- heard -----------------------------------------------------------------------
 
     def heard(self, event: events.Event) -> Iterable[str]:
-        """What to tell of ``event``, each line made in its turn."""
+        """Lines about ``event``, each made in its turn."""
         return map(harmless, self._lines(event))
 
     def _lines(self, event: events.Event) -> Iterable[str]:
@@ -280,7 +274,6 @@ class Conversation:
         return [self._human.sent("", event.id, again=event.again)]
 
     def know(self, *names: str) -> None:
-        """Remember names, for completion."""
         room = MOST_NAMES - len(self.names)
         if room > 0:
             self.names.update(names[:room])
@@ -320,7 +313,6 @@ class Conversation:
         return [*removed, *lines, f". {shown} message{'' if shown == 1 else 's'}"]
 
     def listed(self, messages: Iterable[events.MessageArrived]) -> list[str]:
-        """Lines of a list, with the days."""
         lines = []
         day = ""
         for message in messages:
@@ -408,7 +400,7 @@ class Conversation:
         return []
 
     def _note_trouble(self, trouble: str) -> None:
-        """Only the first trouble is told, once it is over, or lasts."""
+        """Note the first trouble, the only one told, once it is over, or lasts."""
         self.trouble = self.trouble or trouble
 
     def _logged_in(self, name: str) -> str:
@@ -426,7 +418,6 @@ class Conversation:
 
 
 def _beginning(text: str) -> str:
-    """The whole of it is in the history."""
     return text if len(text) <= LONGEST_QUOTED else f"{text[:LONGEST_QUOTED]} ..."
 
 

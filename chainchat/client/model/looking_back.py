@@ -15,14 +15,16 @@ PAGE = 500
 """Messages per page."""
 
 WIDEST = 16 * PAGE
-"""Ids looked through at a time if few are messages."""
+"""The most ids looked through at a time, if few are messages."""
 
 AT_ONCE = 20
-"""Pages at the beginning."""
+"""Pages asked for without a pause, at the beginning."""
 
 PAGE_EVERY = 0.4
-"""Seconds per page after those: servers let an account read 2,000 lines a second, or fewer while it
-also speaks."""
+"""Seconds per page after those.
+
+Servers let an account read 2,000 lines a second, or fewer while it also speaks.
+"""
 
 CONTEXT = 2
 """Messages shown before and after the one found."""
@@ -46,7 +48,6 @@ class LookingBack:
     Args:
         ask: asks for so many messages after an id; returns the request's number.
         clock: monotonic seconds.
-        ignored: names in lower case, of whom nothing is found.
     """
 
     def __init__(
@@ -64,17 +65,18 @@ class LookingBack:
         self._ignored = ignored
         self._request = 0
         self._high = self._low = self._after = 0
-        """All before ``_high`` is still to be looked at; in this window, after ``_low``; the next
-        page begins after ``_after``."""
+        """All before ``_high`` is still to be looked at; in this window, after ``_low``.
+
+        The next page begins after ``_after``.
+        """
         self._width = PAGE
         self._found: Found | None = None
-        """The newest in this window so far."""
         self._latest: deque[MessageArrived] = deque(maxlen=CONTEXT)
         self._pages = float(AT_ONCE)
         self._counted_at = clock()
 
     def begin(self, wanted: str, before: int) -> None:
-        """Look for ``wanted``; on from where its last search came to."""
+        """Look for ``wanted``; go on from where its last search came to."""
         if wanted != self.wanted:
             self.wanted, self.ended, self.reached = wanted, False, None
             self._width = PAGE
@@ -84,13 +86,13 @@ class LookingBack:
             self.go_on()
 
     def stop(self) -> None:
-        """Look at no page that is on its way."""
+        """Stop; a page on its way is not looked at."""
         self.active = False
         self._request = 0
         self._open_window(self._high)
 
     def go_on(self) -> None:
-        """Ask for the next page, if due; call it some times a second."""
+        """Ask for the next page, if due; call this some times a second."""
         if not self.active or self._request:
             return
         now = self._clock()
@@ -101,7 +103,6 @@ class LookingBack:
             self._request = self._ask(self._after, PAGE)
 
     def asked(self, request: int) -> bool:
-        """True if the request is the search's."""
         return self.active and request == self._request
 
     def _open_window(self, high: int) -> None:

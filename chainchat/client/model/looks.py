@@ -10,13 +10,12 @@ from chainchat.client.engine.wire import EVERYBODY, harmless
 from chainchat.client.model.transcript import Entry
 
 Pieces = list[tuple[str, str]]
-"""Styles and texts, as prompt_toolkit has them."""
 
 NAME_COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#b8a000")
 """Okabe and Ito's, which colour-blind people can tell apart (the yellow is darker)."""
 
 NAME_COLOURS_OF_16 = ("ansicyan", "ansiyellow", "ansibrightblue", "ansimagenta", "ansibrightcyan")
-"""Red and green mean something else."""
+"""Without red and green, which mean something else."""
 
 STYLES = {
     "faint": "ansibrightblack",
@@ -42,29 +41,25 @@ class Glyphs:
         self.line, self.arrow = ("─", "→") if unicode else ("-", "->")
 
     def fit(self, text: str) -> str:
-        """``text`` as far as the terminal shows it."""
+        """Return ``text`` as far as the terminal shows it."""
         return text if self.unicode else text.encode("ascii", "replace").decode()
 
 
 @lru_cache(maxsize=1024)
 def name_style(name: str) -> str:
-    """The same on every day and every machine."""
+    """The style of a name, the same on every day and every machine."""
     return f"class:name{zlib.crc32(name.lower().encode()) % len(NAME_COLOURS)}"
 
 
 def name_styles(*, few: bool) -> dict[str, str]:
-    """``few``: of the 16 colours that every terminal has."""
+    """The styles of names; ``few``: of the 16 colours that every terminal has."""
     count = len(NAME_COLOURS)
     colours = NAME_COLOURS_OF_16 if few else NAME_COLOURS
     return {f"name{n}": colours[n % len(colours)] for n in range(count)}
 
 
 class Looks:
-    """Makes the pieces of entries, for one person.
-
-    Args:
-        clock: writes milliseconds since 1970 as a time.
-    """
+    """Makes the pieces of entries, for one person; ``clock`` shows milliseconds since 1970."""
 
     def __init__(self, name: str, glyphs: Glyphs, clock: Callable[[int], str]) -> None:
         self._me = name.lower()
@@ -73,13 +68,12 @@ class Looks:
         self._mention = re.compile(rf"(?<![\w.-])@?{re.escape(name)}(?![\w-])", re.IGNORECASE)
 
     def mentions(self, entry: Entry) -> bool:
-        """True if somebody else names this person, or writes to them alone."""
         if not entry.is_message or entry.sender.lower() == self._me:
             return False
         return entry.to != EVERYBODY or self._mention.search(entry.text) is not None
 
     def pieces(self, entry: Entry) -> Pieces:
-        """``#1042 14:03 alice: text``, or the line of a notice."""
+        """Pieces of ``#1042 14:03 alice: text``, or the line of a notice."""
         if not entry.is_message:
             return self.notice(entry.text)
         fit = self._glyphs.fit
@@ -97,13 +91,12 @@ class Looks:
         return "you" if name.lower() == self._me else name
 
     def notice(self, line: str) -> Pieces:
-        """A line, styled by its mark."""
         line = self._glyphs.fit(line)
         styles = {"*": "class:faint", "-ERR": "class:bad", "+OK": "class:good"}
         return [(styles.get(line.partition(" ")[0], ""), line)]
 
     def rule(self, text: str, columns: int, style: str) -> Pieces:
-        """``─── text ───``, from edge to edge."""
+        """Pieces of ``─── text ───``, from edge to edge."""
         text = self._glyphs.fit(f" {text} ") if text else ""
         left = self._glyphs.line * 3
         right = self._glyphs.line * max(3, columns - len(text) - len(left))
@@ -111,7 +104,6 @@ class Looks:
 
 
 def with_found(pieces: Pieces, wanted: str) -> Pieces:
-    """``pieces`` with what was searched for marked."""
     if not wanted:
         return pieces
     marked: Pieces = []

@@ -9,13 +9,13 @@ from collections.abc import Sequence
 from chainchat.client.engine.events import LoggedIn, MessageArrived
 
 CONTEXT = 20
-"""Messages from before, shown to whoever comes, new or back."""
+"""Messages from before, shown to a person who comes, new or back."""
 
 AT_ONCE = 60
 """The newest messages, shown before the rest."""
 
 IDS_AT_FIRST = 4 * AT_ONCE
-"""Ids looked through for them; see ``IDS_PER_MESSAGE``."""
+"""Ids looked through for ``AT_ONCE`` messages; see ``IDS_PER_MESSAGE``."""
 
 
 class Missed:
@@ -38,11 +38,11 @@ class Missed:
 
     @property
     def search_from(self) -> int:
-        """The newest messages are asked for after this id."""
+        """The id after which the newest messages are asked for."""
         return max(0, self._high - self._look_back)
 
     def listed(self, messages: Sequence[MessageArrived]) -> list[MessageArrived] | None:
-        """Take the newest messages; returns those to show, or None: look back further."""
+        """Take the newest messages; return those to show, or None: look back further."""
         if self.search_from and len(messages) < AT_ONCE:
             self._look_back *= 4
             return None
@@ -60,7 +60,6 @@ class Missed:
         return self.after < message.id <= self._high and message.sender.lower() != self._name
 
     def pushed(self, identifier: int) -> None:
-        """Count a message that was pushed."""
         if identifier <= self._high:
             self._pushed += 1
         self._reached = identifier

@@ -15,18 +15,17 @@ HELP = {
 
 
 class Screen(Protocol):
-    """What these verbs act on; see ``Room``."""
+    """The part of a ``Room`` on which these verbs act."""
 
     conversation: Conversation
     searching: Searching
     view: View
 
-    def find(self, text: str, *, again: int = 0) -> bool:
-        """Search what is loaded."""
+    def find(self, text: str, *, again: int = 0) -> bool: ...
 
 
 class OwnVerbs:
-    """Carries them out.
+    """Carries the verbs out.
 
     Args:
         ignored: names in lower case, of whom nothing is shown.
@@ -38,7 +37,7 @@ class OwnVerbs:
         self._ignored = ignored
 
     def answer(self, line: str) -> list[str] | None:
-        """Lines to show; None: it is no verb of the client's own."""
+        """Lines to show; None if the line has no verb of the client's own."""
         word, _, rest = line.partition(" ")
         match word.lower(), rest.split():
             case "/search", _:
@@ -57,7 +56,7 @@ class OwnVerbs:
         return None
 
     def _search(self, text: str) -> list[str]:
-        """Ctrl-R and the verb alone go on from there."""
+        """Search; Ctrl-R and the verb alone go on from there."""
         wanted = text or self._screen.view.looking_for
         if not wanted:
             return ["-ERR 501 type /search, then what to look for; Ctrl-R does it as you type"]

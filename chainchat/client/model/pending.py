@@ -7,7 +7,6 @@ from chainchat.client.model.looks import Glyphs, Pieces
 from chainchat.client.model.wrapping import wrapped
 
 MOST_SHOWN = 5
-"""The newest are shown, the rest are counted."""
 
 
 class Pending:
@@ -21,15 +20,12 @@ class Pending:
         return len(self._lines)
 
     def add(self, number: int, line: str) -> None:
-        """Add a line that was sent."""
         self._lines[number] = line
 
     def remove(self, number: int) -> None:
-        """Remove a line, if it is there."""
         self._lines.pop(number, None)
 
     def rows(self, columns: int) -> list[Pieces]:
-        """The part of the screen that shows them."""
         shown = list(islice(reversed(self._lines.values()), MOST_SHOWN))[::-1]
         more = len(self._lines) - len(shown)
         lines = [f"{self._glyphs.pending} {more} more"] if more else []
@@ -37,7 +33,6 @@ class Pending:
         return [row for line in lines for row in wrapped([("class:faint", line)], columns)[:3]]
 
     def last_words(self, *, kept: bool) -> list[str]:
-        """For the terminal, after the screen is gone."""
         if not self._lines:
             return []
         count = len(self._lines)

@@ -16,7 +16,7 @@ class Asking:
     """Asks for passwords, and gives them to the engine.
 
     Attributes:
-        question: that the next line answers; mostly empty.
+        question: answered by the next line; mostly empty.
     """
 
     def __init__(self, engine: Engine) -> None:
@@ -33,7 +33,6 @@ class Asking:
         return self._begin(self._change(remove=remove))
 
     def answer(self, line: str) -> list[str]:
-        """Take the answer; returns lines to show."""
         return self._go_on(line)
 
     def _begin(self, questions: Questions) -> list[str]:
@@ -90,10 +89,10 @@ class Asking:
         return []
 
     def _new(self, what: str) -> Generator[str, str, str]:
-        """A new password, typed twice; empty for none.
+        """Ask for a new password, typed twice; empty for none.
 
         Raises:
-            RefusedError: 522.
+            RefusedError: 522, no account can have it.
         """
         first = yield f"{what} ({SHORTEST} to {LONGEST} characters)"
         if not first:

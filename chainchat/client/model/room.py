@@ -26,7 +26,7 @@ from chainchat.client.model.transcript import Entry, Transcript
 from chainchat.client.model.view import View
 
 MOST_PASTED = 3
-"""Lines said without a question."""
+"""Pasted lines that are said without a question."""
 
 BUSY = 20
 """With more people on, nobody is told by default who comes and goes."""
@@ -48,7 +48,6 @@ class Alert(Enum):
 
 
 Log = Callable[[datetime.datetime, str], None]
-"""Takes shown lines, with their local times."""
 
 
 class Room:
@@ -61,8 +60,7 @@ class Room:
     Args:
         settings: may change while this runs.
         log: takes each shown line, in order.
-        clock: monotonic seconds.
-        wall: seconds since 1970.
+        clock, wall: monotonic seconds; seconds since 1970.
     """
 
     def __init__(
@@ -124,15 +122,13 @@ class Room:
     # --- typed -----------------------------------------------------------------------
 
     def needs_no_question(self, text: str) -> bool:
-        """True if a paste may stand in the input line."""
         return _lines_of(text) <= MOST_PASTED
 
     def ask_about(self, text: str) -> None:
-        """Ask whether to say all of it."""
         self._asked_about = text
 
     def edited(self) -> bool:
-        """The input has changed: no to a paste; True if one was asked about."""
+        """Note that the input has changed: no to a paste; True if one was asked about."""
         asked, self._asked_about = self._asked_about, ""
         return bool(asked)
 
@@ -142,12 +138,10 @@ class Room:
         return asked or text
 
     def answer(self, text: str) -> None:
-        """Answer the question for a password."""
         self._show(self.conversation.asking.answer(text))
 
     @property
     def prompt(self) -> str:
-        """Stands before the input."""
         if self._asked_about:
             return f"say {_lines_of(self._asked_about)} lines? (Enter: yes, Esc: no) "
         if self.conversation.asking.question:
@@ -155,7 +149,6 @@ class Room:
         return f"{self._engine.name}> "
 
     def typed(self, text: str) -> None:
-        """Carry out what was typed or pasted."""
         self.view.to_end()
         for line in text.splitlines():
             own = self._own.answer(line)
@@ -163,7 +156,6 @@ class Room:
             self._show(self.conversation.typed(line) if own is None else own)
 
     def leave(self) -> None:
-        """Leave once everything is confirmed."""
         self.leaving = True
         self.typed("/logout")
 
@@ -173,32 +165,27 @@ class Room:
             self.transcript.zone = self.conversation.zone = self._zone
 
     def find(self, text: str, *, again: int = 0) -> bool:
-        """Search what is loaded; see ``View.search``."""
         return self.searching.find(text, self._size, again=again)
 
     def look_back(self) -> None:
-        """Search what is older."""
         self.searching.look_back()
 
     @property
     def search_prompt(self) -> str:
-        """Stands before what is searched for."""
         failed = " (not loaded; Ctrl-R: further back)" if self.searching.failed else ""
         return f"search{failed}: "
 
     def stop_searching(self) -> None:
-        """Mark nothing any more, and ask for no more."""
         self._show(self.searching.stop())
         self.view.stop_searching()
 
     def saw(self) -> None:
-        """A key was pressed: nothing is unread."""
+        """Note that the person pressed a key, so nothing is unread."""
         self._unread = self._mentions = 0
 
     # --- heard -----------------------------------------------------------------------
 
     def heard(self, event: events.Event) -> None:
-        """Take an event of the engine."""
         match event:
             case events.MessageArrived():
                 self._arrived(event)
@@ -273,7 +260,6 @@ class Room:
             self._log(self.transcript.local(entry.time), line)
 
     def tell(self, line: str) -> None:
-        """Show a line of the client's own."""
         self._show([line])
 
     def _show(self, lines: Iterable[str]) -> None:
@@ -349,7 +335,7 @@ class Room:
         self.standing.heard(event, self._clock())
 
     def refresh(self) -> None:
-        """Ask for what is shown of the chain; some times a second."""
+        """Ask for what is shown of the chain; call this some times a second."""
         if self.panel:
             self.conversation.refresh_soon()
         if self.conversation.refresh(self._clock()):
@@ -357,7 +343,7 @@ class Room:
         self.searching.go_on()
 
     def status(self, columns: int, *, typed: str = "") -> Pieces:
-        """``typed``: what stands in the input line."""
+        """The status line; ``typed``: what stands in the input line."""
         stand, dot = self.standing, f" {self._glyphs.dot} "
         counts = Counts(
             pending=len(self.pending),
@@ -382,7 +368,6 @@ class Room:
         return [("class:status.warning" if bad else "class:status", line)]
 
     def panel_rows(self, columns: int) -> list[Pieces]:
-        """The chain, drawn, while it is wanted."""
         if not self.panel:
             return []
         rule = self._looks.rule("", columns, "class:faint")
@@ -399,22 +384,18 @@ class Room:
         return f"{octets} of {limit} octets" if octets > NEAR_LIMIT * limit else ""
 
     def title(self) -> str:
-        """For the window."""
         count = f"({self._unread}) " if self._unread else ""
         return f"{count}{self._engine.name} - chainchat"
 
     def rows(self, columns: int, height: int) -> list[Pieces]:
-        """The transcript's part of the screen."""
         self._size = columns, height
         return self.view.rows(columns, height)
 
     def scroll(self, up: int) -> None:
-        """Scroll by rows."""
         self.view.scroll(up, *self._size)
 
     @property
     def page(self) -> int:
-        """Rows of a page."""
         return max(1, self._size[1] - 2)
 
 

@@ -12,13 +12,10 @@ from chainchat.client.model.view import View
 
 
 class Searching:
-    """What Ctrl-R and ``/search`` do. Lines to show are returned.
+    """What Ctrl-R and ``/search`` do, as lines to show.
 
     Attributes:
         failed: the last ``find`` found nothing.
-
-    Args:
-        ignored: see ``LookingBack``.
     """
 
     def __init__(
@@ -48,7 +45,6 @@ class Searching:
         return not self.failed
 
     def look_back(self) -> list[str]:
-        """Search what is older."""
         wanted = self._view.looking_for
         if not wanted or self._back.active:
             return []
@@ -57,7 +53,6 @@ class Searching:
         return self._said_nothing() if self._back.ended else []
 
     def stop(self) -> list[str]:
-        """Ask the servers no more."""
         self.failed = False
         if not self._back.active:
             return []
@@ -65,7 +60,6 @@ class Searching:
         return [f"* searched back to {self._reached()}; Ctrl-R goes on"]
 
     def go_on(self) -> None:
-        """See ``LookingBack``."""
         self._back.go_on()
 
     def heard(self, event: events.Event) -> list[str] | None:
@@ -85,7 +79,7 @@ class Searching:
         return None
 
     def progress(self) -> str:
-        """For the status line; mostly empty."""
+        """A part of the status line; mostly empty."""
         back = self._back
         if back.ended and self.failed and back.wanted == self._view.looking_for:
             return "nothing older"

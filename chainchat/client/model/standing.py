@@ -1,4 +1,4 @@
-"""How things stand: what is known of every node, and the status line that tells it.
+"""What is known of every node, and the status line that tells it.
 
 The line's parts come by importance; what does not fit is left out.
 """
@@ -19,10 +19,10 @@ Names = Mapping[tuple[str, int], str]
 """Positions, by the address for clients."""
 
 DIRECTIONS = re.compile("; (try|go on at) .*")
-"""Where to go, at a refusal's end: the client goes by itself."""
+"""The end of a refusal that says where to go: the client goes by itself."""
 
 SAY_LITTLE = frozenset({"connection refused", "no answer", "the server closed the connection"})
-"""Told last: others say whom the chain waits for."""
+"""Troubles told last, as others say whom the chain waits for."""
 
 ORDINALS = ("first", "second", "third")
 
@@ -32,7 +32,7 @@ class Standing:
 
     Attributes:
         node: the position of the connected node, if any.
-        next_try: to connect, in monotonic seconds.
+        next_try: when to connect, in monotonic seconds.
         waits_for: positions that the chain waits for; None: it confirms.
         chain: the words of the newest answer to CHAIN.
         lag: seconds that this answer took.
@@ -49,11 +49,9 @@ class Standing:
         self._states: dict[tuple[str, int], str] = {}
 
     def name_of(self, host: str, port: int) -> str:
-        """The position at an address, or the address."""
         return self._names.get((host, port), f"{host}:{port}")
 
     def heard(self, event: events.Event, now: float) -> None:
-        """``now``: monotonic seconds."""
         match event:
             case events.Connected(host=host, port=port, node=node):
                 self.node = node
@@ -72,11 +70,9 @@ class Standing:
 
     @property
     def members(self) -> list[str]:
-        """The chain, in order."""
         return [name for name in self.chain.get("members", "").split(",") if name]
 
     def told(self, chain: dict[str, str]) -> None:
-        """Take an answer to CHAIN."""
         self.chain = chain
         self._ever.update(dict.fromkeys(self.members))
 
@@ -89,7 +85,7 @@ class Standing:
         return list(dict.fromkeys(left + unreached))
 
     def place(self) -> str:
-        """``on middle, second of 3 servers``."""
+        """The node's place, as in ``on middle, second of 3 servers``."""
         members = self.members
         if self.node not in members:
             return f"on {self.node}"
@@ -124,7 +120,6 @@ class Standing:
         return f"{', '.join(names)} and {nameless} more" if names else f"{nameless} servers"
 
     def offline(self, now: float) -> list[str]:
-        """All nodes' states, and when the next is tried."""
         wait = self.next_try - now
         return [*self.troubles_of_nodes(), f"next try in {wait:.0f} s" if wait >= 1 else "trying"]
 
@@ -181,7 +176,6 @@ class Counts(Struct):
 
 
 def counted(counts: Counts) -> list[str]:
-    """The counts that matter, in words."""
     told = []
     if counts.below:
         told.append(f"{counts.below} below: Esc goes there")

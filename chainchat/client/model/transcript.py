@@ -13,7 +13,6 @@ from msgspec import Struct
 from chainchat.client.engine.wire import EVERYBODY
 
 MOST_ENTRIES = 150_000
-"""Beyond them the oldest are dropped."""
 
 DROPPED_AT_ONCE = 10_000
 
@@ -24,7 +23,6 @@ class Entry(Struct, gc=False):
     Attributes:
         id: of the message; of the newest message before a notice.
         time: milliseconds since 1970; 0 for a notice.
-        to: an account, or ``*``.
         text: what was said, or the whole line.
         mine: this client said it.
     """
@@ -38,7 +36,6 @@ class Entry(Struct, gc=False):
 
     @property
     def is_message(self) -> bool:
-        """True unless it is a notice."""
         return self.sender != ""
 
 
@@ -52,7 +49,6 @@ class Transcript:
     Attributes:
         entries: read only.
         unread_after: id of the newest message above the line of what is unread; 0 without one.
-        zone: of the days; None: this machine's.
     """
 
     def __init__(self, zone: datetime.tzinfo | None = None) -> None:
@@ -79,13 +75,12 @@ class Transcript:
         return True
 
     def _between(self, place: int, time: int) -> int:
-        """This machine's ``time``, between the neighbours' times."""
+        """Return this machine's ``time``, between the neighbours' times."""
         before = next((e.time for e in reversed(self.entries[:place][-9:]) if e.is_message), 0)
         after = next((e.time for e in self.entries[place : place + 9] if e.is_message), time)
         return max(before, min(time, after))
 
     def add_line(self, text: str) -> None:
-        """Add a notice at the end."""
         newest = self.entries[-1].id if self.entries else 0
         self.entries.append(Entry(newest, 0, "", EVERYBODY, text))
         self._forget_oldest()
@@ -97,7 +92,6 @@ class Transcript:
     # --- what stands before an entry
 
     def begins_day(self, place: int) -> bool:
-        """True if a day of the person's begins with the message at ``place``."""
         entry = self.entries[place]
         if not entry.is_message:
             return False
@@ -105,7 +99,6 @@ class Transcript:
         return earlier is None or self.local(earlier.time).date() < self.local(entry.time).date()
 
     def begins_unread(self, place: int) -> bool:
-        """True if the line of what is unread stands before the message at ``place``."""
         entry = self.entries[place]
         if not self.unread_after or not entry.is_message or entry.id <= self.unread_after:
             return False
@@ -120,14 +113,13 @@ class Transcript:
         return None
 
     def local(self, time: int) -> datetime.datetime:
-        """``time`` where the person is."""
         moment = datetime.datetime.fromtimestamp(time / 1000, datetime.UTC)
         return moment.astimezone(self.zone)
 
     # --- looking for
 
     def place_of(self, entry: Entry) -> int | None:
-        """Where an entry stands; None if it was dropped."""
+        """The place of an entry; None if it was dropped."""
         place = bisect_left(self.entries, entry.id, key=_id)
         end = bisect_right(self.entries, entry.id, lo=place, key=_id)
         return next((p for p in range(place, end) if self.entries[p] is entry), None)
@@ -145,11 +137,9 @@ class Transcript:
 
     @property
     def newest(self) -> int:
-        """Id of the newest message; 0 if there is none."""
         return self.entries[-1].id if self.entries else 0
 
     def first_after(self, identifier: int) -> Entry | None:
-        """The first message with a higher id."""
         place = bisect_right(self.entries, identifier, key=_id)
         return next((entry for entry in self.entries[place:] if entry.is_message), None)
 

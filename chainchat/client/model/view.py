@@ -1,7 +1,7 @@
 """The part of the transcript that the screen shows: rows, scrolling, searching.
 
-It hangs on its last row: the newest while nobody has scrolled. Else nothing moves, whatever arrives
-above or below.
+The view hangs on its last row: the newest while nobody has scrolled. Else nothing moves, whatever
+arrives above or below.
 """
 
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from chainchat.client.model.transcript import Entry, Transcript
 from chainchat.client.model.wrapping import wrapped
 
 Place = tuple[int, int]
-"""Of an entry in the transcript, and of its row."""
+"""The place of an entry in the transcript, and of its row."""
 
 
 class View:
@@ -30,11 +30,9 @@ class View:
 
     @property
     def follows(self) -> bool:
-        """True while the newest is shown."""
         return self._last is None
 
     def rows_of(self, place: int, columns: int) -> list[Pieces]:
-        """Of one entry, with what stands before it."""
         transcript = self._transcript
         entry = transcript.entries[place]
         rows: list[Pieces] = []
@@ -47,7 +45,6 @@ class View:
         return [*rows, *wrapped(pieces, columns)]
 
     def rows(self, columns: int, height: int) -> list[Pieces]:
-        """What the screen shows."""
         shown: list[Pieces] = []
         for _, rows in self._upwards(columns):
             shown[:0] = rows
@@ -115,11 +112,9 @@ class View:
         self._last = self._transcript.entries[place], row
 
     def to_end(self) -> None:
-        """Show the newest again."""
         self._last = None
 
     def below(self) -> int:
-        """How many entries stand below what is shown."""
         if self._last is None or (place := self._transcript.place_of(self._last[0])) is None:
             return 0
         return len(self._transcript.entries) - 1 - place
@@ -153,5 +148,4 @@ class View:
         return True
 
     def stop_searching(self) -> None:
-        """Mark nothing any more."""
         self.looking_for, self._hit = "", None

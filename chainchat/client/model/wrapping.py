@@ -11,7 +11,6 @@ from functools import lru_cache
 from wcwidth import iter_graphemes, wcwidth
 
 INDENT = "    "
-"""Before each row but a line's first."""
 
 NARROWEST = 16
 """Columns; narrower terminals are not cared for."""
@@ -38,7 +37,7 @@ def breaks(line: str, columns: int) -> list[tuple[int, int]]:
 def _fitting(line: str, begin: int, room: int) -> int:
     """Characters from ``begin`` on that fit into ``room`` columns.
 
-    What a person sees as one is not broken, if it fits.
+    What a person sees as one character is not broken, if it fits.
     """
     rest = line[begin:]
     return _taken(iter_graphemes(rest), room) or _taken(rest, room)
@@ -56,7 +55,7 @@ def _taken(parts: Iterable[str], room: int) -> int:
 
 @lru_cache(maxsize=4096)
 def columns_of(character: str) -> int:
-    """As many columns as any terminal gives it."""
+    """As many columns as any terminal gives the character."""
     return 1 if is_spacing_mark(character) else max(0, wcwidth(character))
 
 
@@ -67,7 +66,6 @@ def is_spacing_mark(character: str) -> bool:
 
 
 def wrapped(pieces: list[tuple[str, str]], columns: int) -> list[list[tuple[str, str]]]:
-    """A line of styled pieces as rows."""
     spans = breaks("".join(text for _, text in pieces), columns)
     if len(spans) == 1:
         return [pieces]

@@ -30,7 +30,7 @@ WORDS = {
 
 
 class Completions(Completer):
-    """See ``Completer``."""
+    """Completions of the line that is typed."""
 
     def __init__(self, conversation: Conversation, seek: Callable[[str], Awaitable[None]]) -> None:
         self._conversation = conversation
@@ -39,7 +39,6 @@ class Completions(Completer):
     async def get_completions_async(
         self, document: Document, complete_event: CompleteEvent
     ) -> AsyncGenerator[Completion, None]:
-        """Learns first which names may be meant."""
         beginning = name_begun(document.text_before_cursor)
         if beginning is not None and not self._conversation.asking.question:
             await self._seek(beginning)
@@ -51,7 +50,6 @@ class Completions(Completer):
         document: Document,
         complete_event: CompleteEvent,  # noqa: ARG002 - the interface
     ) -> Iterable[Completion]:
-        """The completions of the word before the cursor."""
         if self._conversation.asking.question:
             return
         word, candidates = self._candidates(document.text_before_cursor)

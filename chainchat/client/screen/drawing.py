@@ -23,16 +23,16 @@ from chainchat.client.model.wrapping import is_spacing_mark
 
 EMOJI = "\U0001f000"
 SYMBOLS = ("\u2300", "\u2bff")
-"""From the former on, and where the latter are wide, terminals differ with their age."""
+"""Terminals differ, with their age, in the wide characters between these two."""
 
 UNCERTAIN = frozenset({"Mn", "Mc", "Me", "Cf", "Cn", "Co", "Cs"})
-"""Some terminals give these no room of their own."""
+"""Kinds of characters to which some terminals give no room of their own."""
 
 STYLES_OF_EMOJI = dict.fromkeys((0xFE0E, 0xFE0F))
 """Some terminals give a symbol another width as text or as picture."""
 
 RESERVE = "\udbff"
-"""Behind a mark that takes a column in some terminals only; no text has it."""
+"""Stands behind a mark that takes a column in some terminals only; no text has it."""
 
 SAVE, RESTORE, HOME = "\x1b7", "\x1b8", "\x1b[H"
 
@@ -42,7 +42,6 @@ class SteadyOutput(Vt100_Output):
 
     @classmethod
     def of_terminal(cls) -> "SteadyOutput":
-        """Standard output, as the environment describes it."""
         made = cls.from_pty(
             sys.stdout,
             term=get_term_environment_variable(),
@@ -53,7 +52,7 @@ class SteadyOutput(Vt100_Output):
         return made
 
     _reserved = 0
-    """Behind the newest cell, for its marks."""
+    """Columns behind the newest cell, for its marks."""
 
     def write(self, data: str) -> None:
         """Draw a cell, and stand behind it, whatever its width."""
@@ -85,7 +84,6 @@ class SteadyOutput(Vt100_Output):
         self.write_raw("\x1b[?1000h\x1b[?1006h")
 
     def disable_mouse_support(self) -> None:
-        """Leave the mouse to the terminal."""
         self.write_raw("\x1b[?1006l\x1b[?1000l")
 
 
@@ -99,7 +97,7 @@ def is_certain(cell: str) -> bool:
 
 
 def roomy(text: str) -> str:
-    """``text``, with a column reserved behind each mark that may take one."""
+    """Return ``text`` with a column reserved behind each mark that may take one."""
     if text.isascii() or not any(map(is_spacing_mark, text)):
         return text
     return "".join(c + RESERVE if is_spacing_mark(c) else c for c in text)
@@ -109,7 +107,6 @@ class Roomy(Processor):
     """Makes the input line roomy."""
 
     def apply_transformation(self, transformation_input: TransformationInput) -> Transformation:
-        """See ``Processor``."""
         fragments = [(style, roomy(text)) for style, text, *_ in transformation_input.fragments]
         shown = "".join(text for _, text in fragments)
         places = [place for place, character in enumerate(shown) if character != RESERVE]

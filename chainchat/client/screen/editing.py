@@ -6,7 +6,7 @@ from prompt_toolkit.key_binding import KeyPressEvent
 from wcwidth import iter_graphemes
 
 LONGEST_CLUSTER = 64
-"""Characters of which it may be made."""
+"""The most characters of which a cluster is made."""
 
 
 def _left(event: KeyPressEvent) -> None:
@@ -25,7 +25,6 @@ def _erase(event: KeyPressEvent) -> None:
 
 
 def delete(event: KeyPressEvent) -> None:
-    """Delete what stands under the cursor."""
     buffer = event.current_buffer
     buffer.delete(_after(buffer.document.text_after_cursor))
 

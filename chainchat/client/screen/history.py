@@ -10,7 +10,7 @@ from prompt_toolkit.history import FileHistory
 from chainchat.client.kept.kept_keys import state_folder
 
 OCTETS_PER_LINE = 100
-"""In a file that is not yet trimmed."""
+"""Octets of a line in a file that is not yet trimmed."""
 
 
 class History(FileHistory):
@@ -18,7 +18,6 @@ class History(FileHistory):
 
     Args:
         secret: a password is being typed.
-        most: lines that are kept.
     """
 
     def __init__(self, secret: Callable[[], bool], most: int) -> None:
@@ -31,18 +30,16 @@ class History(FileHistory):
         super().__init__(str(path))
 
     def append_string(self, string: str) -> None:
-        """Take a line, unless it is a password."""
         if not self._secret():
             super().append_string(string)
 
     def store_string(self, string: str) -> None:
-        """Write a line."""
         with suppress(OSError):
             super().store_string(string)
 
 
 def _trim(path: Path, most: int) -> None:
-    """Before each line of the file stands one with ``#``."""
+    """Trim the file, in which one line with ``#`` stands before each."""
     if path.stat().st_size <= 2 * most * OCTETS_PER_LINE:
         return
     entries = path.read_text(errors="replace").split("\n# ")

@@ -16,7 +16,7 @@ WHEEL_ROWS = 3
 
 
 class Button(IntEnum):
-    """As terminals number them."""
+    """The buttons, as terminals number them."""
 
     PRESSED = 0
     WHEEL_UP = 64
@@ -24,10 +24,9 @@ class Button(IntEnum):
 
 
 BEGIN_OF_SGR = "\x1b[<"
-"""Of a report in the newer of two formats (xterm's mode 1006)."""
+"""The beginning of a report in the newer of two formats (xterm's mode 1006)."""
 
 MODIFIERS = 4 | 8 | 16
-"""Shift, Alt and Ctrl in a button's number."""
 
 HOW_TO_SELECT = (
     "* to select text, hold Shift (iTerm2: Option); /set mouse off leaves the mouse to the terminal"
@@ -45,14 +44,13 @@ class Face(Protocol):
     def accept(self) -> None:
         """Say what is typed, or answer a question."""
 
-    def paste(self, text: str) -> None:
-        """Take a paste."""
+    def paste(self, text: str) -> None: ...
 
     def flush(self) -> None:
         """Carry out what the room wants of the connection."""
 
     def leave_at_once(self, status: int) -> None:
-        """Leave with what is pending."""
+        """Leave, though lines are pending."""
 
 
 class Keyboard:
@@ -66,7 +64,6 @@ class Keyboard:
         face.searched.on_text_insert += lambda _: self._replace_recalled()
 
     def bindings(self) -> KeyBindings:
-        """The table of keys."""
         keys = KeyBindings()
         typing, searching = has_focus(self._face.input), has_focus(self._face.searched)
         keys.add("enter", filter=typing)(lambda _: self._face.accept())
@@ -91,7 +88,7 @@ class Keyboard:
         return keys
 
     def _cancel(self, _: KeyPressEvent) -> None:
-        """Ctrl-C: away with what is begun, as in a shell; else leave."""
+        """Ctrl-C: drop what is begun, as in a shell; else leave."""
         if self._is_searching():
             self._stop_searching()
         elif self._room.edited():
@@ -162,7 +159,7 @@ class Keyboard:
 
 
 def _button(data: str) -> int | None:
-    """None if a button was let go."""
+    """The button pressed; None if a button was let go."""
     if not data.startswith(BEGIN_OF_SGR):
         return (ord(data[3]) - ord(" ")) & ~MODIFIERS
     number = int(data.removeprefix(BEGIN_OF_SGR).partition(";")[0])

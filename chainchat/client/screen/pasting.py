@@ -19,12 +19,10 @@ class PasteParser(Vt100Parser):
         super().__init__(pressed)
         self._pressed = pressed
         self._pieces: list[str] | None = None
-        """Of the present paste; the last may hold the beginning of its end."""
+        """The pieces of the present paste; the last may hold the beginning of its end."""
         self._begun = ""
-        """What may be the beginning of ``BEGIN``."""
 
     def feed(self, data: str) -> None:
-        """Take what the terminal sends, cut anywhere."""
         data, self._begun = self._begun + data, ""
         while data:
             if self._pieces is not None:
@@ -40,13 +38,13 @@ class PasteParser(Vt100Parser):
                 super().feed(typed.removesuffix(self._begun))
 
     def flush(self) -> None:
-        """Take what has come for keys: nothing follows."""
+        """Take what has come for keys, as nothing follows."""
         begun, self._begun = self._begun, ""
         super().feed(begun)
         super().flush()
 
     def _go_on(self, pieces: list[str], data: str) -> str:
-        """Take a piece of a paste; returns what follows it."""
+        """Take a piece of a paste; return what follows it."""
         last = pieces.pop() if pieces else ""
         pasted, end, rest = (last + data).partition(END)
         if end:

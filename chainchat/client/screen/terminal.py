@@ -72,11 +72,10 @@ ESCAPE_WITHIN = 0.05
 MOST_INPUT_ROWS = 6
 
 LAST_ROWS = 20
-"""Of the transcript, left after the end."""
 
 
 def locale_is_utf8() -> bool:
-    """Python assumes UTF-8 even for ``LC_ALL=C``."""
+    """True for a UTF-8 locale; Python assumes UTF-8 even for ``LC_ALL=C``."""
     return locale.getencoding().lower().replace("-", "") == "utf8"
 
 
@@ -84,7 +83,6 @@ class Terminal:
     """One person's session.
 
     Args:
-        tls: see ``Connection``.
         memory: where what is pending survives the end; None: it does not.
     """
 
@@ -190,7 +188,6 @@ class Terminal:
         return ConditionalContainer(window, Condition(fresh))
 
     async def run(self) -> int:
-        """Run until the end; returns the exit status."""
         work = [asyncio.create_task(self._connect()), asyncio.create_task(self._refresh())]
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGHUP):
@@ -219,7 +216,6 @@ class Terminal:
             self.app.exit()
 
     def leave_at_once(self, status: int) -> None:
-        """Leave with what is pending."""
         self._exit_status = status
         self._exit()
 
@@ -252,7 +248,6 @@ class Terminal:
     # --- keys ------------------------------------------------------------------------
 
     def accept(self) -> None:
-        """See ``Face``."""
         question = self.room.conversation.asking.question
         text = self.input.text
         if question:
@@ -266,11 +261,9 @@ class Terminal:
         self._keep_working()
 
     def flush(self) -> None:
-        """See ``Face``."""
         self._connection.flush()
 
     def paste(self, text: str) -> None:
-        """See ``Face``; many lines are asked about."""
         lines = text.replace("\r\n", "\n").replace("\r", "\n").strip("\n")
         before, after = (
             self.input.document.text_before_cursor,
@@ -319,7 +312,6 @@ class Terminal:
         self._redraw_soon()
 
     def _redraw_soon(self) -> None:
-        """A key's own drawing may be sooner."""
         if self._redrawing is None:
             loop = asyncio.get_running_loop()
             self._redrawing = loop.call_at(self._drawn_at + REDRAW_EVERY, self._redraw)
@@ -329,7 +321,7 @@ class Terminal:
         self.app.invalidate()
 
     def _drawn(self) -> None:
-        """All that was heard is on the screen: it counts as seen."""
+        """Count as seen all that was heard, as it is on the screen."""
         self._drawn_at = asyncio.get_running_loop().time()
         if self._redrawing is not None:
             self._redrawing.cancel()
@@ -362,7 +354,7 @@ class Terminal:
 
 
 class _Transcript(UIControl):
-    """The last row stands at the bottom."""
+    """The transcript, whose last row stands at the bottom."""
 
     def __init__(self, room: Room) -> None:
         self._room = room
@@ -385,7 +377,7 @@ def _keyboard() -> Input:
 
 
 def _keep_out_of_collections() -> None:
-    """Keep garbage collections from all that is there: it saves 20 ms each time."""
+    """Keep garbage collections from all that is there, which saves 20 ms each time."""
     gc.collect()
     gc.freeze()
 

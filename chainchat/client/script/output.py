@@ -11,10 +11,9 @@ from collections.abc import Callable, Iterable
 from chainchat.client.model.backlog import Backlog
 
 WRITE_OCTETS = 4096
-"""Of one write: a pipe that poll calls writable takes so many without blocking."""
+"""Octets of one write: a pipe that poll calls writable takes so many without blocking."""
 
 WRITES = 16
-"""In one turn of the event loop."""
 
 
 class Output:
@@ -42,11 +41,9 @@ class Output:
 
     @property
     def full(self) -> bool:
-        """True if nothing should be added."""
         return self._lines.full
 
     def say(self, lines: Iterable[str]) -> None:
-        """Write these lines, soon."""
         if self._is_broken:
             return
         self._lines.add(lines)
@@ -55,7 +52,6 @@ class Output:
             asyncio.get_running_loop().call_soon(self._write)
 
     def give_up(self) -> None:
-        """Write nothing any more."""
         self._is_broken = True
         self._octets, self._lines = b"", Backlog()
         self._written()

@@ -23,8 +23,10 @@ from chainchat.client.model.standing import Names, Standing
 from chainchat.client.script.output import Output
 
 NOT_CONFIRMED, REFUSED, TRY_AGAIN = 1, 3, 75
-"""Exit statuses: perhaps said; refused and not said; no login, so nothing was said
-(``EX_TEMPFAIL`` of sysexits.h)."""
+"""Exit statuses: perhaps said; refused and not said; no login, so nothing was said.
+
+The last is ``EX_TEMPFAIL`` of sysexits.h.
+"""
 
 MOST_PENDING = 4096
 """Unacknowledged lines at which reading waits."""
@@ -33,10 +35,8 @@ LONGEST_LINE = 17 * 1024
 """Octets kept of a typed line: every server refuses so many."""
 
 READ_OCTETS = 16 * 1024
-"""Of standard input."""
 
 MOST_TYPED = 100
-"""Typed lines per turn of the event loop."""
 
 
 class Pipe:
@@ -46,7 +46,6 @@ class Pipe:
         follow: stay, and print, after the end of the input.
         timeout: seconds to settle everything after the end of the input.
         send: say these, and print only their ids; None: read standard input.
-        to: an account, or ``*``.
         named: the name of what is sent, if it has one.
     """
 
@@ -99,7 +98,7 @@ class Pipe:
         return self._verdict()
 
     async def _print(self) -> None:
-        """Who only sends something has it said, even if nobody reads."""
+        """Print; with ``send``, everything is said even if nobody reads."""
         try:
             await self._output.run()
         except OSError as error:
@@ -202,7 +201,7 @@ class Pipe:
         self._changed.set()
 
     def _say(self, lines: Iterable[str]) -> None:
-        """Until the reader has taken it, nothing is acknowledged or read."""
+        """Write lines; until the reader has taken them, nothing is acknowledged or read."""
         self._output.say(lines)
         if self._output:
             self._connection.behind()
