@@ -103,25 +103,20 @@ class Node:
         self._questions = Questions(
             machine, clock, new_slice=self.slice, wake=self.wake, distrust=self._distrust_tail
         )
+        surroundings = Surroundings(
+            clock=clock.seconds,
+            wall=wall,
+            low=lambda: space.low,
+            first_nonce=first_nonce,
+            new_identity=new_identity,
+        )
         self._engine = engine = Engine(
             me,
             record,
             storage,
             settings,
-            application=Application(
-                opening=_opening,
-                nothing=commands.encode(commands.Nothing()),
-                evaluate=self._questions.evaluate,
-                applied=self.state.applied,
-                time=self.state.time,
-            ),
-            surroundings=Surroundings(
-                clock=clock.seconds,
-                wall=wall,
-                low=lambda: space.low,
-                first_nonce=first_nonce,
-                new_identity=new_identity,
-            ),
+            application=self._application(),
+            surroundings=surroundings,
             limits=limits.protocol,
         )
         self._pending = Pending(engine.replica.own, limits.pending)
@@ -151,6 +146,15 @@ class Node:
         )
         self.readiness = Readiness(serving=False, waiting_for=(), reason="starting")
         self.readiness_since = wall()  # UTC milliseconds
+
+    def _application(self) -> Application:
+        return Application(
+            opening=_opening,
+            nothing=commands.encode(commands.Nothing()),
+            evaluate=self._questions.evaluate,
+            applied=self.state.applied,
+            time=self.state.time,
+        )
 
     # --- for the sessions
 

@@ -32,6 +32,9 @@ Writing over a log of this size syncs in half the time of letting it grow.
 MUCH = 1_000
 """Pages that are too much for one turn."""
 
+WRITTEN_PAGES = 100
+"""A turn seldom writes more, and mostly one: it need not look each time."""
+
 RETRY_SECONDS = 0.5
 """How long a reader in the way is left alone."""
 
@@ -117,6 +120,8 @@ class WriteAheadLog:
         # The system tells each of a failed write once: neither may hear it in the other's place.
         self._copied_log_file = os.open(self._file, os.O_RDWR)
         self._left_alone_until = 0.0
+        self._unlooked = 0
+        """Calls of ``care`` until enough can have been written."""
         self._pages = pages
         self._much = much
         self._named = self._report_at = named
@@ -144,6 +149,9 @@ class WriteAheadLog:
             sqlite3.Error: copying failed, here or in the thread.
             OSError: the thread could not sync what it copied.
         """
+        if self._unlooked > 0:
+            self._unlooked -= 1
+            return ""
         report = ""
         now = self._clock()
         if self._long_copy is not None:
@@ -151,6 +159,7 @@ class WriteAheadLog:
                 return ""
             report = self._end_of_long_copy(self._long_copy, now)
         pages, copied = self._counts()
+        self._unlooked = max(self._pages - (pages - copied), 0) // WRITTEN_PAGES
         if pages - copied >= self._pages and now >= self._left_alone_until:
             if pages - copied > self._much:
                 self._writer.execute("PRAGMA journal_size_limit = -1")  # see _begins_anew
