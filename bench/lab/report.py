@@ -111,10 +111,8 @@ def write_json(options: argparse.Namespace, results: Sequence[Result]) -> None:
     """Every result, the settings and the machine, if FILE was given."""
     if not options.json:
         return
-    settings = {key: str(value) if isinstance(value, Path) else value
-                for key, value in vars(options).items()}  # fmt: skip
-    document = {"machine": machine(), "settings": settings, "results": list(results)}
-    options.json.write_text(json.dumps(document, indent=1) + "\n")
+    document = {"machine": machine(), "settings": vars(options), "results": list(results)}
+    options.json.write_text(json.dumps(document, indent=1, default=str) + "\n")
     progress(f"wrote {options.json}")
 
 
