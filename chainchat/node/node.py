@@ -174,8 +174,8 @@ class Node:
     def congested(self) -> bool:
         return self._pending.congested
 
-    def room_for(self, on_their_way: int, *, patient: bool = False) -> int:
-        return self._pending.room_for(on_their_way, patient=patient)
+    def room_for(self, on_their_way: int, *, patient: bool = False, at_least: int = 0) -> int:
+        return self._pending.room_for(on_their_way, patient=patient, at_least=at_least)
 
     def submit(self, command: AnyCommand, replied: Replied | None = None) -> None:
         """Send through the chain; ``replied`` takes its results."""

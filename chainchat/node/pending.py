@@ -18,7 +18,7 @@ class PendingLimits(Struct, frozen=True):
         requests: of one node's clients; no more than are remembered of a program
             (``Bounds.sends``). Above, sessions with their share stop reading their sockets.
         octets: of these requests.
-        patient: above, people who say much at once wait.
+        patient: above, those who say much at once wait: people, and programs if others say little.
         share: requests of one session that are taken even then: the greedy keep nobody out.
         most: above, nobody's are taken.
         again: congestion ends below this part of the limits.
@@ -55,15 +55,16 @@ class Pending:
         """Of each turn: its newest request, and when it began."""
         self.answered_turns: list[float] = []
 
-    def room_for(self, on_their_way: int, *, patient: bool = False) -> int:
+    def room_for(self, on_their_way: int, *, patient: bool = False, at_least: int = 0) -> int:
         """Return how many more a session may submit.
 
-        ``patient``: the session says much at once, and can wait.
+        ``patient``: the session can wait, with more than ``at_least`` on their way.
         """
         limits, pending = self._limits, self._requests.pending
         if patient:
             self.awaited = self.awaited or pending >= limits.patient
-            return max(0, limits.patient - pending)
+            share = max(0, at_least - on_their_way) if pending < limits.most else 0
+            return max(share, limits.patient - pending)
         share = max(0, limits.share - on_their_way) if pending < limits.most else 0
         return share if self.congested else max(share, limits.requests - pending)
 

@@ -33,6 +33,12 @@ LOOKED_AT_ONCE = 64
 MUCH_OCTETS = 2 * 1024
 """A client with more octets of lines lets others go first."""
 
+LITTLE = 4
+"""Messages on their way of a client that says little."""
+
+MUCH_SECONDS = 10.0
+"""A client says little if it had few messages on their way for so long."""
+
 SENDS_AS_LINE = 32
 """A program's SENDs that count as one line."""
 
@@ -57,6 +63,7 @@ class Hearing:
         "_deaf_until",
         "_input",
         "_max_line",
+        "_much_until",
         "_paid_until",
         "_resting",
         "_said_at_once",
@@ -96,6 +103,7 @@ class Hearing:
         """True while the client rests for its account's limit."""
         self._told_slowed = False
         self._says_much = False
+        self._much_until = 0.0
         self._unread = 0
         self._deaf_until = 0
         """What comes before so many octets are acknowledged was typed ahead."""
@@ -206,6 +214,7 @@ class Hearing:
         self._says_much = bool(self._input)
         if not self._says_much:
             self._input = NOTHING
+        self._note_how_much()
         self.hold()
         if not self._says_much or self._resting:
             return False
@@ -218,6 +227,16 @@ class Hearing:
             return self._input.has_more_to_look_at and self._may_look_ahead
         self.queue()
         return False
+
+    def _note_how_much(self) -> None:
+        on_their_way = self.handler.on_their_way
+        if not on_their_way or not self._client.account:  # who logs in says nothing yet
+            return
+        now = self._clock.seconds()
+        if self._says_much or on_their_way > LITTLE:
+            self._much_until = now + MUCH_SECONDS
+        elif now >= self._much_until:
+            self._sessions.rounds.says_little()
 
     def _hear_lines(self) -> int:
         heard = 0
@@ -245,13 +264,16 @@ class Hearing:
 
     @property
     def _is_patient(self) -> bool:
-        """True for a person who says more than people type."""
-        return self._says_much and not self._client.mode.pipelines
+        """True for people who say more than they type, and for programs if others say little."""
+        if self._client.mode.pipelines:
+            return self._sessions.rounds.somebody_says_little
+        return self._says_much
 
     @property
     def _room_left(self) -> int:
-        on_their_way = self.handler.on_their_way
-        return self._sessions.node.room_for(on_their_way, patient=self._is_patient)
+        on_their_way, patient = self.handler.on_their_way, self._is_patient
+        at_least = LITTLE if self._client.mode.pipelines else 0
+        return self._sessions.node.room_for(on_their_way, patient=patient, at_least=at_least)
 
     @property
     def _held_up(self) -> bool:

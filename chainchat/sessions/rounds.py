@@ -6,6 +6,9 @@ Every turn of the node serves clients that say or ask something, then programs t
 once. Two queues get a share of the node's time (``budget.PATIENT_SHARE``): newcomers; then readers
 of the log or of long answers, and people who say much at once.
 
+While somebody says little, programs that say much have as little on its way as people who do: the
+others' messages are in short batches.
+
 A client that exceeds its ``pace``, or its account's limit, rests outside all queues. They are woken
 one by one, so a hundred are no faster than a few.
 """
@@ -22,6 +25,8 @@ from chainchat.sessions.interfaces import Attendee
 WAKE_SECONDS = 0.01
 """The least time between waking two clients that rested."""
 
+LITTLE_SECONDS = 1.0
+"""For so long after somebody said little, those who say much wait for room."""
 
 FORGOTTEN_RESTS = 100
 """Rests of departed sessions in the heap before it is swept."""
@@ -45,6 +50,7 @@ class Rounds:
         self._rests = 0
         self._woken_last = 0.0
         self._rest_timer: Timer | None = None
+        self._little_until = 0.0
 
     def speaks(self, session: Attendee, *, first: bool = False) -> None:
         """Queue a session that has lines to hear; ``first``: before all others."""
@@ -57,6 +63,14 @@ class Rounds:
         """Queue a session that has more lines than a turn can hear."""
         _put(self._saying_much, session, first=first)
         self._wake()
+
+    def says_little(self) -> None:
+        """Note that a session waits for an answer that others must not delay."""
+        self._little_until = self._clock.seconds() + LITTLE_SECONDS
+
+    @property
+    def somebody_says_little(self) -> bool:
+        return self._clock.seconds() < self._little_until
 
     def arrives(self, session: Attendee) -> None:
         """Queue a session that is not logged in."""

@@ -6,10 +6,12 @@ from chainchat.sessions.hearing import (
     HEARD_AT_ONCE,
     HEARD_OF_PERSON,
     LOOKED_AT_ONCE,
+    MUCH_SECONDS,
     UNREAD_NEWCOMER,
 )
 from chainchat.sessions.pace import NEWCOMER, PERSON, TEXTLESS_IN_UNIT
 from chainchat.sessions.replies import MOST_OWED
+from chainchat.sessions.rounds import LITTLE_SECONDS
 
 
 def test_what_waits_on_one_connection_waits_on_no_other(pair):
@@ -125,6 +127,53 @@ def test_one_who_floods_makes_nobody_else_wait(house):
     house.sessions.hear()
     assert bob.session.busy
     assert not bob.session._hearing._input
+
+
+def bulk(first=1):
+    """More SENDs than may be on their way while others say little."""
+    numbers = range(first, first + 4 * USUAL_PENDING.patient)
+    return [f"@{n} SEND {n} * :one of very many" for n in numbers]
+
+
+def test_a_program_that_says_much_has_little_on_its_way_while_others_say_little(house):
+    alice, bob = house.program("alice"), house.client("bob")
+    bob.sends("hello")
+    alice.sends(*bulk())
+    house.holds_the_chain_still()
+    assert house.node.pending == USUAL_PENDING.patient
+    assert len([line for line in bob.reads() if line.startswith("+OK")]) == 1
+    assert len([line for line in alice.reads() if line.startswith("+OK")]) == len(bulk())
+
+
+def test_it_has_much_on_its_way_when_nobody_says_little_any_more(house):
+    alice, bob = house.program("alice"), house.client("bob")
+    bob.says("hello")
+    house.clock.advance(LITTLE_SECONDS)
+    alice.sends(*bulk())
+    house.holds_the_chain_still()
+    assert house.node.pending == len(bulk())
+
+
+def test_who_asks_what_needs_no_chain_holds_up_no_program(house):
+    alice, bob = house.program("alice"), house.client("bob")
+    house.clock.advance(LITTLE_SECONDS)
+    bob.says("/help")
+    alice.sends(*bulk())
+    house.holds_the_chain_still()
+    assert house.node.pending == len(bulk())
+
+
+def test_programs_that_say_much_do_not_hold_up_one_another_with_what_is_little(house):
+    alice, carol = house.program("alice"), house.program("carol")
+    for program in (alice, carol):
+        program.sends(*bulk())
+        program.reads()
+    house.clock.advance(MUCH_SECONDS - 1)
+    carol.sends("@x SEND 5000 * :the last one of many")
+    house.holds_the_chain_still()
+    alice.sends(*bulk(first=1_000))
+    house.holds_the_chain_still()
+    assert house.node.pending == 1 + len(bulk())
 
 
 def test_who_sends_nothing_that_can_be_read_is_told_and_the_connection_closed(house):
