@@ -105,9 +105,10 @@ def no_delayed_call_is_left() -> Iterator[None]:
     before = set(reactor.getDelayedCalls())
     yield
     left = [call for call in reactor.getDelayedCalls() if call not in before]
+    shown = "\n".join(map(str, left))
     for call in left:
         call.cancel()
-    assert not left, "\n".join(map(str, left))
+    assert not left, shown
 
 
 @pytest.fixture(scope="session")

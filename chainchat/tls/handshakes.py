@@ -1,6 +1,6 @@
 """Handshakes that strangers begin, which get a share of a node's time."""
 
-from collections import deque
+from collections import OrderedDict
 from typing import Any, Protocol
 
 from chainchat.node.budget import HANDSHAKE_SHARE, Slice
@@ -9,9 +9,8 @@ from chainchat.node.share import Share
 
 
 class Shaking(Protocol):
-    """A connection that has not agreed on TLS; not ``connected`` once it has ended."""
+    """A connection that has not agreed on TLS."""
 
-    connected: int
     transport: Any
 
     def shake_hands(self, data: bytes) -> None: ...
@@ -23,29 +22,28 @@ class Handshakes:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._share = Share(clock, self._go_on, HANDSHAKE_SHARE)
-        self._waiting: deque[tuple[Shaking, bytes]] = deque()
-        self._stopped = False
+        self._waiting: OrderedDict[Shaking, bytes] = OrderedDict()
 
     def take(self, connection: Shaking, data: bytes) -> None:
         """Go on with a handshake, now or in turn; until then the connection reads no more."""
-        if self._stopped or (self._share.is_due and not self._waiting):
+        if self._share.is_due and not self._waiting:
             self._step(connection, data)
             return
         connection.transport.pauseProducing()
-        self._waiting.append((connection, data))
+        self._waiting[connection] = data
         self._share.wake_when_due()
 
-    def stop(self) -> None:
-        self._waiting.clear()
-        self._share.stop()
-        self._stopped = True
+    def forget(self, connection: Shaking) -> None:
+        """Leave out a connection that has ended."""
+        self._waiting.pop(connection, None)
+        if not self._waiting:
+            self._share.stop()
 
     def _go_on(self) -> None:
         while self._waiting and self._share.is_due:
-            connection, data = self._waiting.popleft()
-            if connection.connected:
-                connection.transport.resumeProducing()
-                self._step(connection, data)
+            connection, data = self._waiting.popitem(last=False)
+            connection.transport.resumeProducing()
+            self._step(connection, data)
         if self._waiting:
             self._share.wake_when_due()
 

@@ -130,6 +130,8 @@ class Below(ProtocolWrapper):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self.connected, self.full, self.shaken = 0, None, False
+        if self.factory.handshakes is not None:
+            self.factory.handshakes.forget(self)
         if self._farewell is not None:
             self._farewell.over()
         super().connectionLost(reason)  # type: ignore[no-untyped-call]
@@ -226,10 +228,6 @@ class BelowFactory(WrappingFactory):
         super().__init__(layer)  # type: ignore[no-untyped-call]
         self.clock = clock
         self.handshakes = handshakes
-
-    def stopFactory(self) -> None:
-        if self.handshakes is not None:
-            self.handshakes.stop()
 
 
 def encrypted(factory: Any, creator: Any, reactor: Any, *, dials: bool) -> IProtocolFactory:

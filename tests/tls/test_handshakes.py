@@ -14,7 +14,7 @@ class Stranger:
 
     def __init__(self, clock, stepped):
         self.clock, self.stepped = clock, stepped
-        self.connected, self.reads = 1, True
+        self.reads = True
         self.transport = self
 
     def pauseProducing(self):  # noqa: N802 - Twisted's name
@@ -59,9 +59,19 @@ def test_who_has_gone_takes_no_time(clock):
     stepped = []
     handshakes = Handshakes(clock)
     strangers = [Stranger(clock, stepped) for _ in range(3)]
+    for number, stranger in enumerate(strangers):
+        handshakes.take(stranger, b"%d" % number)
+    handshakes.forget(strangers[1])
+    clock.pump([0.001] * 5)
+    assert [data for _, data in stepped] == [b"0", b"2"]
+    assert not strangers[1].reads
+
+
+def test_when_all_who_wait_have_gone_no_timer_is_left(clock):
+    handshakes = Handshakes(clock)
+    strangers = [Stranger(clock, []) for _ in range(3)]
     for stranger in strangers:
         handshakes.take(stranger, b"")
-    strangers[1].connected = 0
-    clock.pump([0.001] * 5)
-    assert len(stepped) == 2
+    for stranger in strangers:
+        handshakes.forget(stranger)
     assert not clock.getDelayedCalls()
