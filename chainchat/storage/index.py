@@ -9,8 +9,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import NamedTuple
 
-SKIPPED = 1_000
+SKIPPED, SKIPPED_FEW = 1_000, 40
 """Messages of one sender skipped at once: whoever said most of all reads as fast."""
+
+Piece = tuple[int, int]
+"""The places in a run from the first up to, but not with, the second."""
 
 
 class Indexed(NamedTuple):
@@ -54,28 +57,41 @@ class Run:
     def after(self, after: int, unless_sender: int) -> Iterator[int]:
         """Yield ids, oldest first, except one sender's."""
         start, length = bisect_right(self.ids, after), len(self.ids)
-        for begin in range(start, length, SKIPPED):
-            end = min(begin + SKIPPED, length)
-            if self._are_all_of(unless_sender, begin, end):
-                continue
-            for place in range(begin, end):
-                if self.senders[place] != unless_sender:
-                    yield self.ids[place]
+        for begin, end in self._with_others(_forwards(start, length, SKIPPED), unless_sender):
+            few = _forwards(begin, end, SKIPPED_FEW)
+            for few_begin, few_end in self._with_others(few, unless_sender):
+                for place in range(few_begin, few_end):
+                    if self.senders[place] != unless_sender:
+                        yield self.ids[place]
 
     def before(self, before: int, unless_sender: int) -> Iterator[int]:
         """Yield ids, newest first, except one sender's."""
-        for end in range(bisect_left(self.ids, before), 0, -SKIPPED):
-            begin = max(0, end - SKIPPED)
-            if self._are_all_of(unless_sender, begin, end):
-                continue
-            for place in range(end - 1, begin - 1, -1):
-                if self.senders[place] != unless_sender:
-                    yield self.ids[place]
+        start = bisect_left(self.ids, before)
+        for begin, end in self._with_others(_backwards(0, start, SKIPPED), unless_sender):
+            few = _backwards(begin, end, SKIPPED_FEW)
+            for few_begin, few_end in self._with_others(few, unless_sender):
+                for place in range(few_end - 1, few_begin - 1, -1):
+                    if self.senders[place] != unless_sender:
+                        yield self.ids[place]
 
-    def _are_all_of(self, sender: int, begin: int, end: int) -> bool:
-        if self.senders[begin] != sender or self.senders[end - 1] != sender:
-            return False
-        return self.senders[begin:end] == array("q", (sender,)) * (end - begin)
+    def _with_others(self, pieces: Iterable[Piece], sender: int) -> Iterator[Piece]:
+        """Leave out pieces that are of one sender alone."""
+        senders, alone = self.senders, array("q")
+        for begin, end in pieces:
+            if senders[begin] == sender == senders[end - 1]:
+                if len(alone) != end - begin:
+                    alone = array("q", (sender,)) * (end - begin)
+                if senders[begin:end] == alone:
+                    continue
+            yield begin, end
+
+
+def _forwards(begin: int, end: int, length: int) -> Iterator[Piece]:
+    return ((place, min(place + length, end)) for place in range(begin, end, length))
+
+
+def _backwards(begin: int, end: int, length: int) -> Iterator[Piece]:
+    return ((max(begin, place - length), place) for place in range(end, begin, -length))
 
 
 NO_RUN = Run()
