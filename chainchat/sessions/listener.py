@@ -43,6 +43,9 @@ RECEIVE_OCTETS = 64 * 1024
 WARY_OCTETS = 2 * 1024
 """Read at once before TLS is agreed on, or when no text comes: a turn has to finish it."""
 
+ENCRYPTED_OCTETS = 16 * 1024
+"""Read at once with TLS: the longest record, or the first 700 of the shortest."""
+
 RECORDS_AT_ONCE = 32
 """Short TLS records in one read: each takes 10 µs, even with a single octet."""
 
@@ -206,7 +209,8 @@ class ClientProtocol(Protocol):
             (self.transport.pauseProducing if held else self.transport.resumeProducing)()
 
     def expect(self, octets: int) -> None:
-        self._tcp.bufferSize = self._outlet.most = octets
+        self._outlet.most = octets
+        self._tcp.bufferSize = min(octets, ENCRYPTED_OCTETS) if self.encrypted else octets
 
     def conceal(self) -> bytes:
         return self._telnet.conceal()

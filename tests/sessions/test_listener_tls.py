@@ -12,6 +12,7 @@ from zope.interface import implementer
 from chainchat.sessions.admission import MOST_AGREEING, Admission
 from chainchat.sessions.limits import ClientLimits, Limits
 from chainchat.sessions.listener import (
+    ENCRYPTED_OCTETS,
     RECORDS_AT_ONCE,
     WARY_OCTETS,
     ClientFactory,
@@ -187,7 +188,7 @@ async def test_of_who_sends_short_records_little_is_read_at_once():
         session.connection.expect(65_536)
         client.transport.write(b"x" * 100_000)  # in a few long ones
         await until(lambda: sum(map(len, session.heard[1:])) == 100_000)
-        assert session.connection._tcp.bufferSize == 65_536
+        assert session.connection._tcp.bufferSize == ENCRYPTED_OCTETS
         session.heard.clear()
         for _ in range(4_000):
             client.transport.write(b"x")
