@@ -42,12 +42,12 @@ class Offered(Struct, frozen=True):
 
     Attributes:
         beginning: the entry before the log's first.
-        head: what is stored besides the records; begins with a digest of all.
+        header: what is stored besides the records; begins with a digest of all.
     """
 
     checkpoint: EntryId
     beginning: EntryId
-    head: bytes
+    header: bytes
 
 
 class Staged(Struct, frozen=True):

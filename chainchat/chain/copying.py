@@ -210,7 +210,7 @@ class Learner:
     def offered(self, sender: str, message: Offer, now: float) -> Iterator[Output]:
         if not self._is_answer(sender, message) or (self._agreed and not self._replacing):
             return
-        offered = Offered(message.checkpoint, message.beginning, message.head)
+        offered = Offered(message.checkpoint, message.beginning, message.header)
         staged = self._log.staged
         same = staged is not None and staged.offered == offered
         if self._replacing and same:

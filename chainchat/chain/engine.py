@@ -49,7 +49,7 @@ from chainchat.chain.messages import (
     Differs,
     Fetch,
     FetchRows,
-    Known,
+    Newest,
     Offer,
     Pong,
     Read,
@@ -158,7 +158,7 @@ class Engine:
         return self._log.last.seq
 
     @property
-    def held(self) -> Known:
+    def held(self) -> Newest:
         return self.membership.held
 
     @property
@@ -179,7 +179,7 @@ class Engine:
     # --- inputs from connections
 
     def linked(
-        self, position: str, member: Member, its: Known | None = None, *, older: bool = False
+        self, position: str, member: Member, its: Newest | None = None, *, older: bool = False
     ) -> Iterator[Effect]:
         self.replica.linked(position, older=older)
         self.reads.linked(position)

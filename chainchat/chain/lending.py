@@ -168,7 +168,7 @@ class Sponsor:
         if not (too_old or worth):
             return None
         common = common or not last.seq
-        return Offer(fetch.epoch, checkpoint, beginning, offered.head, common, fetch.identity)
+        return Offer(fetch.epoch, checkpoint, beginning, offered.header, common, fetch.identity)
 
     def _difference(self, fetch: Fetch) -> Differs:
         newest, last = newest_not_after(self._log, fetch.last), fetch.last

@@ -6,7 +6,7 @@ nothing.
 
 from typing import Annotated, get_args
 
-from msgspec import Meta, Struct, msgpack
+from msgspec import Meta, Struct, field, msgpack
 
 from chainchat.chain.checkpoints import INDEX, INDEXED_OCTETS, RECORDS, Place, Row
 from chainchat.chain.configuration import MOST, Configuration, Member, Name, Number
@@ -105,7 +105,7 @@ class ClockReading(Struct, frozen=True, array_like=True):
     wall: Number = 0
 
 
-class Known(Struct, frozen=True):
+class Newest(Struct, frozen=True):
     """What a node tells on a new connection: its newest configuration and committed entry."""
 
     epoch: Number = 0
@@ -246,14 +246,14 @@ class Offer(Struct, frozen=True):
     """Tail to learner: copy this checkpoint, and my log from its beginning.
 
     Attributes:
-        beginning, head: as in ``Offered``.
+        beginning, header: as in ``Offered``.
         common: the tail holds the learner's entry.
     """
 
     epoch: Number
     checkpoint: EntryId
     beginning: EntryId
-    head: bytes
+    header: bytes = field(name="head")
     common: bool
     identity: Number = 0
 

@@ -37,8 +37,8 @@ class Digest:
         now = self._hashes[key] = _hash(key.to_bytes(8) + data)
         self._sum += now - before
 
-    def with_head(self, head: bytes) -> bytes:
-        whole = (self._sum + _hash(head)) % (1 << 8 * DIGEST_OCTETS)
+    def with_header(self, header: bytes) -> bytes:
+        whole = (self._sum + _hash(header)) % (1 << 8 * DIGEST_OCTETS)
         return whole.to_bytes(DIGEST_OCTETS)
 
 

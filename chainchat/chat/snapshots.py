@@ -9,7 +9,7 @@ from chainchat.chat.outcomes import NOTHING_REMOVED, Removed
 from chainchat.chat.records import Digest, Record
 
 
-class Head(Struct, array_like=True):
+class Header(Struct, array_like=True):
     """What is stored of ``ChatState`` and ``AccountRecords`` besides the records."""
 
     applied: int
@@ -35,12 +35,12 @@ class Snapshot:
     ``records``: those changed since the last snapshot, each computed when asked for.
     """
 
-    def __init__(self, seq: int, head: bytes, records: Iterator[Record], digest: Digest) -> None:
+    def __init__(self, seq: int, header: bytes, records: Iterator[Record], digest: Digest) -> None:
         self.seq = seq
         self.records = records
-        self._head = head
+        self._header = header
         self._digest = digest
 
-    def head(self) -> bytes:
-        """Return, after the last record, the digest of the whole state, then the head."""
-        return self._digest.with_head(self._head) + self._head
+    def header(self) -> bytes:
+        """Return, after the last record, the digest of the whole state, then the header."""
+        return self._digest.with_header(self._header) + self._header

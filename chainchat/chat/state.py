@@ -44,7 +44,7 @@ from chainchat.chat.records import ACCOUNTS_SLOT, DIGEST_OCTETS, SLOTS, Digest, 
 from chainchat.chat.refusals import Code
 from chainchat.chat.rights import RefusedAtApplyError
 from chainchat.chat.saying import Sayings
-from chainchat.chat.snapshots import Head, Snapshot
+from chainchat.chat.snapshots import Header, Snapshot
 
 _seen = attrgetter("seen")
 
@@ -105,27 +105,27 @@ class ChatState:
     def snapshot(self) -> Snapshot:
         """Return the changes since the last snapshot, whose records must all have been taken."""
         records = chain(self._records.snapshot(self.applied), self._programs.snapshot())
-        return Snapshot(self.applied, self._head(), self._digested(records), self._digest)
+        return Snapshot(self.applied, self._header(), self._digested(records), self._digest)
 
     def _digested(self, records: Iterable[Record]) -> Iterator[Record]:
         for record in records:
             self._digest.put(*record)
             yield record
 
-    def _head(self) -> bytes:
+    def _header(self) -> bytes:
         origins = dict(sorted(self.origins.items()))
         newest, room = self._records.newest, self._records.room
-        head = Head(self.applied, self.time, origins, newest, room, self.salting, self.removed)
-        return head.encoded()
+        header = Header(self.applied, self.time, origins, newest, room, self.salting, self.removed)
+        return header.encoded()
 
     def image(self) -> bytes:
         """Return the whole state; equal states give equal octets."""
         records = dict(sorted(chain(self._records.all(), self._programs.all())))
-        return msgpack.encode((self._head(), records))
+        return msgpack.encode((self._header(), records))
 
     @classmethod
     def restored(
-        cls, head: bytes, records: Iterable[Record], bounds: Bounds = USUAL_BOUNDS
+        cls, header: bytes, records: Iterable[Record], bounds: Bounds = USUAL_BOUNDS
     ) -> "ChatState":
         """Restore a state from the snapshots' newest records, in the order of keys.
 
@@ -133,8 +133,8 @@ class ChatState:
             msgspec.DecodeError: they are corrupt.
         """
         state = cls(bounds)
-        digest, head = head[:DIGEST_OCTETS], head[DIGEST_OCTETS:]
-        decoded = msgpack.decode(head, type=Head)
+        digest, header = header[:DIGEST_OCTETS], header[DIGEST_OCTETS:]
+        decoded = msgpack.decode(header, type=Header)
         state.applied, state.time = decoded.applied, decoded.time
         state.origins, state.salting = decoded.origins, decoded.salting
         state.removed = decoded.removed
@@ -148,7 +148,7 @@ class ChatState:
         state._programs.restored()
         state._roll = SortedNames(state._names)
         state._alike = LookAlikes(state._names)
-        if state._digest.with_head(head) != digest:
+        if state._digest.with_header(header) != digest:
             raise DecodeError("its records are not those that its digest was made of")
         return state
 

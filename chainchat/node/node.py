@@ -17,7 +17,7 @@ from chainchat.chain.early import ChainMessage
 from chainchat.chain.engine import Engine
 from chainchat.chain.entries import Entry
 from chainchat.chain.membership.settings import ChainSettings
-from chainchat.chain.messages import BadMessageError, Known, Message, StateDigest
+from chainchat.chain.messages import BadMessageError, Message, Newest, StateDigest
 from chainchat.chain.record import Record
 from chainchat.chain.surroundings import Application, Surroundings
 from chainchat.chain.timing import Timing
@@ -225,7 +225,7 @@ class Node:
         self._stopped = True
 
     @property
-    def held(self) -> Known:
+    def held(self) -> Newest:
         return self._engine.held
 
     @property
@@ -233,7 +233,7 @@ class Node:
         return self.state.removed.before > 0
 
     def linked(
-        self, position: str, member: Member, its: Known | None = None, *, older: bool = False
+        self, position: str, member: Member, its: Newest | None = None, *, older: bool = False
     ) -> None:
         self._act_on(lambda: self._engine.linked(position, member, its, older=older))
 

@@ -124,12 +124,12 @@ class StateMachine:
             if not left():
                 return None
         self._snapshot = None
-        head = snapshot.head()
-        self._storage.finish_checkpoint(head)
+        header = snapshot.header()
+        self._storage.finish_checkpoint(header)
         self.checkpointed = snapshot.seq
         entry = self._storage.id_of(snapshot.seq)
         assert entry is not None
-        self._own = StateAsOf(snapshot.seq, head[:DIGEST_OCTETS] + entry.digest)
+        self._own = StateAsOf(snapshot.seq, header[:DIGEST_OCTETS] + entry.digest)
         self._compare()
         return self._own
 
@@ -137,11 +137,11 @@ class StateMachine:
         """Say why a copied checkpoint cannot be believed; else empty."""
         staged = self._storage.staged
         assert staged is not None
-        head, seq = staged.offered.head, staged.offered.checkpoint.seq
+        header, seq = staged.offered.header, staged.offered.checkpoint.seq
         digest = Digest()
         for key, data in self._storage.staged_records():
             digest.put(key, data)
-        if digest.with_head(head[DIGEST_OCTETS:]) != head[:DIGEST_OCTETS]:
+        if digest.with_header(header[DIGEST_OCTETS:]) != header[:DIGEST_OCTETS]:
             return f"the checkpoint as of entry {seq} is not what its digest was made of"
         return ""
 
@@ -186,7 +186,7 @@ def _restored(storage: Storage, bounds: Bounds) -> ChatState:
     if checkpoint is None:
         return ChatState(bounds)
     try:
-        return ChatState.restored(checkpoint.head, storage.records(), bounds)
+        return ChatState.restored(checkpoint.header, storage.records(), bounds)
     except UNDECODABLE as error:
         raise StorageError(f"{storage}: the checkpoint is corrupt: {error}") from None
 

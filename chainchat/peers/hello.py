@@ -4,7 +4,7 @@ from msgspec import Struct
 from twisted.protocols import amp
 
 from chainchat.chain.configuration import Member
-from chainchat.chain.messages import Known
+from chainchat.chain.messages import Newest
 from chainchat.config import Settings, is_position
 from chainchat.network.addresses import is_loopback, objection_to
 from chainchat.peers.directory import COPIED
@@ -50,7 +50,7 @@ class Introduction(Struct, frozen=True):
     member: Member
     refusal_is_death: bool = True
     tls: bool = False
-    held: Known = Known()
+    held: Newest = Newest()
     oldest: int = 0
     settings: dict[str, str] = {}
 

@@ -3,7 +3,7 @@
 from typing import Protocol
 
 from chainchat.chain.configuration import Member
-from chainchat.chain.messages import Known, Message
+from chainchat.chain.messages import Message, Newest
 from chainchat.node.interfaces import Clock
 
 
@@ -24,13 +24,13 @@ class Receiver(Protocol):
     """The node, as its links see it."""
 
     @property
-    def held(self) -> Known: ...
+    def held(self) -> Newest: ...
 
     @property
     def has_removed(self) -> bool:
         """Whether old messages were removed: older releases cannot follow this log."""
 
-    def linked(self, position: str, member: Member, its: Known, *, older: bool) -> None:
+    def linked(self, position: str, member: Member, its: Newest, *, older: bool) -> None:
         """Note that ``member`` is linked, and says that it holds ``its``."""
 
     def unlinked(self, position: str) -> None: ...

@@ -38,7 +38,7 @@ class Checkpoints:
         self.begun: int = begun
         self.finished: int = finished
 
-    def head(self) -> tuple[bytes, bytes] | None:
+    def header(self) -> tuple[bytes, bytes] | None:
         query = "SELECT head, digest FROM checkpoint WHERE seq > 0"
         row = self._database.execute(query).fetchone()
         if row is None:
@@ -98,9 +98,9 @@ class Checkpoints:
             self._gone.discard(key)
             self._odd.discard(key)
 
-    def finish(self, head: bytes, digest: bytes) -> None:
+    def finish(self, header: bytes, digest: bytes) -> None:
         update = "UPDATE checkpoint SET seq = begun, digest = ?, head = ?"
-        self._database.execute(update, (digest, checked(head)))
+        self._database.execute(update, (digest, checked(header)))
         self.finished = self.begun
         self._gone |= self._going
         self._going.clear()

@@ -38,7 +38,7 @@ class Checkpoint(NamedTuple):
     """The application's state as of entry ``seq``; its records are read apart."""
 
     seq: int
-    head: bytes
+    header: bytes
 
 
 Record = tuple[int, bytes]
@@ -155,7 +155,7 @@ class Storage(Log, Protocol):
         True if more of the index remains: call again, even without records.
         """
 
-    def finish_checkpoint(self, head: bytes) -> None:
+    def finish_checkpoint(self, header: bytes) -> None:
         """Let the checkpoint take effect, once all its parts are written."""
 
     def care(self) -> str:

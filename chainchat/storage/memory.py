@@ -122,7 +122,7 @@ class MemoryStorage:
         checkpoint = self.newest_checkpoint()
         if checkpoint is None or self._checkpointed is None:
             return None
-        return Offered(self._checkpointed, self._beginning, checkpoint.head)
+        return Offered(self._checkpointed, self._beginning, checkpoint.header)
 
     def rows(self, after: Place, octets: int) -> tuple[list[Row], bool]:
         rows: list[Row] = []
@@ -184,7 +184,7 @@ class MemoryStorage:
                 run.senders += part.senders
         self._begun_records = {}
         self._begun = self._committed = offered.checkpoint.seq
-        self._checkpoint = Checkpoint(self._begun, offered.head)
+        self._checkpoint = Checkpoint(self._begun, offered.header)
         self._checkpointed = offered.checkpoint
         self._staged_rows, self._staged_log = [], []
 
@@ -235,8 +235,8 @@ class MemoryStorage:
         self._begun_records.update(records)
         return False
 
-    def finish_checkpoint(self, head: bytes) -> None:
-        self._checkpoint = Checkpoint(self._begun, head)
+    def finish_checkpoint(self, header: bytes) -> None:
+        self._checkpoint = Checkpoint(self._begun, header)
         self._checkpointed = self.id_of(self._begun)
         self._records |= self._begun_records
         self._records = {key: data for key, data in self._records.items() if data}

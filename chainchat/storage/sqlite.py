@@ -318,7 +318,7 @@ class SQLiteStorage:
             return None
         entry = self.id_of(found.seq)
         assert entry is not None
-        return Offered(entry, self.beginning, found.head)
+        return Offered(entry, self.beginning, found.header)
 
     @_loudly
     def rows(self, after: Place, octets: int) -> tuple[list[Row], bool]:
@@ -416,14 +416,14 @@ class SQLiteStorage:
 
     @_loudly
     def newest_checkpoint(self) -> Checkpoint | None:
-        found = self._checkpoints.head()
+        found = self._checkpoints.header()
         if found is None:
             return None
-        head, digest = found
+        header, digest = found
         seq = self._checkpoints.finished
         if digest != self._digest_of(seq):
             raise StorageError(f"{self}: the checkpoint as of entry {seq} is of another log")
-        return Checkpoint(seq, head)
+        return Checkpoint(seq, header)
 
     def records(self) -> Iterator[Record]:
         try:
@@ -452,10 +452,10 @@ class SQLiteStorage:
         return self._index.written(readers)
 
     @_loudly
-    def finish_checkpoint(self, head: bytes) -> None:
+    def finish_checkpoint(self, header: bytes) -> None:
         assert not self._index.is_unwritten
         with self._written_later():
-            self._checkpoints.finish(head, self._digest_of(self._checkpoints.begun))
+            self._checkpoints.finish(header, self._digest_of(self._checkpoints.begun))
 
     def _digest_of(self, seq: int) -> bytes:
         entry = self.id_of(seq)

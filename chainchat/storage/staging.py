@@ -102,7 +102,7 @@ class Staging:
         seq, digest = offered.checkpoint.seq, offered.checkpoint.digest
         self._database.execute(
             "REPLACE INTO checkpoint VALUES (1, ?, ?, ?, ?)",
-            (seq, seq, digest, checked(offered.head)),
+            (seq, seq, digest, checked(offered.header)),
         )
         self._database.execute("REPLACE INTO committed VALUES (1, ?)", (seq,))
         self._database.execute("DELETE FROM staged")

@@ -40,7 +40,7 @@ def lender(count=40, checkpoint=30, beginning=20):
 
 def lets_go_of_its_checkpoint(its):
     its.begin_checkpoint(35)
-    its.finish_checkpoint(b"another head")
+    its.finish_checkpoint(b"another header")
     its.remove(34)
 
 
@@ -167,7 +167,7 @@ def test_who_is_offered_another_checkpoint_meanwhile_says_again_what_it_holds():
     pair.run()
     first, *_ = pair.asked
     assert first == Fetch(EPOCH, ME, EntryId(), takes_offers=True)
-    assert pair.mine.newest_checkpoint().head == b"another head"
+    assert pair.mine.newest_checkpoint().header == b"another header"
 
 
 def test_before_a_resume_nobody_is_offered_a_checkpoint():
@@ -198,7 +198,7 @@ def test_a_checkpoint_that_is_gone_meanwhile_is_not_gone_on_with():
     pair.lost = ()
     pair.restart()
     pair.run()
-    assert pair.mine.newest_checkpoint().head == b"another head"
+    assert pair.mine.newest_checkpoint().header == b"another header"
     assert pair.mine.beginning == its.beginning
 
 
@@ -208,11 +208,11 @@ def test_rows_of_another_checkpoint_than_the_one_that_is_copied_are_asked_for_no
     pair.lost = (Rows,)
     pair.run()
     its.begin_checkpoint(35)
-    its.finish_checkpoint(b"another head")
+    its.finish_checkpoint(b"another header")
     pair.lost = ()
     pair.sponsor.asked("newcomer", pair.asked[-1])
     pair.run()
-    assert pair.mine.newest_checkpoint().head == b"another head"
+    assert pair.mine.newest_checkpoint().header == b"another header"
 
 
 def test_a_log_that_does_not_lead_to_the_entry_of_the_checkpoint_is_thrown_away():
@@ -236,7 +236,7 @@ def test_a_copied_log_that_lacks_what_was_committed_here_stops_the_node():
     offered = its.offered()
     mine.stage(offered)
     pair.restart()
-    pair.hear(Offer(EPOCH, offered.checkpoint, offered.beginning, offered.head, False))
+    pair.hear(Offer(EPOCH, offered.checkpoint, offered.beginning, offered.header, False))
     pair.hear(Rows(EPOCH, offered.checkpoint, START, (), complete=True))
     with pytest.raises(DivergenceError, match="Nothing was changed"):
         pair.hear(Copied(EPOCH, offered.beginning, everything(its), its.last, False))

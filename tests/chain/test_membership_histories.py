@@ -23,7 +23,7 @@ from chainchat.chain.effects import Save, Tell
 from chainchat.chain.entries import EntryId
 from chainchat.chain.membership.membership import Copy, Membership
 from chainchat.chain.membership.settings import ChainSettings
-from chainchat.chain.messages import Decided, Known, Pong, Propose, Voted
+from chainchat.chain.messages import Decided, Newest, Pong, Propose, Voted
 from chainchat.chain.record import Record, Status
 
 TWO = ("head", "tail")
@@ -219,7 +219,7 @@ def test_what_is_committed_before_the_beginning_of_a_log_is_no_other_history():
     node.own.last = node.own.committed = EntryId(1, 9)
     node.own.beginning = EntryId(1, 7)
     for committed, alarms in ((EntryId(1, 6, b"any"), 0), (EntryId(1, 8, b"another"), 1)):
-        held = Known(1, node.configuration.identity, committed)
+        held = Newest(1, node.configuration.identity, committed)
         told = node.linked("tail", member("tail"), 0.1, held)
         assert sum("two histories" in report.text for report in of_kind(told, Tell)) == alarms
 

@@ -21,7 +21,16 @@ from msgspec.structs import replace
 
 from chainchat.chain.effects import Distrust, Send, Tell
 from chainchat.chain.entries import EntryId
-from chainchat.chain.messages import Abort, ClockReading, Decided, Known, Ping, Pong, Propose, Voted
+from chainchat.chain.messages import (
+    Abort,
+    ClockReading,
+    Decided,
+    Newest,
+    Ping,
+    Pong,
+    Propose,
+    Voted,
+)
 from chainchat.chain.record import Record
 
 
@@ -110,7 +119,7 @@ def greeted(node, its):
 
 def test_two_that_say_hello_with_different_histories_say_so_at_once():
     """The node asks for the first Pong at that moment, and acts on it."""
-    [text] = greeted(active("middle"), Known(1, 0, THEIRS))
+    [text] = greeted(active("middle"), Newest(1, 0, THEIRS))
     assert text == (
         f"ALARM: tail and this node have two histories: there, in epoch 1, {THEIRS} was committed, "
         f"and here, in epoch 1 (head -> middle -> tail), {MINE}"
@@ -118,20 +127,20 @@ def test_two_that_say_hello_with_different_histories_say_so_at_once():
 
 
 def test_two_that_say_hello_with_different_configurations_of_one_epoch_say_so_at_once():
-    [text] = greeted(active("middle"), Known(1, 9, EntryId(1, 6)))
+    [text] = greeted(active("middle"), Newest(1, 9, EntryId(1, 6)))
     assert text == "ALARM: epoch 1 has two configurations: tail has another"
 
 
 @pytest.mark.parametrize("epoch", [0, 2])
 @pytest.mark.parametrize("committed", [MINE, EntryId(1, 6), EntryId(), EntryId(1, 8, b"theirs")])
 def test_nobody_is_suspected_who_says_hello_with_more_or_less_of_the_same(epoch, committed):
-    assert greeted(active("middle"), Known(epoch, 9 * epoch, committed)) == []
+    assert greeted(active("middle"), Newest(epoch, 9 * epoch, committed)) == []
 
 
 def test_a_node_says_hello_with_what_it_holds():
     node = active("middle", epoch=3)
     node.own.last, node.own.committed = THEIRS, MINE
-    assert node.held == Known(3, 0, MINE)
+    assert node.held == Newest(3, 0, MINE)
 
 
 @pytest.mark.parametrize("committed", [MINE, EntryId(1, 6), EntryId(), EntryId(1, 8, b"theirs")])

@@ -26,7 +26,7 @@ class Stored:
     def __init__(self, bounds=USUAL_BOUNDS):
         self.bounds = bounds
         self.records = {}
-        self.head = b""
+        self.header = b""
 
     def write(self, snapshot, meanwhile=lambda: None):
         """Write a snapshot; ``meanwhile`` runs between two records."""
@@ -34,15 +34,15 @@ class Stored:
             self.records[key] = data
             meanwhile()
         self.records = {key: data for key, data in self.records.items() if data}
-        self.head = snapshot.head()
-        return self.head[:DIGEST_OCTETS]
+        self.header = snapshot.header()
+        return self.header[:DIGEST_OCTETS]
 
     def restored(self, state):
         self.write(state.snapshot())
         return self.again()
 
     def again(self):
-        return ChatState.restored(self.head, sorted(self.records.items()), self.bounds)
+        return ChatState.restored(self.header, sorted(self.records.items()), self.bounds)
 
 
 class Log:

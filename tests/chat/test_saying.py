@@ -222,16 +222,16 @@ def test_programs_that_were_restored_take_no_more_memory(log):
             log.apply(said("a.1.1", "hi", number=number, client=f"p{client}"))
     snapshot = log.state.snapshot()
     records = list(snapshot.records)
-    restored = ChatState.restored(snapshot.head(), iter(records))
+    restored = ChatState.restored(snapshot.header(), iter(records))
     assert octets(restored._programs) < 1.1 * octets(log.state._programs)
 
 
 def test_until_something_is_removed_an_older_release_has_the_same_head_of_a_snapshot(log):
     log.login("alice", "a.1.1")
     log.apply(Forget(1))
-    assert len(msgpack.decode(log.state._head())) == 6
+    assert len(msgpack.decode(log.state._header())) == 6
     log.apply(Forget(2, unread=True))
-    assert len(msgpack.decode(log.state._head())) == 7
+    assert len(msgpack.decode(log.state._header())) == 7
 
 
 def in_all(log):

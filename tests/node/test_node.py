@@ -528,7 +528,7 @@ def test_a_checkpoint_is_written_over_several_turns_as_of_where_it_was_begun():
         house["head"].submit(commands.Login(session, f"user{number}", "", b""), list)
     house.run()
     assert storage.newest_checkpoint().seq == 40
-    fresh = ChatState.restored(storage.newest_checkpoint().head, storage.records())
+    fresh = ChatState.restored(storage.newest_checkpoint().header, storage.records())
     assert (fresh.applied, len(fresh.accounts)) == (40, 39)
     assert len(state.accounts) == 70
 

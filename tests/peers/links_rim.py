@@ -13,7 +13,7 @@ from twisted.logger import globalLogPublisher
 from twisted.protocols import amp
 
 from chainchat.chain.configuration import Member
-from chainchat.chain.messages import Known, encode
+from chainchat.chain.messages import Newest, encode
 from chainchat.config import NodeSettings
 from chainchat.peers.hello import PROTOCOL_VERSION, Hello, Introduction
 from chainchat.peers.links import Links
@@ -41,7 +41,7 @@ class Receiver:
         self.refusals = set()
         self.members = {}
         self.reach = {}
-        self.held = Known()
+        self.held = Newest()
         self.has_removed = False
         self.held_by = {}
         self.older = set()

@@ -11,7 +11,7 @@ from twisted.internet.defer import ensureDeferred, maybeDeferred
 from twisted.internet.error import ConnectionLost
 
 from chainchat.chain.entries import Entry, EntryId, Submission
-from chainchat.chain.messages import Ack, Copied, Fetch, Forward, Known, Ping, Submit, encode
+from chainchat.chain.messages import Ack, Copied, Fetch, Forward, Newest, Ping, Submit, encode
 from chainchat.peers.boxes import boxed
 from chainchat.peers.detector import LAST_PAUSE
 from chainchat.peers.hello import NotLinkedError, RefusedHelloError
@@ -49,7 +49,7 @@ async def test_two_nodes_are_linked_and_hear_each_other_in_order(pair, logged):
 
 @pytest_twisted.ensureDeferred
 async def test_a_hello_says_what_its_node_holds_at_that_moment(pair):
-    mine, later, its = (Known(3, 7, EntryId(2, seq, b"digest")) for seq in (9, 10, 11))
+    mine, later, its = (Newest(3, 7, EntryId(2, seq, b"digest")) for seq in (9, 10, 11))
     head, tail = pair.receivers["head"], pair.receivers["tail"]
     head.held, tail.held = mine, its
     await until(lambda: (head.held_by, tail.held_by) == ({"tail": its}, {"head": mine}))

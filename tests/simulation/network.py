@@ -11,7 +11,7 @@ from itertools import permutations
 from typing import TYPE_CHECKING
 
 from chainchat.chain.configuration import Member
-from chainchat.chain.messages import Known, Message
+from chainchat.chain.messages import Message, Newest
 from chainchat.node.node import Node
 from chainchat.peers.lanes import CHAIN, COPY, MEMBERSHIP, lane_of
 
@@ -311,7 +311,7 @@ class Network:
                         self._world.later(0.0, self._world.on_host, to, handle)
 
 
-def _linked(peer: str, member: Member, its: Known, node: Node) -> None:
+def _linked(peer: str, member: Member, its: Newest, node: Node) -> None:
     """A new connection takes the place of an older one, whose end this side may not know of."""
     node.unlinked(peer)
     node.linked(peer, member, its)
@@ -332,5 +332,5 @@ def _refused(host: "Host", life: int, position: str) -> None:
 
 def _lied_to(host: "Host", life: int, member: Member) -> None:
     if host.node is not None and host.life == life:
-        _linked(member.position, member, Known(), host.node)
+        _linked(member.position, member, Newest(), host.node)
         host.node.unlinked(member.position)

@@ -23,7 +23,7 @@ from twisted.protocols.amp import ASK, COMMAND, AmpBox
 
 from chainchat.chain.configuration import IDENTITY_BITS, Configuration, Member
 from chainchat.chain.membership.settings import ChainSettings
-from chainchat.chain.messages import Decided, Known, Message, encode
+from chainchat.chain.messages import Decided, Message, Newest, encode
 from chainchat.chat import commands
 from chainchat.config import NodeSettings
 from chainchat.node.lives import begin_life
@@ -62,7 +62,7 @@ class WatchedNode(Node):
     process: "Process"
 
     def linked(
-        self, position: str, member: Member, its: Known | None = None, *, older: bool = False
+        self, position: str, member: Member, its: Newest | None = None, *, older: bool = False
     ) -> None:
         self.process.linked(position)
         super().linked(position, member, its, older=older)

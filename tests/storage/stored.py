@@ -28,12 +28,12 @@ def epoch_of(storage, seq):
     return None if held is None else held.epoch
 
 
-def checkpoint(storage, seq, head=b"head", *records):
+def checkpoint(storage, seq, header=b"header", *records):
     """A whole checkpoint, in one go."""
     storage.begin_checkpoint(seq)
     while storage.write_records(records):
         records = ()
-    storage.finish_checkpoint(head)
+    storage.finish_checkpoint(header)
 
 
 def batches(storage, *ends):

@@ -149,7 +149,7 @@ def test_a_copied_checkpoint_takes_the_place_of_all_but_the_record(storage, othe
     checkpoint(other, 1, b"old", (9, b"nine"))
     other.index(rows((BOB, 2, ALICE)))
     for _ in copied(storage, other, octets):
-        assert (other.last, other.newest_checkpoint().head) == (EntryId(1, 3), b"old")
+        assert (other.last, other.newest_checkpoint().header) == (EntryId(1, 3), b"old")
     assert sorted(other.staged_records()) == [(5, b"five"), (7, b"seven")]
     other.install()
     assert other.staged is None

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from chainchat.chain.configuration import Configuration, Member
 from chainchat.chain.effects import Effect, Sync, Write
 from chainchat.chain.entries import Entry
-from chainchat.chain.messages import Known, Message, Ping, Pong
+from chainchat.chain.messages import Message, Newest, Ping, Pong
 from chainchat.chain.record import Record, forced_alone
 from chainchat.chat import commands
 from chainchat.chat.commands import TO_EVERYBODY
@@ -113,7 +113,7 @@ class StoryNode(TracedNode):
     """A node that tells whom it is linked with."""
 
     def linked(
-        self, position: str, member: Member, its: Known | None = None, *, older: bool = False
+        self, position: str, member: Member, its: Newest | None = None, *, older: bool = False
     ) -> None:
         epoch = its.epoch if its is not None else 0
         self.world.note(f"{position} → {self.me.host}  HELLO life {member.origin}, epoch {epoch}")

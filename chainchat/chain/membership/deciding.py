@@ -46,7 +46,7 @@ class Deciding(Pinging):
         self._compared = set()
         self._patience, self._declines = Patience(self._timing), {}
         self._unreached = None
-        self._older = False
+        self._set_back = False
         yield self._save(configuration=configuration)
         self._first_ping = self.evidence.newest_nonce + 1
         self.evidence.forget_all_but({*configuration.lives})

@@ -14,7 +14,7 @@ from chainchat.chain.configuration import Configuration
 from chainchat.chain.effects import Distrust, Tell
 from chainchat.chain.entries import EntryId
 from chainchat.chain.membership.state import Output, State
-from chainchat.chain.messages import Known, Pong
+from chainchat.chain.messages import Newest, Pong
 from chainchat.chain.record import was_set_back
 
 
@@ -22,11 +22,11 @@ class Histories(State):
     """The comparison of what this node and others hold."""
 
     @property
-    def held(self) -> Known:
+    def held(self) -> Newest:
         configuration = self.configuration
-        return Known(configuration.epoch, configuration.identity, self.own.committed)
+        return Newest(configuration.epoch, configuration.identity, self.own.committed)
 
-    def _compare_held(self, sender: str, its: Known) -> Iterator[Output]:
+    def _compare_held(self, sender: str, its: Newest) -> Iterator[Output]:
         """*one history*: find out if a newly linked node is of another chain."""
         if self.configuration.is_another(its.epoch, its.identity):
             yield from self.complain(

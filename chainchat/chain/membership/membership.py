@@ -23,7 +23,7 @@ from chainchat.chain.effects import Send, Tell
 from chainchat.chain.entries import EntryId
 from chainchat.chain.membership.proposing import Proposing
 from chainchat.chain.membership.state import Copy, Output, OwnLog, Seal
-from chainchat.chain.messages import Abort, Decided, Declined, Known, Ping, Pong, Propose, Voted
+from chainchat.chain.messages import Abort, Decided, Declined, Newest, Ping, Pong, Propose, Voted
 from chainchat.chain.record import Status
 
 __all__ = ["Copy", "Membership", "Output", "OwnLog", "Received", "Seal"]
@@ -52,13 +52,13 @@ class Membership(Proposing):
         yield from self._act(now)
 
     def linked(
-        self, position: str, member: Member, now: float, its: Known | None = None
+        self, position: str, member: Member, now: float, its: Newest | None = None
     ) -> Iterator[Output]:
         """Begin a connection; what its other end says of itself proves nothing."""
         self._notice_pause(now)
         self._presence.linked(position, member)
         self._compared = {one for one in self._compared if one[0] != position}
-        yield from self._compare_held(position, its or Known())
+        yield from self._compare_held(position, its or Newest())
         yield self._ping(position, now)
         yield from self._act(now)
 
@@ -170,7 +170,7 @@ class Membership(Proposing):
             )
         if configuration.epoch > mine.epoch:
             if self._was_set_back(configuration):
-                self._older = True
+                self._set_back = True
                 yield from self.complain(
                     f"ALARM: {configuration} has a vote of this node that is not on its disk, "
                     f"which ends with {mine}: was a backup restored? It takes no part"

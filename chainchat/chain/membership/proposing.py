@@ -18,7 +18,7 @@ class Proposing(Voting):
     """The proposals of one life, and the count of votes."""
 
     def _act(self, now: float) -> Iterator[Output]:
-        if self._older:
+        if self._set_back:
             return
         yield from self._complete(now)
         if self.record.vote is not None or self._sealing is not None:
@@ -112,7 +112,7 @@ class Proposing(Voting):
             # A voter waits for an answer, even from a later life that knows nothing of the vote.
             if self.configuration.epoch >= voted.vote.configuration.epoch:
                 yield Send(sender, Decided(self.configuration))
-            elif voted.vote.proposer.id == self.me.id and not self._older:
+            elif voted.vote.proposer.id == self.me.id and not self._set_back:
                 yield Send(sender, Abort(voted.vote))
             return
         if voted.voter not in voted.vote.configuration.members:

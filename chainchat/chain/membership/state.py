@@ -106,7 +106,7 @@ class State:
 
         # histories
         self._compared: set[tuple[str, Life]] = set()
-        self._older = False  # *not set back*
+        self._set_back = False  # *not set back*
         self._first_ping = self.evidence.newest_nonce + 1
 
         # pinging
@@ -202,7 +202,7 @@ class State:
     @property
     def set_back(self) -> bool:
         """*not set back*: whether the chain has a vote that this disk lacks."""
-        return self._older
+        return self._set_back
 
     def learners(self, now: float) -> dict[str, str]:
         members = self.configuration.positions

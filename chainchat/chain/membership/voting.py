@@ -22,7 +22,7 @@ class Voting(Joining):
 
     def _consider(self, sender: str, proposal: Propose, now: float) -> Iterator[Output]:
         vote, held = proposal.vote, self.record.vote
-        if self._older or sender != vote.proposer.position:
+        if self._set_back or sender != vote.proposer.position:
             return
         if proposal.base != self.configuration:
             if self.configuration.epoch > proposal.base.epoch:
