@@ -156,7 +156,7 @@ def answer(query: Query, state: ChatState, messages: Messages, budget: Budget) -
             page = _later(query, messages, budget)
             gone = state.removed.concerns(after)
             return replace(page, removed=state.removed) if gone else page
-        case Recent(account, count):  # *in order*: first find where they begin
+        case Recent(account, count):  # oldest first: find where they begin
             after, found = messages.before_newest(account, count)
             page = _later(Later(account, after, count), messages, budget)
             gone = found < count and state.removed.before > 0

@@ -1,4 +1,4 @@
-"""Requests of a client: a mode makes them, ``chainchat.sessions.requests`` carries them out."""
+"""Requests of a client: a mode makes them, ``chainchat.sessions.handler`` carries them out."""
 
 import re
 

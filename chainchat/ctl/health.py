@@ -15,7 +15,7 @@ from typing import Any
 from chainchat import config
 from chainchat.ctl.asking import Connection, UnreachableError, is_here, tell_to_wait
 from chainchat.ctl.tables import aligned, size, span
-from chainchat.network.addresses import place
+from chainchat.network.addresses import host_port
 
 WELL, DEGRADED, DOWN = 0, 1, 2
 """Exit statuses: all is well; the chain confirms, but something is wrong; it does not confirm."""
@@ -109,7 +109,7 @@ def _asked_here(node: config.NodeSettings) -> dict[str, Any]:
 
 def _asked_elsewhere(settings: config.Settings, node: config.NodeSettings) -> dict[str, Any]:
     port = node.client_port or node.tls_port
-    where = place(node.client_host, port)
+    where = host_port(node.client_host, port)
     try:
         with socket.create_connection((node.client_host, port), PATIENCE) as plain:
             plain.settimeout(PATIENCE)

@@ -58,6 +58,6 @@ def is_loopback(host: str) -> bool:
     return address.is_loopback
 
 
-def place(host: str, port: int) -> str:
+def host_port(host: str, port: int) -> str:
     """An address such as ``10.0.0.1:7001`` or ``[::1]:7001`` (RFC 3986)."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

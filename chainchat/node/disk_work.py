@@ -63,7 +63,7 @@ class DiskWork:
                 self._storage.sync()
                 self._clock.synced()
             case effects.Save():
-                self._storage.write_record(msgpack.encode(effect.record))
+                self._storage.write_membership(msgpack.encode(effect.record))
             case effects.Mark():
                 self._storage.write_committed(effect.seq)
             case effects.Cut():

@@ -19,7 +19,7 @@ def begin_life(storage: Storage, new_id: Callable[[], str], step: int = 1) -> Re
     Raises:
         StorageError: the stored record is corrupt.
     """
-    stored = storage.read_record()
+    stored = storage.read_membership()
     if stored is None:
         record = Record(new_id(), 1)
     else:
@@ -28,5 +28,5 @@ def begin_life(storage: Storage, new_id: Callable[[], str], step: int = 1) -> Re
         except UNDECODABLE as error:
             raise StorageError(f"{storage}: the record of membership is corrupt: {error}") from None
         record = replace(old, incarnation=old.incarnation + step)
-    storage.write_record(msgpack.encode(record))
+    storage.write_membership(msgpack.encode(record))
     return record

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 from chainchat.chain.configuration import Address, Member
 from chainchat.config import NodeSettings
-from chainchat.network.addresses import place
+from chainchat.network.addresses import host_port
 
 COPIED = "has a copy of the data of "
 """The beginning of an alarm at both ends."""
@@ -70,7 +70,7 @@ class Directory:
 
 
 def shown(address: Address) -> str:
-    return place(*address)
+    return host_port(*address)
 
 
 def _same_place(one: Member, other: Member) -> bool:

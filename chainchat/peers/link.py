@@ -22,7 +22,7 @@ from zope.interface import implementer
 from chainchat.chain.configuration import Address, Member
 from chainchat.chain.entries import UNDECODABLE
 from chainchat.chain.messages import KINDS, BadMessageError, Message, decode, encode, speaker
-from chainchat.network.addresses import place
+from chainchat.network.addresses import host_port
 from chainchat.node.interfaces import Clock, Timer
 from chainchat.peers.boxes import BODY, BoxReader, NotAMPError, boxed
 from chainchat.peers.directory import COPIED
@@ -120,7 +120,7 @@ class Link(Protocol, amp.CommandLocator):
     @property
     def address(self) -> str:
         peer = self.transport.getPeer()
-        return place(peer.host, peer.port)
+        return host_port(peer.host, peer.port)
 
     # --- the connection
 

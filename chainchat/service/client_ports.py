@@ -10,7 +10,7 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from chainchat.config import ConfigError, NodeSettings, Settings
-from chainchat.network.addresses import place
+from chainchat.network.addresses import host_port
 from chainchat.network.crowd import crowded
 from chainchat.sessions.admission import reserve
 from chainchat.sessions.limits import ClientLimits
@@ -80,11 +80,15 @@ class ClientPorts:
         """
         if self._own.client_port:
             plain = {
-                p: place(n.client_host, n.client_port) for p, n in resolved.items() if n.client_port
+                p: host_port(n.client_host, n.client_port)
+                for p, n in resolved.items()
+                if n.client_port
             }
             self._ports[self._own.client_port].factory = factory(plain)
         if tls is not None:
-            secure = {p: place(n.client_host, n.tls_port) for p, n in named.items() if n.tls_port}
+            secure = {
+                p: host_port(n.client_host, n.tls_port) for p, n in named.items() if n.tls_port
+            }
             layered: Any = encrypted(factory(secure), tls, self._reactor, dials=False)
             self._ports[self._own.tls_port].factory = layered
 
@@ -130,6 +134,6 @@ def _rate(times: int, seconds: float) -> Rate | None:
 
 
 def ports_shown(own: NodeSettings) -> str:
-    plain = [place(own.client_host, own.client_port)] if own.client_port else []
-    secure = [f"{place(own.client_host, own.tls_port)} with TLS"] if own.tls_port else []
+    plain = [host_port(own.client_host, own.client_port)] if own.client_port else []
+    secure = [f"{host_port(own.client_host, own.tls_port)} with TLS"] if own.tls_port else []
     return ", ".join(plain + secure)

@@ -37,7 +37,7 @@ def begun(
     me = Member(own.position, record.id, record.incarnation, host, own.chain_port, own.client_port)
     if fenced is not None:
         record = gone_on_alone(record, me, fenced, settings.founding, new_identity())
-        storage.write_record(msgpack.encode(record))
+        storage.write_membership(msgpack.encode(record))
     return me, record
 
 

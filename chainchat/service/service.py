@@ -24,7 +24,7 @@ from chainchat.control.desk import Desk, Office
 from chainchat.control.listener import ControlFactory, listen
 from chainchat.logs.audit import Audit
 from chainchat.logs.logs import Logs
-from chainchat.network.addresses import place
+from chainchat.network.addresses import host_port
 from chainchat.network.control_socket import socket_of
 from chainchat.network.farewell import DRAIN_SECONDS
 from chainchat.network.resolving import chain_addresses, client_addresses, web_address
@@ -212,7 +212,7 @@ class NodeService(Service):
 
     def _make_guard_and_orders(self, host: str) -> None:
         settings, own = self._settings, self._own
-        tls = place(own.client_host, own.tls_port) if own.tls_port else ""
+        tls = host_port(own.client_host, own.tls_port) if own.tls_port else ""
         self._guard = Guard(
             settings.accounts,
             self._hashing,

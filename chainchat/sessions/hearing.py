@@ -11,10 +11,10 @@ from chainchat.chat.lines import TOO_LONG, Line, LineSplitter, clean, is_http
 from chainchat.chat.refusals import Code, RefusedError
 from chainchat.chat.requests import Say
 from chainchat.node.interfaces import Clock
+from chainchat.sessions.handler import Handler
 from chainchat.sessions.input import NOTHING, InputQueue
 from chainchat.sessions.interfaces import Client, Connection, ServerInfo
 from chainchat.sessions.pace import NEWCOMER, PERSON, PROGRAM, READ_UNITS, TEXTLESS_IN_UNIT, Pace
-from chainchat.sessions.requests import Handler
 from chainchat.sessions.sessions import Sessions
 
 WAITING_OCTETS = 16 * 1024
@@ -45,7 +45,7 @@ SENDS_AS_LINE = 32
 REST_UNITS = 10
 """Lines that a client may send when its rest ends."""
 
-UNREAD_AT_MOST, UNREAD_NEWCOMER = 500, 100
+MOST_UNREADABLE, NEWCOMER_UNREADABLE = 500, 100
 """Unreadable lines in a row that close the connection."""
 
 
@@ -73,7 +73,7 @@ class Hearing:
         "_splitter",
         "_told_slow",
         "_told_slowed",
-        "_unread",
+        "_unreadable",
         "handler",
         "taking",
     )
@@ -104,7 +104,7 @@ class Hearing:
         self._told_slowed = False
         self._says_much = False
         self._much_until = 0.0
-        self._unread = 0
+        self._unreadable = 0
         self._deaf_until = 0
         """What comes before so many octets are acknowledged was typed ahead."""
 
@@ -113,8 +113,8 @@ class Hearing:
 
     # --- the socket
 
-    def take_in(self, data: bytes, octets: int, commands: int) -> None:
-        self._pay(READ_UNITS + octets / self._pace.octets + commands)
+    def take_in(self, data: bytes, octets: int, telnet_commands: int) -> None:
+        self._pay(READ_UNITS + octets / self._pace.octets + telnet_commands)
         is_typed = not self._client.mode.pipelines
         self._splitter.limit = self._max_line + (0 if is_typed else ROOM_FOR_TAGS)
         self._splitter.add(data, typed=is_typed)
@@ -342,7 +342,7 @@ class Hearing:
                 self._client.close_with(Code.HTTP, text)
                 return
             tag, request = self._client.mode.parse(text, logged_in=bool(self._client.id))
-            self._unread = 0
+            self._unreadable = 0
             if said is not None and self._client.id and isinstance(request, Say):
                 said.append((tag, request))
             else:
@@ -350,7 +350,7 @@ class Hearing:
                 self.handler.carry_out(tag, request)
         except RefusedError as refusal:
             self._say(said)
-            self._unread += 1
+            self._unreadable += 1
             if refusal.tag != "-":
                 tag = refusal.tag
             elif not tag:
@@ -366,8 +366,9 @@ class Hearing:
             said.clear()
 
     def _close_if_nothing_is_read(self) -> None:
-        if self._unread >= (UNREAD_AT_MOST if self._client.id else UNREAD_NEWCOMER):
-            text = f"none of the last {self._unread} lines could be read: connect again, type /help"
+        lines, newcomer = self._unreadable, not self._client.id
+        if lines >= (NEWCOMER_UNREADABLE if newcomer else MOST_UNREADABLE):
+            text = f"none of the last {lines} lines could be read: connect again, type /help"
             self._client.close_with(Code.NOTHING_READ, text)
 
     # --- its pace

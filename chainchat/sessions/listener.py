@@ -128,14 +128,14 @@ class ClientProtocol(Protocol):
             return
         if self._session is None:
             return
-        octets, commands = len(data), data.count(IAC)
-        if commands > MOST_COMMANDS:
+        octets, telnet_commands = len(data), data.count(IAC)
+        if telnet_commands > MOST_COMMANDS:
             self._session.sent_noise()
             return
         data, answer = self._telnet.feed(data)
         if answer:
             self._session.answer_telnet(answer)
-        self._session.received(data, octets, commands)
+        self._session.received(data, octets, telnet_commands)
 
     def records_came(self, octets: int) -> None:
         records, self._records = self._records, 0

@@ -101,16 +101,16 @@ class Session:
                 self.tell("", text)
         self.readiness_changed()
 
-    def received(self, data: bytes, octets: int, commands: int) -> None:
+    def received(self, data: bytes, octets: int, telnet_commands: int) -> None:
         """Take in what one read of the socket brought.
 
         Args:
             data: the octets without telnet commands.
-            commands: how many of these there were.
+            telnet_commands: how many of these there were.
         """
         if self._hearing.taking:
             self._note_seen()
-            self._hearing.take_in(data, octets, commands)
+            self._hearing.take_in(data, octets, telnet_commands)
 
     def received_no_text(self, octets: int) -> None:
         if self._hearing.taking:

@@ -113,9 +113,9 @@ class Storage(Log, Protocol):
         From here on this is a storage as if just opened.
         """
 
-    def read_record(self) -> bytes | None: ...
+    def read_membership(self) -> bytes | None: ...
 
-    def write_record(self, record: bytes) -> None:
+    def write_membership(self, record: bytes) -> None:
         """Replace membership's record; on disk when this returns."""
 
     def index(self, indexed: Iterable[Indexed]) -> None:

@@ -188,10 +188,10 @@ class MemoryStorage:
         self._checkpointed = offered.checkpoint
         self._staged_rows, self._staged_log = [], []
 
-    def read_record(self) -> bytes | None:
+    def read_membership(self) -> bytes | None:
         return self._record
 
-    def write_record(self, record: bytes) -> None:
+    def write_membership(self, record: bytes) -> None:
         self._record = record
 
     def index(self, indexed: Iterable[Indexed]) -> None:

@@ -390,12 +390,12 @@ class SQLiteStorage:
     # --- membership's record
 
     @_loudly
-    def read_record(self) -> bytes | None:
+    def read_membership(self) -> bytes | None:
         row = self._database.execute("SELECT record FROM membership").fetchone()
         return None if row is None else self._as_written(row[0], "the octets of the record")
 
     @_loudly
-    def write_record(self, record: bytes) -> None:
+    def write_membership(self, record: bytes) -> None:
         with self._transaction():
             self._database.execute("REPLACE INTO membership VALUES (1, ?)", (checked(record),))
 

@@ -5,7 +5,7 @@ from typing import Any
 from twisted.internet.defer import Deferred, maybeDeferred
 
 from chainchat.config import NodeSettings, Settings
-from chainchat.network.addresses import is_loopback, place
+from chainchat.network.addresses import host_port, is_loopback
 from chainchat.network.crowd import crowded
 from chainchat.sessions.listener import ClientPort
 from chainchat.web.desk import WebDesk
@@ -59,7 +59,7 @@ def pages(settings: Settings, own: NodeSettings) -> dict[str, str]:
             found[position] = node.web_url
         elif node.web_port and (same_machine or not _is_local(node.web_host)):
             name = node.host if node.web_host in EVERYWHERE else node.web_host
-            found[position] = f"http://{place(name, node.web_port)}/"
+            found[position] = f"http://{host_port(name, node.web_port)}/"
     return found
 
 

@@ -23,7 +23,7 @@ from networks import Networks
 from talking import DEADLINE, HOST, PASSWORD, SECURED, Caller, Program, family_of, until
 
 import chainchat
-from chainchat.network.addresses import place
+from chainchat.network.addresses import host_port
 
 SOURCES = Path(chainchat.__file__).parent.parent
 """Where the chainchat under test is: the nodes run the same."""
@@ -123,7 +123,7 @@ class Node:
     def named(self) -> str:
         """What the others name when they send somebody here."""
         host, port = SECURED[self.address][0] if self.address in SECURED else self.address
-        return place(host, port)
+        return host_port(host, port)
 
     @property
     def pid(self) -> int:

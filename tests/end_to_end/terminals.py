@@ -11,7 +11,7 @@ from cluster import Cluster, Node, environment
 from talking import DEADLINE, until
 from two_screens import TwoScreens
 
-from chainchat.network.addresses import place
+from chainchat.network.addresses import host_port
 
 ROWS, COLUMNS = 24, 140
 
@@ -28,7 +28,7 @@ class Terminal:
             node: where to connect first.
         """
         self.rows, self.columns = rows, columns
-        first = ["--connect", place(*node.address)]
+        first = ["--connect", host_port(*node.address)]
         kept = {key: value for key, value in environment().items() if key != "NO_COLOR"}
         state = str(cluster.folder / "client-state")
         kept = {"XDG_STATE_HOME": state, "XDG_CONFIG_HOME": state, **kept, "TZ": "UTC"}

@@ -32,7 +32,7 @@ from chainchat.chain.messages import (
 )
 from chainchat.chat import commands
 from chainchat.chat.commands import TO_EVERYBODY, Say, Saying
-from chainchat.network.addresses import place
+from chainchat.network.addresses import host_port
 from chainchat.peers.boxes import boxed
 from chainchat.peers.hello import PROTOCOL_VERSION, Introduction
 
@@ -204,7 +204,9 @@ def test_who_claims_to_be_a_living_member_moves_nothing(attack: Attack) -> None:
         wait_for_log(node, f"refused: it has a copy of the data of {target}, which this is")
         wait_for_log(node, "sent Forward out of place: connection closed")
         for victim in cluster.nodes:
-            second = f"refused: it is a second {victim}: {victim} is linked from {place(HOST, 0)}"
+            second = (
+                f"refused: it is a second {victim}: {victim} is linked from {host_port(HOST, 0)}"
+            )
             if victim != target:
                 wait_for_log(node, second.removesuffix("0"))
 

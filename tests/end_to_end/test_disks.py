@@ -125,9 +125,9 @@ def lose_header(node: Node) -> str:
 def lose_record(node: Node) -> str:
     """Overwrite the record of membership; what the node says of it."""
     storage = SQLiteStorage(node.data)
-    record = storage.read_record()
+    record = storage.read_membership()
     assert record is not None
-    storage.write_record(record[: len(record) // 2])
+    storage.write_membership(record[: len(record) // 2])
     storage.close()
     path = f"{node.data}/chainchat.sqlite"
     return f"{path}: the record of membership is corrupt: Input data was truncated"

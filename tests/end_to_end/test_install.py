@@ -15,7 +15,7 @@ import pytest
 from cluster import SOURCES, free_ports
 from talking import DEADLINE, HOST, Person, until
 
-from chainchat.network.addresses import place
+from chainchat.network.addresses import host_port
 
 ROOT = Path(__file__).parent.parent.parent
 BUILD_WITHIN = 120
@@ -123,7 +123,7 @@ def test_a_node_of_it_serves(served: tuple[str, int]) -> None:
 def test_its_client_sends(installed: Path, served: tuple[str, int], tmp_path: Path) -> None:
     client = str(installed / "chainchat-client")
     with Person(served, "alice") as alice:
-        connect = place(*served)
+        connect = host_port(*served)
         command = [client, "--name", "cron", "--connect", connect, "--send", "hello"]
         number = run(command, tmp_path).strip()
         assert alice.hear("cron: hello").string.startswith(f"#{number} ")

@@ -11,7 +11,7 @@ from commands import CLIENT, run
 from load import Load, settle
 from talking import Person, Program
 
-from chainchat.network.addresses import place
+from chainchat.network.addresses import host_port
 
 LOOPBACK = "::1"
 
@@ -54,7 +54,7 @@ def test_what_is_told_of_addresses_can_be_dialled(new_cluster: Callable[..., Clu
     nodes = list(cluster.nodes.values())
     with Program(nodes[0].address) as program:
         told = program.greeting["nodes"]
-    assert told == ",".join(place(LOOPBACK, node.client_port) for node in nodes)
+    assert told == ",".join(host_port(LOOPBACK, node.client_port) for node in nodes)
     command = ["--name", "alice", "--connect", told.partition(",")[0], "--send", "hello"]
     assert run(*CLIENT, *command).returncode == 0
     cluster.kill("head")
@@ -62,10 +62,10 @@ def test_what_is_told_of_addresses_can_be_dialled(new_cluster: Callable[..., Clu
     with Person(nodes[1].address, "bob") as bob:
         assert [line.rpartition(": ")[2] for line in bob.listed("/last")] == ["hello"]
         nodes[1].signal(15)
-        others = " or ".join(place(LOOPBACK, node.client_port) for node in (nodes[0], nodes[2]))
+        others = " or ".join(host_port(LOOPBACK, node.client_port) for node in (nodes[0], nodes[2]))
         bob.hear(rf"^\* this node stops; go on at {others.replace('[', '.').replace(']', '.')}$")
     cluster["tail"].stop()
-    wait_for_log(cluster["tail"], f"clients at {place(LOOPBACK, nodes[2].client_port)}")
+    wait_for_log(cluster["tail"], f"clients at {host_port(LOOPBACK, nodes[2].client_port)}")
 
 
 def test_clients_and_nodes_can_have_networks_of_their_own(

@@ -15,7 +15,7 @@ from cluster import Cluster, Node, wait_for_log
 from commands import ctl, told
 from talking import Program, until
 
-from chainchat.network.addresses import place
+from chainchat.network.addresses import host_port
 
 NewCluster = Callable[..., Cluster]
 
@@ -192,7 +192,7 @@ def test_who_keeps_old_messages_is_told_the_operator_alone(new_cluster: NewClust
 
     def fetched(path: str) -> str:
         with urllib.request.urlopen(
-            f"http://{place(node.host, node.web_port)}{path}", timeout=5
+            f"http://{host_port(node.host, node.web_port)}{path}", timeout=5
         ) as answer:
             return str(answer.read().decode())
 

@@ -12,7 +12,7 @@ from talking import HOST, Person, until
 from twisted.protocols.amp import AmpBox
 
 from chainchat.chain.configuration import Member
-from chainchat.network.addresses import place
+from chainchat.network.addresses import host_port
 from chainchat.peers.hello import PROTOCOL_VERSION, Introduction
 
 pytestmark = pytest.mark.plain(
@@ -57,7 +57,7 @@ def test_a_second_process_of_a_position_is_refused_and_told(
     other = second(cluster, position, tmp_path)
     other.start()
     try:
-        said = f"it is a second {position}: {position} is linked from {place(HOST, at)}"
+        said = f"it is a second {position}: {position} is linked from {host_port(HOST, at)}"
         wait_for_log(other, f"refuses this node: {'middle' if position == 'head' else 'head'}: ")
         assert said in other.log_text()
         with Person(cluster["tail"].address, "alice") as person:

@@ -18,7 +18,7 @@ from talking import HOST, Person, Program, prove, secret_words, until
 from terminals import Terminal
 
 from chainchat.chat.refusals import Code
-from chainchat.network.addresses import place
+from chainchat.network.addresses import host_port
 
 pytestmark = pytest.mark.plain("the tests choose the passwords, and show them on terminals")
 
@@ -162,7 +162,8 @@ def test_a_script_has_its_password_from_a_file_or_the_environment(
     file.write_text(f"{SECRET}\nand no more\n")
 
     def says(*options: str, **variables: str) -> Ended:
-        told = ["--name", alice, "--connect", place(*cluster["middle"].address), "--send", "hello"]
+        address = host_port(*cluster["middle"].address)
+        told = ["--name", alice, "--connect", address, "--send", "hello"]
         state = str(tmp_path / random.randbytes(8).hex())
         return run(*CLIENT, *told, *options, XDG_STATE_HOME=state, **variables)
 

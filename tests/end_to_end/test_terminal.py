@@ -11,7 +11,7 @@ from commands import CLIENT, Ended, run
 from talking import DEADLINE, Person, until
 from terminals import Terminal
 
-from chainchat.network.addresses import place
+from chainchat.network.addresses import host_port
 
 NewCluster = Callable[..., Cluster]
 
@@ -24,7 +24,7 @@ def client(*arguments: str, text: str = "") -> Ended:
 @pytest.fixture
 def at(cluster: Cluster) -> Iterator[Callable[[str], tuple[str, str]]]:
     def option(position: str) -> tuple[str, str]:
-        return "--connect", place(*cluster[position].address)
+        return "--connect", host_port(*cluster[position].address)
 
     return option
 

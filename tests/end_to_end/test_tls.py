@@ -24,7 +24,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from records import ALERT, TEXT, Records
 from talking import HOST, Person, Program, family_of, until
 
-from chainchat.network.addresses import place
+from chainchat.network.addresses import host_port
 from chainchat.tls.credentials import Credentials
 
 pytestmark = pytest.mark.plain("each test chooses who speaks TLS")
@@ -154,8 +154,8 @@ def test_a_dead_node_is_spliced_out_as_fast_as_ever(cluster: Cluster) -> None:
 def test_people_and_programs_are_named_the_ports_for_tls_on_a_connection_with_it(
     cluster: Cluster,
 ) -> None:
-    secure = {place(*node.tls_address) for node in cluster.nodes.values()}
-    plain = {place(*node.address) for node in cluster.nodes.values()}
+    secure = {host_port(*node.tls_address) for node in cluster.nodes.values()}
+    plain = {host_port(*node.address) for node in cluster.nodes.values()}
     head = cluster["head"]
     with Program(head.tls_address, name="robot", tls=cluster.trust) as program:
         assert set(program.greeting["nodes"].split(",")) == secure
@@ -218,7 +218,7 @@ def client(program: str, cluster: Cluster, ca: Path) -> str:
     needs_names(CLIENTS[program])
     host, port = cluster["middle"].tls_address
     ip = ip_address(host).version
-    return CLIENTS[program].format(host=host, port=port, place=place(host, port), ip=ip, ca=ca)
+    return CLIENTS[program].format(host=host, port=port, place=host_port(host, port), ip=ip, ca=ca)
 
 
 @pytest.mark.parametrize("program", CLIENTS)
@@ -270,8 +270,8 @@ def test_the_bundled_client_verifies_the_node_and_the_host(cluster: Cluster) -> 
     node, ca = cluster["tail"], str(cluster.folder / "tls/ca.crt")
     name = ("--name", "bundled", "--send", "hello")
     for options in (
-        ("--connect", f"tls://{place(HOST, node.tls_port)}"),
-        ("--connect", place(HOST, node.tls_port), "--tls"),
+        ("--connect", f"tls://{host_port(HOST, node.tls_port)}"),
+        ("--connect", host_port(HOST, node.tls_port), "--tls"),
         ("--config", str(node.config), "--tls"),
     ):
         done = run(*CLIENT, *name, *options, "--ca", ca)
@@ -293,7 +293,7 @@ def test_the_bundled_client_says_in_words_why_not(
 ) -> None:
     needs_names(where)
     node = cluster["tail"]
-    here = place(HOST, 0).rpartition(":")[0]
+    here = host_port(HOST, 0).rpartition(":")[0]
     address = where.format(here=here, tls=node.tls_port, plain=node.client_port)
     ca = ("--ca", str(cluster.folder / "tls/ca.crt")) if trusts else ()
     command = ("--name", "nobody", "--connect", address, "--send", "x", "--timeout", "1", *ca)
@@ -453,6 +453,6 @@ def test_without_a_plain_port_there_is_tls_only(new_cluster: NewCluster) -> None
     tail.start()
     wait_for_log(tail, "serving in epoch 1 (tail)")
     with Program(tail.tls_address, name="robot", tls=cluster.trust) as program:
-        assert program.greeting["nodes"] == place(HOST, tail.tls_port)
+        assert program.greeting["nodes"] == host_port(HOST, tail.tls_port)
     with pytest.raises(ConnectionRefusedError):
         Person(tail.address)

@@ -10,7 +10,7 @@ import pytest
 from cluster import Cluster
 from talking import HOST, Program, until
 
-from chainchat.network.addresses import place
+from chainchat.network.addresses import host_port
 
 pytest.importorskip("playwright", reason="the test extras have playwright")
 
@@ -50,7 +50,7 @@ def looking(browser, node, **how):
 
 
 def url(node, path=""):
-    return f"http://{place(node.host, node.web_port)}/{path}"
+    return f"http://{host_port(node.host, node.web_port)}/{path}"
 
 
 def fetched(node, path):
@@ -204,7 +204,7 @@ def test_a_screen_reader_hears_the_state_the_chain_and_the_table(still, browser)
 
 
 def test_a_page_from_elsewhere_cannot_look_through_the_browser(still, browser):
-    here = place(HOST, 0).rpartition(":")[0]
+    here = host_port(HOST, 0).rpartition(":")[0]
     names = [f"--host-resolver-rules=MAP evil.example {here}", "--no-sandbox"]
     path = shutil.which("chromium") or shutil.which("chromium-browser")
     other = browser.browser_type.launch(executable_path=path, args=names)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from chainchat.config import ConfigError, load
-from chainchat.network.addresses import is_loopback, objection_to, place, site_of
+from chainchat.network.addresses import host_port, is_loopback, objection_to, site_of
 from chainchat.network.resolving import chain_addresses, client_addresses
 from chainchat.service import preflight
 
@@ -69,7 +69,11 @@ def test_anything_else_is_not_loopback(host):
 
 
 def test_brackets_keep_the_port_apart():
-    assert [place("10.0.0.1", 7001), place("::1", 7001), place("head.example", 7001)] == [
+    assert [
+        host_port("10.0.0.1", 7001),
+        host_port("::1", 7001),
+        host_port("head.example", 7001),
+    ] == [
         "10.0.0.1:7001",
         "[::1]:7001",
         "head.example:7001",

@@ -53,10 +53,10 @@ def brisk():
 def test_each_life_on_a_disk_has_a_higher_incarnation_and_the_same_id():
     storage = MemoryStorage()
     assert begin_life(storage, lambda: "id-a") == Record("id-a", 1)
-    assert msgpack.decode(storage.read_record(), type=Record) == Record("id-a", 1)
+    assert msgpack.decode(storage.read_membership(), type=Record) == Record("id-a", 1)
     assert begin_life(storage, lambda: "id-b") == Record("id-a", 2)
     assert begin_life(storage, lambda: "id-b", step=40) == Record("id-a", 42)
-    assert msgpack.decode(storage.read_record(), type=Record).incarnation == 42
+    assert msgpack.decode(storage.read_membership(), type=Record).incarnation == 42
 
 
 def test_a_life_keeps_the_configuration_and_the_vote(house):
@@ -68,10 +68,10 @@ def test_a_life_keeps_the_configuration_and_the_vote(house):
 @pytest.mark.parametrize("record", [b"", b"\xc1", b"\x80", b"half of a record", NESTED, BAD_TEXT])
 def test_a_corrupt_record_is_one_line_for_the_operator(record):
     storage = MemoryStorage()
-    storage.write_record(record)
+    storage.write_membership(record)
     with pytest.raises(StorageError, match=r"the record of membership is corrupt: .+"):
         begin_life(storage, lambda: "id-a")
-    assert storage.read_record() == record
+    assert storage.read_membership() == record
 
 
 def test_a_corrupt_checkpoint_is_one_line_for_the_operator():

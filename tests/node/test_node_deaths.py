@@ -139,7 +139,7 @@ def test_nothing_that_was_committed_is_cut_off_whatever_a_forced_chain_says(hous
     house.disks["tail"] = old
     record = begin_life(old, lambda: "")
     forced = forced_alone(record, house.member("tail", record), 1_000, ("head", "middle"))
-    old.write_record(msgpack.encode(forced))
+    old.write_membership(msgpack.encode(forced))
     house.start("tail")
     house.later(2 * SUSPECT_AFTER)
     house.say("tail")

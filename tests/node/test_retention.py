@@ -242,9 +242,9 @@ def test_who_was_the_only_member_keeps_its_log_though_nobody_can_tell_any_more()
     held.kill("tail")
     held.later(1.0)
     disk = held.disks["tail"]
-    record = msgpack.decode(disk.read_record(), type=Record)
+    record = msgpack.decode(disk.read_membership(), type=Record)
     alone = Configuration(1, record.configuration.members[2:], "without the others", identity=7)
-    disk.write_record(msgpack.encode(replace(record, configuration=alone)))
+    disk.write_membership(msgpack.encode(replace(record, configuration=alone)))
     old_ones_gone(held)
     last = disk.last
     held.start("tail")

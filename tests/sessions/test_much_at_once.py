@@ -7,7 +7,7 @@ from chainchat.sessions.hearing import (
     HEARD_OF_PERSON,
     LOOKED_AT_ONCE,
     MUCH_SECONDS,
-    UNREAD_NEWCOMER,
+    NEWCOMER_UNREADABLE,
 )
 from chainchat.sessions.pace import NEWCOMER, PERSON, TEXTLESS_IN_UNIT
 from chainchat.sessions.replies import MOST_OWED
@@ -179,7 +179,7 @@ def test_programs_that_say_much_do_not_hold_up_one_another_with_what_is_little(h
 def test_who_sends_nothing_that_can_be_read_is_told_and_the_connection_closed(house):
     client = house.client()
     client.reads()
-    for _ in range(UNREAD_NEWCOMER - 1):
+    for _ in range(NEWCOMER_UNREADABLE - 1):
         client.sends(b"\xfe")
         house.clock.advance(0.1)
     assert client.says(b"\xfe", b"\xfe")[-1] == (
@@ -192,7 +192,7 @@ def test_one_line_that_can_be_read_among_many_that_cannot_keeps_the_connection(h
     client = house.client()
     client.reads()
     for _ in range(2):
-        for _ in range(UNREAD_NEWCOMER - 1):
+        for _ in range(NEWCOMER_UNREADABLE - 1):
             client.sends(b"\xfe")
             house.clock.advance(0.1)
         client.says("/help")
@@ -202,7 +202,7 @@ def test_one_line_that_can_be_read_among_many_that_cannot_keeps_the_connection(h
 def test_telnet_commands_cost_as_much_as_lines(house):
     client = house.client()
     client.reads()
-    client.session.received(b"", octets=3_000, commands=1_000)
+    client.session.received(b"", octets=3_000, telnet_commands=1_000)
     assert client.connection.held
     client.reads(1_000 / NEWCOMER.per_second)
     assert not client.connection.held

@@ -86,12 +86,12 @@ class Disk:
         self._write("note of what is committed", partial(super().write_committed, seq))
         self.machine.after_write("note of what is committed")
 
-    def write_record(self, record: bytes) -> None:
+    def write_membership(self, record: bytes) -> None:
         if self.machine.stands_still():
-            self.machine.when_it_goes_on(partial(self.write_record, record))
+            self.machine.when_it_goes_on(partial(self.write_membership, record))
             return
         before = self.record
-        self._write("record", partial(super().write_record, record))
+        self._write("record", partial(super().write_membership, record))
         self.machine.wrote(before, msgpack.decode(record, type=Record))
         self.machine.after_write("record")
 
@@ -138,7 +138,7 @@ class Disk:
 
     @property
     def record(self) -> Record | None:
-        stored = self.read_record()
+        stored = self.read_membership()
         return None if stored is None else msgpack.decode(stored, type=Record)
 
     def crash(self) -> None:

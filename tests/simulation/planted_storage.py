@@ -20,7 +20,7 @@ class SyncsEntriesLater(SQLiteStorage):
 class SyncsRecordsLater(SQLiteStorage):
     """A vote is told, and a configuration, before it is on disk."""
 
-    def write_record(self, record: bytes) -> None:
+    def write_membership(self, record: bytes) -> None:
         with self._written_later():
             self._database.execute("REPLACE INTO membership VALUES (1, ?)", (checked(record),))
 

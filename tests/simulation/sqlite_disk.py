@@ -103,8 +103,8 @@ class Reopened:
     def write_committed(self, seq: int) -> None:
         self.storage.write_committed(seq)
 
-    def write_record(self, record: bytes) -> None:
-        self.storage.write_record(record)
+    def write_membership(self, record: bytes) -> None:
+        self.storage.write_membership(record)
 
     def cut(self, after: int) -> Path | None:
         return self.storage.cut(after)
@@ -173,9 +173,9 @@ class SQLiteDisk(Disk, Reopened):
 
     # --- writes
 
-    def write_record(self, record: bytes) -> None:
+    def write_membership(self, record: bytes) -> None:
         self._records.append(record)
-        super().write_record(record)
+        super().write_membership(record)
 
     def cut(self, after: int) -> Path | None:
         self._cut += self.storage._entries_after(after)
@@ -201,7 +201,7 @@ class SQLiteDisk(Disk, Reopened):
     def _note(self) -> None:
         self._written = self.storage.last
         self._last, self._committed = self.storage.last, self.storage.committed
-        self._records = [self.storage.read_record()]
+        self._records = [self.storage.read_membership()]
 
     # --- what happens to it
 
@@ -228,7 +228,7 @@ class SQLiteDisk(Disk, Reopened):
         _require(there, f"the disk lost {self._last}, and has {held}")
         committed = self.storage.committed >= self._committed
         _require(committed, f"the disk forgot that {self._committed} is committed")
-        _require(self.storage.read_record() in self._records, "the disk lost its record")
+        _require(self.storage.read_membership() in self._records, "the disk lost its record")
         kept = {
             (line["seq"], line["octets"])
             for path in self._pages.folder.glob("cut-*.jsonl")

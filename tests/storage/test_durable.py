@@ -151,13 +151,13 @@ def test_after_a_failure_nothing_more_is_written(tmp_path):
     for write in (
         lambda: storage.append([Entry(1, 1, "id.1", 1, 0, b"x")]),
         lambda: storage.write_committed(1),
-        lambda: storage.write_record(b"x"),
+        lambda: storage.write_membership(b"x"),
         lambda: storage.write_records([]),
     ):
         with pytest.raises(StorageError, match=r"^the disk failed$"):
             write()
     assert storage.last.seq == 0
-    assert (storage.committed, storage.read_record()) == (0, None)
+    assert (storage.committed, storage.read_membership()) == (0, None)
     storage.close()
 
 

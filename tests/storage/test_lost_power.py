@@ -117,7 +117,7 @@ def test_appending_syncs_nothing_and_a_sync_syncs_the_log_once(machine):
         assert machine.pages.trace[before + len(written) :] == [("sync", "chainchat.sqlite-wal")]
 
 
-@pytest.mark.parametrize("write", ["append", "write_record", "write_committed"])
+@pytest.mark.parametrize("write", ["append", "write_membership", "write_committed"])
 def test_after_a_checkpoint_all_is_on_the_disk_as_before(machine, write):
     """A checkpoint itself may be lost, but only as a whole: it is made again then."""
     storage = machine.storage
@@ -128,14 +128,14 @@ def test_after_a_checkpoint_all_is_on_the_disk_as_before(machine, write):
         case "append":
             storage.append(entries(3, 3))
             storage.sync()
-        case "write_record":
-            storage.write_record(b"a vote")
+        case "write_membership":
+            storage.write_membership(b"a vote")
         case "write_committed":
             storage.write_committed(2)
     machine.ends(power=True)
     storage = machine.storage
     assert storage.last.seq == (3 if write == "append" else 2)
-    assert storage.read_record() == (b"a vote" if write == "write_record" else None)
+    assert storage.read_membership() == (b"a vote" if write == "write_membership" else None)
     assert storage.committed == (2 if write == "write_committed" else 0)
     assert storage.newest_checkpoint().seq == 2  # it was written before
     assert list(storage.records()) == [(1, b"state")]
@@ -154,9 +154,9 @@ def test_a_checkpoint_that_was_just_finished_is_there_as_a_whole_or_not_at_all(m
 
 def test_the_record_is_on_the_disk(machine):
     for record in (b"first", b"second"):
-        machine.storage.write_record(record)
+        machine.storage.write_membership(record)
         machine.ends(power=True)
-        assert machine.storage.read_record() == record
+        assert machine.storage.read_membership() == record
 
 
 def test_what_is_cut_is_in_a_side_file_on_the_disk(machine):

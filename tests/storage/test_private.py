@@ -28,7 +28,7 @@ def test_all_that_a_storage_makes_is_its_owners(tmp_path, any_umask, umask):
     data = tmp_path / "data"
     any_umask(umask)
     storage = SQLiteStorage(data)
-    storage.write_record(b"x")  # so that there is a write-ahead log
+    storage.write_membership(b"x")  # so that there is a write-ahead log
     write_side_file(data, 1, 1, [Entry(1, 1, "a.1", 1, 0, b"x")])
     modes = {path.name: mode(path) for path in data.iterdir()}
     storage.close()
@@ -91,7 +91,7 @@ def test_a_database_of_an_older_version_gets_private_companions(tmp_path):
         path.chmod(0o644)
     narrowed(data)
     storage = SQLiteStorage(data)
-    storage.write_record(b"x")
+    storage.write_membership(b"x")
     reader = sqlite3.connect(data / "chainchat.sqlite")
     reader.execute("SELECT count(*) FROM log").fetchone()
     assert {mode(path) for path in data.iterdir()} == {0o600}

@@ -110,7 +110,7 @@ def test_everything_survives_reopening(data):
     storage = SQLiteStorage(data)
     storage.append(entries(1, 3))
     storage.append(entries(4, 5, epoch=2))
-    storage.write_record(b"record")
+    storage.write_membership(b"record")
     storage.index(rows((ALICE, 4, BOB)))
     checkpoint(storage, 4, b"image")
     storage.write_committed(5)
@@ -119,7 +119,7 @@ def test_everything_survives_reopening(data):
     assert storage.last == EntryId(epoch=2, seq=5)
     assert storage.committed == 5
     assert storage.read(0, 5, MUCH) == entries(1, 3) + entries(4, 5, epoch=2)
-    assert storage.read_record() == b"record"
+    assert storage.read_membership() == b"record"
     assert storage.newest_checkpoint() == Checkpoint(4, b"image")
     assert storage.ids_after(ALICE, 0, 10, unless_sender=NOBODY) == [4]
     storage.append(entries(6, 6, epoch=2))

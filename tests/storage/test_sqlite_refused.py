@@ -47,7 +47,7 @@ READ = {
         "the octets of the checkpoint",
     ),
     "records": ("data", lambda storage: list(storage.records()), "the octets of the checkpoint"),
-    "membership": ("record", lambda storage: storage.read_record(), "the octets of the record"),
+    "membership": ("record", lambda storage: storage.read_membership(), "the octets of the record"),
 }
 
 
@@ -56,7 +56,7 @@ def test_a_bit_that_changed_on_the_disk_is_noticed(data, table):
     storage = SQLiteStorage(data)
     storage.append(entries(1, 3))
     storage.index(rows((ALICE, 2, BOB)))
-    storage.write_record(b"record")
+    storage.write_membership(b"record")
     checkpoint(storage, 3, b"image", (1, b"record"))
     storage.close()
     column, read, what = READ[table]

@@ -36,7 +36,7 @@ def test_new_storage_holds_nothing(storage):
     assert storage.read(0, 10, MUCH) == []
     assert storage.id_of(0) == EntryId()
     assert storage.id_of(1) is None
-    assert storage.read_record() is None
+    assert storage.read_membership() is None
     assert storage.newest_checkpoint() is None
     assert storage.committed == 0
     assert storage.ids_after(ALICE, 0, 10, unless_sender=NOBODY) == []
@@ -189,9 +189,9 @@ def test_indexing_again_changes_nothing(storage):
 
 
 def test_a_record_is_replaced_as_a_whole(storage):
-    storage.write_record(b"a long first record")
-    storage.write_record(b"second")
-    assert storage.read_record() == b"second"
+    storage.write_membership(b"a long first record")
+    storage.write_membership(b"second")
+    assert storage.read_membership() == b"second"
 
 
 def test_the_newest_checkpoint_takes_the_place_of_the_others(storage):

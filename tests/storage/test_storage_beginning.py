@@ -145,7 +145,7 @@ def other(request, tmp_path):
 def test_a_copied_checkpoint_takes_the_place_of_all_but_the_record(storage, other, octets):
     lender(storage)
     batches(other, 1, 3)
-    other.write_record(b"record")
+    other.write_membership(b"record")
     checkpoint(other, 1, b"old", (9, b"nine"))
     other.index(rows((BOB, 2, ALICE)))
     for _ in copied(storage, other, octets):
@@ -160,7 +160,7 @@ def test_a_copied_checkpoint_takes_the_place_of_all_but_the_record(storage, othe
     assert other.read(2, last, MUCH) == entries(3, last)
     assert other.ids_after(ALICE, 0, 9, unless_sender=NOBODY) == [3, 5]
     assert other.ids_after(BOB, 0, 9, unless_sender=NOBODY) == [5]
-    assert other.read_record() == b"record"
+    assert other.read_membership() == b"record"
     all_removed(other, 2)
     batches(other, 9)
     checkpoint(other, 9, b"next", (5, b""))

@@ -272,7 +272,7 @@ class TextStage(Stage):
         assert member is not None
         member = replace(member, incarnation=record.incarnation + 1)
         forced = forced_alone(record, member, FORCED_EPOCH, fenced, identity=1)
-        host.disk.write_record(msgpack.encode(forced))
+        host.disk.write_membership(msgpack.encode(forced))
         self.world.start(host)
 
     def show(self) -> None:

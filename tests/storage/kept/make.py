@@ -51,7 +51,7 @@ def make(folder):
     storage.write_committed(seq)
     member = Member("head", "kept", 1, "127.0.0.1", 7101)
     record = Record("kept", 1, ("head",), Configuration(1, (member,), "founded"))
-    storage.write_record(msgpack.encode(record))
+    storage.write_membership(msgpack.encode(record))
     storage.close()
     database = sqlite3.connect(folder / "chainchat.sqlite")
     database.execute("PRAGMA journal_mode = DELETE")
