@@ -2,17 +2,17 @@
 
 The protocol is ``chainchat.chain``. Here is what it needs of the world: a disk, a clock, wires and
 an application, which are some lists, a number, a queue and a counter.
-Run: python examples/counter.py
+Run: bin/venv python examples/counter.py
 """
 
 from collections import deque
 from itertools import permutations
 
 from chainchat.chain.configuration import Member
-from chainchat.chain.early import ChainMessage
 from chainchat.chain.effects import Apply, Send, Tell, Write
 from chainchat.chain.engine import Engine
 from chainchat.chain.membership.settings import ChainSettings
+from chainchat.chain.messages import ChainMessage
 from chainchat.chain.record import Record
 from chainchat.chain.surroundings import Application, Surroundings
 from chainchat.storage.memory import MemoryStorage
@@ -27,10 +27,12 @@ class Node:
     def __init__(self, name):
         self.name, self.disk, self.counter = name, MemoryStorage(), 0
         self.me = Member(name, f"disk of {name}", 1, f"machine of {name}", 7000)
-        life = self.me, Record(self.me.id, 1), self.disk, CHAIN
-        counter = Application(opening=lambda _: b"an epoch begins")
+        record = Record(self.me.id, 1)  # of its first life, which knows of no chain yet
+        application = Application(opening=lambda _: b"an epoch begins")
         world = Surroundings(clock=lambda: now)
-        self.engine = Engine(*life, application=counter, surroundings=world)
+        self.engine = Engine(
+            self.me, record, self.disk, CHAIN, application=application, surroundings=world
+        )
 
     def carry_out(self, effects):
         """Complete each effect before the engine is asked for the next one."""

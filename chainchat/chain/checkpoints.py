@@ -15,8 +15,10 @@ RECORDS, INDEX = 0, 1
 """Tables: the application's state, and the index of its messages."""
 
 INDEXED_OCTETS = 16
+"""Octets of one message in a row of the index."""
 
 StoredKey = Annotated[int, Meta(ge=-1, lt=2**62)]
+"""-1 comes before all."""
 
 Place = tuple[Number, StoredKey, StoredKey]
 """Table, key, second key; rows are in this order."""

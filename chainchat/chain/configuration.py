@@ -9,11 +9,13 @@ from typing import Annotated, Self
 from msgspec import Meta, Struct
 
 IDENTITY_BITS = 53
+"""Random bits of a configuration's identity: all that a ``Number`` holds."""
 
 MAX_MEMBERS = 3
 """The rules were checked for chains of one to three."""
 
 MOST = 2**53
+"""The highest epoch, sequence number or incarnation that a node believes."""
 
 Number = Annotated[int, Meta(ge=0, le=MOST)]
 
@@ -53,7 +55,7 @@ class Member(Struct, frozen=True):
     client_port: Port = 0
 
     @property
-    def life(self) -> tuple[str, int]:
+    def life(self) -> Life:
         return self.id, self.incarnation
 
     @property
@@ -81,6 +83,7 @@ class Configuration(Struct, frozen=True):
 
     @property
     def flaw(self) -> str:
+        """Why nobody can have decided this; empty if somebody can."""
         if (self.epoch == 0) != (not self.members):
             return "an epoch without members"
         if len({m.position for m in self.members}) < len(self.members):
@@ -105,10 +108,10 @@ class Configuration(Struct, frozen=True):
         return next((member for member in self.members if member.position == position), None)
 
     @property
-    def lives(self) -> tuple[tuple[str, int], ...]:
+    def lives(self) -> tuple[Life, ...]:
         return tuple(member.life for member in self.members)
 
-    def has(self, life: tuple[str, int]) -> bool:
+    def has(self, life: Life) -> bool:
         node_id, incarnation = life
         for member in self.members:  # asked some ten times for each message about configurations
             if member.id == node_id:

@@ -87,6 +87,7 @@ class Learner:
         self._epoch = self._identity = 0
         self._committed = True
         self._candidate = EntryId()
+        """The last entry that both logs may have; both do, once ``_agreed``."""
         self._agreed = False
         self._asked_at = 0.0
         self._patience = timing.ask_again

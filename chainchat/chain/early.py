@@ -3,17 +3,13 @@
 from collections.abc import Sequence
 
 from chainchat.chain.messages import (
-    Ack,
     Answer,
     BadMessageError,
+    ChainMessage,
     Forward,
-    Holding,
     Read,
-    StateDigest,
     Submit,
 )
-
-ChainMessage = Submit | Forward | Ack | Holding | Read | Answer | StateDigest
 
 MOST_OCTETS = 8_000_000
 """Octets kept of one sender; no honest node sends so many."""

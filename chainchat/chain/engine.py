@@ -22,7 +22,7 @@ from itertools import chain
 from chainchat.chain import copying, kept
 from chainchat.chain.configuration import Address, Configuration, Member, Role
 from chainchat.chain.copying import Apart, Learner, Replace, Take
-from chainchat.chain.early import ChainMessage, EarlyMessages
+from chainchat.chain.early import EarlyMessages
 from chainchat.chain.effects import (
     Apply,
     Compare,
@@ -44,6 +44,7 @@ from chainchat.chain.membership.settings import ChainSettings
 from chainchat.chain.messages import (
     Answer,
     BadMessageError,
+    ChainMessage,
     Copied,
     Decided,
     Differs,

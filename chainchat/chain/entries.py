@@ -89,6 +89,7 @@ class Submission(Struct, frozen=True, array_like=True, gc=False):
 
 
 Content = tuple[int, int, str, int, int, bytes, int]
+"""What an entry's digest covers of it: all other fields."""
 
 UNDECODABLE = (DecodeError, UnicodeDecodeError, RecursionError)
 """What msgspec raises for octets that are no message."""

@@ -286,14 +286,11 @@ class Rows(Struct, frozen=True):
     identity: Number = 0
 
 
+ChainMessage = Submit | Forward | Ack | Holding | Read | Answer | StateDigest
+"""About the log; the other messages are about configurations, then about copying."""
+
 Message = (
-    Submit
-    | Forward
-    | Ack
-    | Holding
-    | Read
-    | Answer
-    | StateDigest
+    ChainMessage
     | Ping
     | Pong
     | Propose
@@ -308,7 +305,7 @@ Message = (
     | Offer
     | FetchRows
     | Rows
-)  # fmt: skip - about the log, then about configurations, then about copying
+)
 
 KINDS: dict[str, type[Message]] = {kind.__name__: kind for kind in get_args(Message)}
 
@@ -321,6 +318,7 @@ class BadMessageError(ValueError):
 
 
 def speaker(message: Message) -> Member | None:
+    """Return the life that the message says it is from, if it says so."""
     match message:
         case Submit() | Forward() | Ack():  # nearly every message
             return None

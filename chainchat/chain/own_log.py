@@ -10,7 +10,7 @@ from chainchat.chain.log import Log
 
 
 class OwnLog:
-    """The ``OwnLog`` that ``membership`` asks for."""
+    """The log as ``membership.state.OwnLog`` asks for it."""
 
     def __init__(
         self,

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 
 from msgspec import Struct
 
-from chainchat.chain.configuration import Configuration
+from chainchat.chain.configuration import Configuration, Life
 from chainchat.chain.effects import Answered, Distrust, GivenUp, Send
 from chainchat.chain.messages import Answer, BadMessageError, Read
 
@@ -41,7 +41,7 @@ Output = Send | Answered | GivenUp | Distrust | Barrier
 class _Question(Struct):
     query: bytes
     again: bool
-    tail: tuple[str, int] | None = None
+    tail: Life | None = None
 
 
 class _Asked(Struct):

@@ -31,7 +31,7 @@ class Network(Protocol):
     """The connections to other nodes."""
 
     def send(self, to: str, message: Message) -> None:
-        """Send a message, which may get lost; those that arrive keep their order."""
+        """Send a message, which may get lost; those of one lane keep their order."""
 
     def distrust(self, position: str, reason: str) -> None:
         """End a connection on which came what no node sends."""

@@ -13,11 +13,10 @@ from twisted.logger import Logger
 
 from chainchat.chain import effects
 from chainchat.chain.configuration import Configuration, Member
-from chainchat.chain.early import ChainMessage
 from chainchat.chain.engine import Engine
 from chainchat.chain.entries import Entry
 from chainchat.chain.membership.settings import ChainSettings
-from chainchat.chain.messages import BadMessageError, Message, Newest, StateDigest
+from chainchat.chain.messages import BadMessageError, ChainMessage, Message, Newest, StateDigest
 from chainchat.chain.record import Record
 from chainchat.chain.surroundings import Application, Surroundings
 from chainchat.chain.timing import Timing
@@ -194,6 +193,7 @@ class Node:
 
     @property
     def first(self) -> int:
+        """The oldest sequence number in the log here."""
         return self._storage.beginning.seq + 1
 
     @property

@@ -25,7 +25,7 @@ class Keep(Struct, frozen=True):
     Attributes:
         days, octets: about; 0: no limit.
         unread: keep what an account has not seen, however old.
-        at_least: sequence numbers that go together, unless none went for ``at_last`` seconds.
+        at_least: sequence numbers that go together, unless none went for ``patience`` seconds.
     """
 
     days: int = 0
@@ -33,7 +33,7 @@ class Keep(Struct, frozen=True):
     unread: bool = True
     look_seconds: float = 10.0
     at_least: int = 1_000
-    at_last: float = 3_600.0
+    patience: float = 3_600.0
 
 
 EVERYTHING = Keep()
@@ -108,7 +108,7 @@ class Retention:
     def _forget(self, now: float, time: int) -> None:
         before, days = max((self._by_age(time), self._keep.days), (self._by_size(), 0))
         more = before - max(self._machine.state.removed.before, 1)
-        enough = self._keep.at_least if now - self._went < self._keep.at_last else 1
+        enough = self._keep.at_least if now - self._went < self._keep.patience else 1
         if more < enough or now < self._next_unread:
             return
         if self._keep.unread and self._somebody_has_to_see(enough):

@@ -38,7 +38,7 @@ class Introduction(Struct, frozen=True):
     Attributes:
         version: the newest protocol that it speaks.
         suspect_after: seconds; the same everywhere, like ``refusal_is_death`` and ``tls``.
-        held: its log now.
+        held: its newest, now.
         oldest: the oldest protocol that it speaks; 0: only ``version``.
         settings: better the same everywhere, by their names in chain.ini.
     """

@@ -1,12 +1,12 @@
 """The log's rows in SQLite: encoded batches of entries, the newest decoded in memory."""
 
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 from chainchat.chain.entries import Entry, decode_entries, encode_entries
 from chainchat.chain.log import fitting
-from chainchat.storage.checksums import checked
+from chainchat.storage.checksums import AsWritten, checked
 from chainchat.storage.interface import StorageError
 
 CACHED_BATCHES = 16
@@ -14,8 +14,6 @@ CACHED_BATCHES = 16
 
 ROW_OCTETS = 64_000
 """Octets of entries, by ``size``: a reader decodes whole rows."""
-
-AsWritten = Callable[[bytes, str], bytes]
 
 
 class Batches:

@@ -5,15 +5,13 @@ finished checkpoint, and a row of a later one does not count.
 """
 
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from itertools import groupby, islice
 
-from chainchat.storage.checksums import checked
+from chainchat.storage.checksums import AsWritten, checked
+from chainchat.storage.interface import Record
 
 GONE_AT_ONCE = 64
-
-Record = tuple[int, bytes]
-AsWritten = Callable[[bytes, str], bytes]
 
 
 class Checkpoints:

@@ -1,8 +1,12 @@
 """A checksum before everything stored: SQLite does not notice a changed bit."""
 
+from collections.abc import Callable
 from zlib import crc32
 
 CHECKSUM_OCTETS = 4
+
+AsWritten = Callable[[bytes, str], bytes]
+"""Gives what was ``checked``, or raises a StorageError that names it."""
 
 
 def checked(data: bytes) -> bytes:

@@ -4,8 +4,7 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 
-from chainchat.storage.batches import AsWritten
-from chainchat.storage.checksums import checked
+from chainchat.storage.checksums import AsWritten, checked
 from chainchat.storage.index import Index, Indexed, Run, first_of, last_of
 from chainchat.storage.interface import EVERY_READER
 

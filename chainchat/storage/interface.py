@@ -113,10 +113,14 @@ class Storage(Log, Protocol):
         From here on this is a storage as if just opened.
         """
 
+    # --- membership's record
+
     def read_membership(self) -> bytes | None: ...
 
     def write_membership(self, record: bytes) -> None:
         """Replace membership's record; on disk when this returns."""
+
+    # --- the index
 
     def index(self, indexed: Iterable[Indexed]) -> None:
         """Add messages, in the order of their ids; known ones change nothing. Queries see them.
@@ -132,6 +136,8 @@ class Storage(Log, Protocol):
 
     def entries(self, seqs: Iterable[int]) -> Iterator[Entry]:
         """Yield entries, which the log has to hold."""
+
+    # --- this node's checkpoints
 
     def newest_checkpoint(self) -> Checkpoint | None:
         """Return the newest finished checkpoint.

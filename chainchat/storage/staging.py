@@ -4,7 +4,7 @@
 """
 
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import count
 
 from msgspec import msgpack
@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from chainchat.chain.checkpoints import INDEX, RECORDS, Offered, Row, Staged
 from chainchat.chain.entries import EntryId
 from chainchat.storage import tables
-from chainchat.storage.checksums import checked
+from chainchat.storage.checksums import AsWritten, checked
 from chainchat.storage.index import Run
 
 LogRow = tuple[int, int, bytes]
@@ -22,9 +22,7 @@ LogRow = tuple[int, int, bytes]
 class Staging:
     """The copied tables, and how far the copy has come; the caller makes the transactions."""
 
-    def __init__(
-        self, database: sqlite3.Connection, as_written: Callable[[bytes, str], bytes]
-    ) -> None:
+    def __init__(self, database: sqlite3.Connection, as_written: AsWritten) -> None:
         self._database = database
         self._as_written = as_written
         self.reload()

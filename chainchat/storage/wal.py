@@ -1,4 +1,4 @@
-"""SQLite's write-ahead log: when it is synced, and how it is copied into the database.
+"""SQLite's write-ahead log (here: the log): when it is synced, and copied into the database.
 
 After a loss of power, SQLite reads the log up to the first page that is torn or lost.
 

@@ -17,6 +17,7 @@ class Change(Enum):
 
 
 def change(base: Configuration, proposed: Configuration) -> Change | None:
+    """Return what ``proposed`` does to ``base``; None: no rule allows it."""
     before, after = base.members, proposed.members
     if proposed.epoch != base.epoch + 1 or not 1 <= len(after) <= MAX_MEMBERS:
         return None

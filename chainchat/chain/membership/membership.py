@@ -181,6 +181,7 @@ class Membership(Proposing):
             yield from self._act(now)
 
     def synced(self, learner: Member, last: EntryId, now: float) -> Iterator[Output]:
+        """Let a learner in whose disk has the whole log (rule 10)."""
         self._notice_pause(now)
         sealing = self._sealing
         if sealing is None or learner != sealing.learner or last != self.own.last:

@@ -1,4 +1,4 @@
-"""Pings: who lives, who confirms this node, and what time it is (rules 1 and 13).
+"""Pings: who lives, who confirms this node, and what time it is (rules 1, 13, 14).
 
 - *tried*: a node that has tried to exclude a life never confirms it again.
 - *no pause*: once a clock is found to have stood still, earlier proofs count for nothing.

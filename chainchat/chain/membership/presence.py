@@ -69,4 +69,5 @@ class Presence:
         return self._pinged.keys()
 
     def has_met(self, positions: Iterable[str]) -> bool:
+        """Return whether each has answered, or refused a connection."""
         return self._met.issuperset(positions)
