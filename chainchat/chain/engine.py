@@ -10,9 +10,8 @@ Those of several parts are here:
 - *lease*: the tail answers, and lends its log, only while no other chain can have begun, and after
   it has applied an entry of its epoch.
 - *who may copy*: a learner copies from the tail; before a resume, a member copies from another.
-- *kept*: a node never cuts out of its log what it knows to be committed. It may remove the log's
-  beginning, once the application needs that no more.
-- *needed*: a node removes nothing that a member may lack or a learner is copying.
+- *kept*: see ``kept``.
+- *needed*: a node removes nothing of its log that a member may lack or a learner is copying.
 """
 
 from collections import deque

@@ -193,7 +193,6 @@ class Node:
 
     @property
     def first(self) -> int:
-        """The oldest sequence number in the log here."""
         return self._storage.beginning.seq + 1
 
     @property

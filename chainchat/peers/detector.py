@@ -1,7 +1,6 @@
 """The failure detector: a process is dead if its port refuses connections (rule 2 of membership).
 
-A dead process's kernel closes its port; a pause or a partition does not. So only a refusal counts:
-no time-out, no unreachable host, no end of a connection.
+No time-out, no unreachable host, no end of a connection proves that.
 """
 
 from collections.abc import Callable

@@ -117,7 +117,7 @@ class NodeService(Service):
         self._telling: Any = None
 
     def privilegedStartService(self) -> None:
-        """Take both ports. Connections wait in them: the reactor accepts after ``startService``.
+        """Take the ports. Connections wait in them: the reactor accepts after ``startService``.
 
         Raises:
             StartError: the node cannot start; the daemon reports this to its parent.

@@ -1,7 +1,4 @@
-"""The decision: the proposer's write of the next configuration, once all have voted.
-
-- *all vote*: every member of the next configuration that is a member of the present one has voted.
-"""
+"""The decision: the proposer's write of the next configuration, once *all vote* (rule 7)."""
 
 from collections.abc import Iterable, Iterator
 

@@ -1,11 +1,8 @@
 """Two histories: a chain has one, and a node that finds another says so.
 
 Nodes compare entries and configurations on each new connection, with the first Pong in each
-configuration, and before a resume.
-
-- *one history*: nobody votes for a resume with a node if neither log is part of the other; and
-  members that committed different entries part.
-- *not set back*: a disk that lacks a vote or a configuration that it has written takes no part.
+configuration, and before a resume (*one history*, rule 11). Members that committed different
+entries part. A disk that lacks what it has written takes no part (*not set back*, rule 9).
 """
 
 from collections.abc import Iterator

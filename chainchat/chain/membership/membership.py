@@ -9,11 +9,8 @@ is the decision. There are four changes:
 - *found*: a resume from nothing, by the founding positions.
 
 The parts are ``state``, ``histories``, ``pinging``, ``deciding``, ``joining``, ``voting`` and
-``proposing``; each uses only those before it. This module has every input, and two invariants:
-
-- *source*: a life is dead, or replaced by its later life, only if this node dialled the member's
-  own address and was refused or answered there.
-- *newest*: a node never goes back to an older configuration.
+``proposing``; each uses only those before it. This module has every input, and keeps *source* (rule
+2) and *newest* (rule 9).
 """
 
 from collections.abc import Iterator

@@ -1,7 +1,7 @@
 """Pings: who lives, who confirms this node, and what time it is (rules 1, 13, 14).
 
-- *tried*: a node that has tried to exclude a life never confirms it again.
-- *no pause*: once a clock is found to have stood still, earlier proofs count for nothing.
+Whom a node has *tried* to exclude it never confirms again. When a clock is found to have stood
+still, earlier proofs count for nothing (*no pause*).
 """
 
 from collections.abc import Iterable, Iterator

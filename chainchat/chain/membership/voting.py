@@ -1,8 +1,6 @@
-"""The voter: judges by its own evidence, and votes once.
+"""The voter: judges by its own evidence, and votes once (rule 5).
 
-- *one vote*: a node holds at most one vote for the next epoch, over restarts too.
-- *locked*: a node that holds a vote takes no part in the chain until it learns the outcome.
-- *own judgement*: a node votes to exclude only whom it could exclude by its own evidence.
+Rule 5 has three parts: *one vote*, *own judgement*, and *locked* until the outcome is known.
 """
 
 from collections.abc import Iterator
