@@ -64,7 +64,7 @@ from chainchat.chain.replica import Replica
 from chainchat.chain.surroundings import Application, Surroundings
 from chainchat.chain.timing import Timing
 
-MOST_AHEAD = 2**24
+EPOCHS_AHEAD = 2**24
 """An epoch further ahead of this node's is refused: no chain gets there."""
 
 Immediate = Fetch | FetchRows | Differs | Copied | Offer | Rows | Synced | membership.Received
@@ -279,7 +279,7 @@ class Engine:
         yield from self._deliver(effects)
 
     def _require_near(self, epoch: int) -> None:
-        if epoch > self.configuration.epoch + MOST_AHEAD:
+        if epoch > self.configuration.epoch + EPOCHS_AHEAD:
             raise BadMessageError(f"an epoch far ahead, {epoch}")
 
     def _is_of_another_chain(

@@ -12,11 +12,8 @@ from msgspec import Struct
 from chainchat.chain.engine import Engine
 from chainchat.chat import commands
 from chainchat.node.state_machine import StateMachine
-from chainchat.node.times import shown_time
+from chainchat.node.times import DAY, shown_time
 from chainchat.storage.interface import Storage
-
-DAY = 86_400_000
-"""A day in milliseconds."""
 
 
 class Keep(Struct, frozen=True):

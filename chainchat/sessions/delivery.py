@@ -9,15 +9,13 @@ from collections.abc import Iterable
 from chainchat.chat.modes.mode import ChatMessage
 from chainchat.chat.outcomes import Said
 from chainchat.node.history import History
+from chainchat.node.times import DAY
 from chainchat.sessions.interfaces import Attendee
 
 CATCH_UP_MESSAGES = 100
 
 CATCH_UP_OCTETS = 48 * 1024
 """Octets of text in a page, besides the last message: so much may stand unsent."""
-
-DAY = 86_400_000
-"""A day in milliseconds."""
 
 
 class Delivery:

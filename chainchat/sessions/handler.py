@@ -21,7 +21,7 @@ from chainchat.chat.refusals import Code, RefusedError
 from chainchat.chat.requests import EVERYBODY
 from chainchat.node.interfaces import Clock
 from chainchat.node.status import nearly_full
-from chainchat.sessions.delivery import DAY
+from chainchat.node.times import DAY
 from chainchat.sessions.entrance import Entrance
 from chainchat.sessions.explanations import described, explanation, removed_notice
 from chainchat.sessions.interfaces import Client, Connection, ServerInfo

@@ -13,7 +13,8 @@ from msgspec import Struct, field
 from chainchat.chat.modes.mode import Mode
 from chainchat.chat.outcomes import Said
 from chainchat.node.budget import Slice
-from chainchat.sessions.delivery import DAY, Delivery, as_pushed, render
+from chainchat.node.times import DAY
+from chainchat.sessions.delivery import Delivery, as_pushed, render
 
 KEPT_OCTETS = 256 * 1024
 

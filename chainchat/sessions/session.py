@@ -1,4 +1,4 @@
-"""A session: one client's connection, from its greeting to its end.
+"""One client's connection, from its greeting to its end; its login opens a session of the chat.
 
 Its ``Hearing`` turns lines into requests, a ``Handler`` carries them out, its ``Delivery`` pushes
 messages. Events are noted, and acted on in its turn (see ``rounds``).

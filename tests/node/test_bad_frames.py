@@ -15,7 +15,7 @@ from node_house import founded
 from chainchat.chain.checkpoints import START, Row
 from chainchat.chain.configuration import MOST, Configuration, Member
 from chainchat.chain.early import MOST_OCTETS, OVERHEAD, EarlyMessages
-from chainchat.chain.engine import MOST_AHEAD
+from chainchat.chain.engine import EPOCHS_AHEAD
 from chainchat.chain.entries import DIGEST_OCTETS, MAX_SPAN, Entry, EntryId, Submission
 from chainchat.chain.messages import (
     KINDS,
@@ -55,7 +55,7 @@ class Liar:
         epoch = self.house["head"].configuration.epoch
         last = self.house.disks["head"].last.seq
         near = (0, 1, epoch, epoch + 1, last - 1, last, last + 1, last + 5)
-        far = (MOST_AHEAD + epoch + 1, 2**31, MOST, MOST + 1, 2**63, 2**64 - 1, -1)
+        far = (EPOCHS_AHEAD + epoch + 1, 2**31, MOST, MOST + 1, 2**63, 2**64 - 1, -1)
         return self.random.choice(self.random.choice((near, near, near, far)))
 
     def octets(self):
@@ -174,7 +174,7 @@ class Liar:
             "vote": self.vote,
             "checkpoint": self.entry_id,
             "beginning": self.entry_id,
-            "head": self.octets,
+            "header": self.octets,
             "after": self.place,
             "rows": lambda: tuple(Row(*self.place(), self.octets()) for _ in range(3)),
             "sealed": lambda: self.random.choice((True, False, 0.5, -1.0, float("inf"))),
@@ -330,7 +330,7 @@ def test_what_can_be_nobodys_configuration_is_no_message(configuration):
 
 
 def test_an_epoch_far_ahead_is_named_and_not_believed(house):
-    epoch = MOST_AHEAD + 2
+    epoch = EPOCHS_AHEAD + 2
     far = Configuration(epoch, house["head"].configuration.members)
     for message in (Decided(far), Ack(epoch, 1)):
         house.distrusted.clear()

@@ -13,8 +13,8 @@ from chainchat.chain.record import Record
 from chainchat.chat import commands
 from chainchat.node.budget import CheckpointPace
 from chainchat.node.limits import NodeLimits
-from chainchat.node.retention import DAY, Keep, Unseen
-from chainchat.node.times import shown_time
+from chainchat.node.retention import Keep, Unseen
+from chainchat.node.times import DAY, shown_time
 from chainchat.storage.memory import REMOVED_AT_ONCE, MemoryStorage
 
 DAYS = DAY / 1_000

@@ -8,7 +8,8 @@ from chainchat.chat.modes.human import HUMAN
 from chainchat.chat.modes.machine import MACHINE
 from chainchat.chat.outcomes import Said
 from chainchat.node.budget import Slice
-from chainchat.sessions.delivery import DAY, Delivery, render
+from chainchat.node.times import DAY
+from chainchat.sessions.delivery import Delivery, render
 from chainchat.sessions.news import KEPT_OCTETS, PUSHES_AT_ONCE, News
 
 TIME = 1_795_345_387_120
