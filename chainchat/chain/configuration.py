@@ -9,7 +9,6 @@ from typing import Annotated, Self
 from msgspec import Meta, Struct
 
 IDENTITY_BITS = 53
-"""Random bits of a configuration's identity."""
 
 MAX_MEMBERS = 3
 """The rules were checked for chains of one to three."""

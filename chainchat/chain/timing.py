@@ -9,7 +9,7 @@ FRESH = 0.75
 """How long a confirmation counts; leaves 14 % for clocks that drift apart."""
 
 JOIN_PATIENCE = 1.0
-"""How long a join may take before the head proposes another learner."""
+"""How long the head lets one learner's join take."""
 
 FIRST_SEAL, LONGEST_SEAL = 1 / PINGS_PER_SUSPICION, 1 / 2
 """How long a tail takes no entries, to let a learner in: at first, at most."""

@@ -4,7 +4,7 @@ A Twisted transport sends in the reactor's next round, after two system calls th
 """
 
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from twisted.internet.address import IPv4Address
@@ -163,3 +163,11 @@ class Outlet:
         self._at_once, self._by_transport = False, True
         self._waiting.clear()
         self._unsent = 0
+
+
+def keep_alive(handle: socket.socket, options: Mapping[str, int]) -> None:
+    """Let the kernel probe the other machine; ``options``: TCP's, where the system has them."""
+    handle.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in options.items():
+        if hasattr(socket, name):
+            handle.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)

@@ -23,6 +23,7 @@ from chainchat.chain.configuration import Address, Member
 from chainchat.chain.entries import UNDECODABLE
 from chainchat.chain.messages import KINDS, BadMessageError, Message, decode, encode, speaker
 from chainchat.network.addresses import host_port
+from chainchat.network.sockets import keep_alive
 from chainchat.node.interfaces import Clock, Timer
 from chainchat.peers.boxes import BODY, BoxReader, NotAMPError, boxed
 from chainchat.peers.directory import COPIED
@@ -387,10 +388,7 @@ def _limit_silence(handle: socket.socket, suspect_after: float, suspicions: int)
         "TCP_KEEPINTVL": math.ceil(suspect_after),
         "TCP_KEEPCNT": suspicions,
     }
-    handle.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    for name, value in options.items():
-        if hasattr(socket, name):
-            handle.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+    keep_alive(handle, options)
 
 
 class LinkFactory(Factory):

@@ -21,6 +21,7 @@ from chainchat.chat.lines import IAC, TelnetFilter
 from chainchat.chat.modes import FIRST
 from chainchat.chat.refusals import Code, RefusedError
 from chainchat.network.farewell import DRAIN_SECONDS, Farewell, Farewells
+from chainchat.network.sockets import keep_alive
 from chainchat.node.budget import ACCEPT_SHARE, Slice
 from chainchat.node.interfaces import Clock, Timer
 from chainchat.node.share import Share
@@ -293,10 +294,7 @@ def _keep_alive(handle: socket.socket, how: KeepAlive) -> None:
         "TCP_KEEPCNT": how.probes,
         "TCP_USER_TIMEOUT": how.unacknowledged * 1000,
     }
-    handle.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    for name, value in options.items():
-        if hasattr(socket, name):
-            handle.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+    keep_alive(handle, options)
 
 
 NO_TLS = "this port takes TLS only: openssl s_client, ncat --ssl, or chainchat-client --tls"

@@ -1,7 +1,4 @@
-"""The voter: judges by its own evidence, and votes once (rule 5).
-
-Rule 5 has three parts: *one vote*, *own judgement*, and *locked* until the outcome is known.
-"""
+"""The voter, and its vote (rule 5: *one vote*, *own judgement*, *locked*)."""
 
 from collections.abc import Iterator
 
