@@ -149,7 +149,7 @@ class House:
     def begin(self, me, record=None, last=None):
         """Begin a life of a node, with its connections."""
         node = life(me, record, self.founding)
-        node.own.last = last or EntryId()
+        node.own_log.last = last or EntryId()
         self.disks[me.position] = node.record
         self.lives[me.position] = node
         for other in self.lives.values():
@@ -204,9 +204,9 @@ class House:
                 case Seal() if self.learners_copy:
                     self.wire.append((effect.learner.position, position, effect.learner))
                 case Copy():
-                    source = self.lives[effect.source].own
-                    if source.last.is_beyond(node.own.last):
-                        node.own.last = source.last
+                    source = self.lives[effect.source].own_log
+                    if source.last.is_beyond(node.own_log.last):
+                        node.own_log.last = source.last
                 case Excluded():
                     self.start(position)
                     return
@@ -234,15 +234,15 @@ class House:
             node = self.lives[to]
             self.look_at_logs(to)
             if isinstance(message, Member):  # stands for the learner's word that it has all
-                self.carry_out(to, node.synced(message, node.own.last, self.now))
+                self.carry_out(to, node.synced(message, node.own_log.last, self.now))
             else:
                 self.carry_out(to, node.receive(sender, message, self.now))
 
     def look_at_logs(self, position):
         node = self.lives[position]
         learners = [n.me for n in self.lives.values() if n.status is Status.LEARNER]
-        node.own.caught_up = self.learners_copy and node.status is Status.LEARNER
-        node.own.nearby = frozenset(learners if self.learners_copy else ())
+        node.own_log.caught_up = self.learners_copy and node.status is Status.LEARNER
+        node.own_log.nearby = frozenset(learners if self.learners_copy else ())
 
     # --- what came of it
 

@@ -112,7 +112,7 @@ class Engine:
         )
         self.learner = Learner(me, log, Timing(settings.suspect_after), limits)
         self.sponsor = Sponsor(log, limits, lambda: self.committed)
-        own = OwnLog(
+        own_log = OwnLog(
             log,
             self.learner,
             self.sponsor,
@@ -124,7 +124,7 @@ class Engine:
             me,
             record,
             settings,
-            own,
+            own_log,
             wall=lambda: self._wall_now,
             first_nonce=surroundings.first_nonce,
             new_identity=surroundings.new_identity,
@@ -314,7 +314,7 @@ class Engine:
     def apply(self, go_on: Callable[[], bool]) -> Iterator[Apply]:
         for apply in self.replica.apply(go_on):
             yield apply
-            while self._barriers and self._barriers[0][0] <= self.replica.own.settled:
+            while self._barriers and self._barriers[0][0] <= self.replica.own_requests.settled:
                 self.reads.passed(self._barriers.popleft()[1])
 
     def answer(self, go_on: Callable[[], bool]) -> Iterator[Effect]:

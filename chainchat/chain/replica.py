@@ -72,7 +72,7 @@ class Replica:
         self._is_head = self._is_tail = False
         self._predecessor: str | None = None
         self._successor: str | None = None
-        self.own = OwnRequests(origin)
+        self.own_requests = OwnRequests(origin)
         self._log = log
         self._limits = limits
         self._opening = opening
@@ -106,7 +106,7 @@ class Replica:
     # --- inputs
 
     def submit(self, command: bytes, span: int = 1) -> int:
-        return self.own.submit(command, span)
+        return self.own_requests.submit(command, span)
 
     def adopt(self, configuration: Configuration) -> None:
         """Go on in another configuration, once ``active``.
@@ -123,7 +123,7 @@ class Replica:
         applied = self._id_of(self.applied)
         self.opened = applied is not None and applied.epoch == configuration.epoch
         self._requests = []
-        self.own.offer_again()
+        self.own_requests.offer_again()
         self._forwarded = self._ahead = None
         self._synced_before = self._told_synced = 0
         self._acknowledged = -1
@@ -158,7 +158,7 @@ class Replica:
                 self._synced_before = 0
             self._acknowledged = -1
         if position == self.configuration.head:
-            self.own.offer_again()
+            self.own_requests.offer_again()
 
     def unlinked(self, position: str) -> None:
         self._unreachable.add(position)
@@ -268,7 +268,7 @@ class Replica:
     def needs_time(self) -> bool:
         if self._requests:
             return True
-        return bool(self.own.unoffered) and self.active and self._is_head
+        return bool(self.own_requests.unoffered) and self.active and self._is_head
 
     def turn(self, now: int) -> Iterator[Effect]:
         """Act on the inputs.
@@ -277,7 +277,7 @@ class Replica:
         """
         if not self.active:
             return
-        if self.own.unoffered:
+        if self.own_requests.unoffered:
             yield from self._offer()
         if self._requests:
             self._number(now)
@@ -298,9 +298,10 @@ class Replica:
     def _offer(self) -> Iterator[Effect]:
         head = self.configuration.head
         if self._is_head:
-            self._requests.extend((self.own.origin, request) for request in self.own.offer())
+            own = self.own_requests
+            self._requests.extend((own.origin, request) for request in own.offer())
         elif head not in self._unreachable and head not in self._full:
-            for submit in self.own.frames(self.configuration, self._full):
+            for submit in self.own_requests.frames(self.configuration, self._full):
                 yield Send(head, submit)
 
     def _number(self, now: int) -> None:
@@ -406,8 +407,8 @@ class Replica:
             self._check_marks()
             self.opened = entries[-1].epoch == self.configuration.epoch
             for entry in entries:
-                if entry.origin == self.own.origin:
-                    self.own.settle(entry.number)
+                if entry.origin == self.own_requests.origin:
+                    self.own_requests.settle(entry.number)
             yield Apply(entries)
             if self.applied == self.committed or not go_on():
                 break

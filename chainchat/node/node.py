@@ -118,7 +118,7 @@ class Node:
             surroundings=surroundings,
             limits=limits.protocol,
         )
-        self._pending = Pending(engine.replica.own, limits.pending)
+        self._pending = Pending(engine.replica.own_requests, limits.pending)
         self._retention = Retention(
             limits.keep,
             engine,
@@ -167,7 +167,7 @@ class Node:
     @property
     def pending(self) -> int:
         """Requested sequence numbers not applied yet."""
-        return self._engine.replica.own.pending
+        return self._engine.replica.own_requests.pending
 
     @property
     def congested(self) -> bool:

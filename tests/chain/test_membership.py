@@ -117,7 +117,7 @@ WITHOUT_TAIL = configuration(2, "head", "middle")
 
 
 def test_a_vote_is_on_disk_before_it_is_sent(voter):
-    voter.own.last = EntryId(1, 7)
+    voter.own_log.last = EntryId(1, 7)
     vote = vote_for(WITHOUT_TAIL, member("head"))
     save, send = propose(voter, vote)
     assert save == Save(Record("id-middle", 1, THREE, configuration(1, *THREE), vote))

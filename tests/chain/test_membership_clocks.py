@@ -38,7 +38,7 @@ def member_of_two(position="head", **options):
     held, wall = configuration(1, "head", "tail"), Wall()
     me = held.member(position)
     record = Record(me.id, 1, ("head", "tail"), held)
-    own = active("head").own
+    own = active("head").own_log
     settings = ChainSettings(record.founding, suspect_after=1.0, **options)
     node = Membership(me, record, settings, own, wall=wall)
     [other] = (m for m in held.members if m != me)
@@ -226,6 +226,6 @@ def test_who_is_no_member_says_nothing_of_clocks():
     me = member("head", 2)
     record = Record(me.id, 2, THREE, configuration(1, *THREE))
     settings = ChainSettings(THREE, suspect_after=1.0)
-    node = Membership(me, record, settings, active("head").own, wall=Wall())
+    node = Membership(me, record, settings, active("head").own_log, wall=Wall())
     answered(node, "middle", 9_000.0, 0.0)
     assert node.odd_clock(0.0) == ""

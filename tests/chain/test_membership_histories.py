@@ -111,7 +111,7 @@ def test_what_was_said_before_the_decision_is_no_alarm():
 
 def test_the_proposer_first_copies_a_longer_log():
     node = wedged("head", *TWO)
-    node.own.last = EntryId(1, 7)
+    node.own_log.last = EntryId(1, 7)
     [proposal] = of_kind(is_back(node, member("tail", 2)), Propose)
     voted = Voted(member("tail", 2), proposal.vote, EntryId(1, 9))
     report, copy = node.receive("tail", voted, 0.1)
@@ -123,14 +123,14 @@ def test_the_proposer_first_copies_a_longer_log():
     assert copy == Copy("tail")
     assert node.configuration.epoch == 1
     assert not node.lends_for_resume  # its own log has not what the others lack, either
-    node.own.last = EntryId(1, 9)
+    node.own_log.last = EntryId(1, 9)
     assert node.lends_for_resume
     assert of_kind(node.receive("tail", voted, 0.2), Save)[0].record.configuration.epoch == 2
 
 
 def test_a_log_of_a_later_epoch_is_longer_whatever_its_length():
     node = wedged("head", *TWO)
-    node.own.last = EntryId(1, 7)
+    node.own_log.last = EntryId(1, 7)
     [proposal] = of_kind(is_back(node, member("tail", 2)), Propose)
     voted = Voted(member("tail", 2), proposal.vote, EntryId(2, 6))
     assert of_kind(node.receive("tail", voted, 0.1), Copy) == [Copy("tail")]
@@ -138,7 +138,7 @@ def test_a_log_of_a_later_epoch_is_longer_whatever_its_length():
 
 def test_the_chain_is_not_resumed_before_everybody_holds_the_longest_log():
     node = wedged("head", *TWO)
-    node.own.last = EntryId(1, 7)
+    node.own_log.last = EntryId(1, 7)
     [proposal] = of_kind(is_back(node, member("tail", 2)), Propose)
     assert proposal.last == EntryId(1, 7)
     voted = Voted(member("tail", 2), proposal.vote, EntryId(1, 6))
@@ -158,7 +158,7 @@ def test_a_vote_counts_no_more_when_somebody_turns_out_to_hold_more():
     vote = proposal.vote
     list(node.receive("tail", Voted(member("tail", 2), vote, EntryId()), 0.1))
     list(node.receive("middle", Voted(member("middle", 2), vote, EntryId(1, 5)), 0.1))
-    node.own.last = EntryId(1, 5)
+    node.own_log.last = EntryId(1, 5)
     list(node.receive("middle", Voted(member("middle", 2), vote, EntryId(1, 5)), 0.2))
     assert not node.active
     list(node.receive("tail", Voted(member("tail", 2), vote, EntryId()), 0.25))
@@ -178,7 +178,7 @@ APART = (
 
 def test_the_vote_of_one_with_another_history_does_not_count():
     node = wedged("head", *TWO)
-    node.own.last = MINE
+    node.own_log.last = MINE
     [proposal] = of_kind(is_back(node, member("tail", 2)), Propose)
     voted = Voted(member("tail", 2), proposal.vote, THEIRS)
     for now, said in ((0.1, [Tell(APART.format("tail"), alarm=True)]), (0.2, [])):
@@ -190,7 +190,7 @@ def test_the_vote_of_one_with_another_history_does_not_count():
 
 def test_nobody_votes_for_one_with_another_history():
     node = wedged("tail", *TWO)
-    node.own.last = MINE
+    node.own_log.last = MINE
     resumed = configuration(2, *TWO, head=2, tail=2)
     vote = vote_for(resumed, member("head", 2))
     reach(node, member("head", 2))
@@ -203,7 +203,7 @@ def test_nobody_votes_for_one_with_another_history():
 
 def test_nobody_votes_for_one_whose_log_ends_before_its_own_begins():
     node = wedged("tail", *TWO)
-    node.own.last, node.own.beginning = EntryId(1, 9), EntryId(1, 7)
+    node.own_log.last, node.own_log.beginning = EntryId(1, 9), EntryId(1, 7)
     vote = vote_for(configuration(2, *TWO, head=2, tail=2), member("head", 2))
     reach(node, member("head", 2))
     early = Propose(node.configuration, vote, EntryId(1, 6))
@@ -216,8 +216,8 @@ def test_nobody_votes_for_one_whose_log_ends_before_its_own_begins():
 
 def test_what_is_committed_before_the_beginning_of_a_log_is_no_other_history():
     node = active("head", *TWO)
-    node.own.last = node.own.committed = EntryId(1, 9)
-    node.own.beginning = EntryId(1, 7)
+    node.own_log.last = node.own_log.committed = EntryId(1, 9)
+    node.own_log.beginning = EntryId(1, 7)
     for committed, alarms in ((EntryId(1, 6, b"any"), 0), (EntryId(1, 8, b"another"), 1)):
         held = Newest(1, node.configuration.identity, committed)
         told = node.linked("tail", member("tail"), 0.1, held)
@@ -226,7 +226,7 @@ def test_what_is_committed_before_the_beginning_of_a_log_is_no_other_history():
 
 def test_who_finds_that_it_cannot_copy_from_a_member_says_so_once():
     node = wedged("tail", *TWO)
-    node.own.last = MINE
+    node.own_log.last = MINE
     said = [list(node.apart("head", THEIRS)) for _ in range(2)]
     assert said == [[Tell(APART.format("head"), alarm=True)], []]
 
@@ -262,13 +262,13 @@ def test_a_vote_is_for_one_identity():
 def test_a_voter_with_a_shorter_log_copies_and_votes_again():
     node = wedged("tail", *TWO)
     reach(node, member("head", 2))
-    node.own.last = EntryId(1, 6)
+    node.own_log.last = EntryId(1, 6)
     vote = vote_for(configuration(2, *TWO, head=2, tail=2), member("head", 2))
     proposal = Propose(node.configuration, vote, EntryId(1, 7))
     effects = list(node.receive("head", proposal, 0.0))
     assert of_kind(effects, Copy) == [Copy("head")]
     assert of_kind(effects, Voted)[0].last == EntryId(1, 6)
-    node.own.last = EntryId(1, 7)
+    node.own_log.last = EntryId(1, 7)
     effects = list(node.receive("head", proposal, 0.1))
     assert of_kind(effects, Copy) == []
     assert of_kind(effects, Voted)[0].last == EntryId(1, 7)
@@ -286,10 +286,10 @@ def test_a_voter_copies_from_its_predecessor_whoever_proposes():
 
 def test_what_a_head_goes_on_to_write_does_not_keep_the_chain_from_being_resumed():
     node = active("head")
-    node.own.last = EntryId(1, 7)
+    node.own_log.last = EntryId(1, 7)
     is_back(node, member("middle", 2))
     proposal, _ = of_kind(is_back(node, member("tail", 2)), Propose)
-    node.own.last = EntryId(1, 9)  # nobody else can have heard of these
+    node.own_log.last = EntryId(1, 9)  # nobody else can have heard of these
     for position in ("middle", "tail"):
         voted = Voted(member(position, 2), proposal.vote, EntryId(1, 7))
         list(node.receive(position, voted, 0.1))
@@ -303,5 +303,5 @@ def test_a_chain_whose_head_lost_the_end_of_its_log_is_resumed_with_the_longest(
     house.start("middle", last=EntryId(1, 9))
     house.start("tail", last=EntryId(1, 7))
     house.run()
-    assert house["head"].own.last == EntryId(1, 9)
+    assert house["head"].own_log.last == EntryId(1, 9)
     assert house.chains() == dict.fromkeys(THREE, THREE)

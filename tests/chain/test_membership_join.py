@@ -54,7 +54,7 @@ def head():
 def tail():
     """The tail of that chain, with a learner near the end of its log."""
     node = active("middle", *TWO)
-    node.own.last, node.own.nearby = END, frozenset({NEWCOMER})
+    node.own_log.last, node.own_log.nearby = END, frozenset({NEWCOMER})
     list(node.linked("tail", NEWCOMER, 0.0))
     return node
 
@@ -158,7 +158,7 @@ def test_word_that_nobody_waits_for_is_nothing(tail):
 
 
 def test_a_learner_that_is_far_is_declined(tail):
-    tail.own.nearby = frozenset()
+    tail.own_log.nearby = frozenset()
     vote = vote_for(JOINED, member("head"))
     reason = "tail is not near the end of the log"
     assert propose(tail, vote) == [Send("head", Declined(vote, reason))]
@@ -175,7 +175,7 @@ def test_a_learner_that_is_near_and_not_linked_is_declined(tail):
 
 def test_who_is_not_the_tail_declines():
     node = active("middle", "middle", "tail")
-    node.own.nearby = frozenset({member("newcomer")})
+    node.own_log.nearby = frozenset({member("newcomer")})
     vote = vote_for(configuration(2, "middle", "tail", "newcomer"), member("middle"))
     [declined] = of_kind(propose(node, vote), Declined)
     assert declined == Declined(vote, "this node is not the tail")
@@ -313,7 +313,7 @@ def test_what_was_given_up_is_not_decided_by_a_late_vote(head):
 @pytest.fixture
 def only():
     node = active("head", "head")
-    node.own.last, node.own.nearby = END, frozenset({NEWCOMER})
+    node.own_log.last, node.own_log.nearby = END, frozenset({NEWCOMER})
     list(node.linked("tail", NEWCOMER, 0.0))
     return node
 

@@ -55,7 +55,7 @@ def confirms(node, asker, epoch=1, now=0.0):
 
 def test_a_member_confirms_a_member():
     node = active("middle")
-    node.own.last = EntryId(1, 7)
+    node.own_log.last = EntryId(1, 7)
     pong = Pong(
         node.me,
         8,
@@ -82,7 +82,7 @@ MINE, THEIRS = EntryId(1, 7, b"mine"), EntryId(1, 7, b"theirs")
 
 
 def compared(node, committed, configuration=None):
-    node.own.last = node.own.committed = MINE
+    node.own_log.last = node.own_log.committed = MINE
     there = configuration or node.configuration
     pong = Pong(member("tail"), 8, there, False, committed, False, committed=committed)
     return [
@@ -111,7 +111,7 @@ def test_another_chains_history_is_an_alarm_and_no_reason_to_part():
 
 
 def greeted(node, its):
-    node.own.last = node.own.committed = MINE
+    node.own_log.last = node.own_log.committed = MINE
     alarms = of_kind(node.linked("tail", member("tail"), 0.0, its), Tell | Distrust)
     assert all(isinstance(alarm, Tell) and alarm.alarm for alarm in alarms)
     return [alarm.text for alarm in alarms]
@@ -139,7 +139,7 @@ def test_nobody_is_suspected_who_says_hello_with_more_or_less_of_the_same(epoch,
 
 def test_a_node_says_hello_with_what_it_holds():
     node = active("middle", epoch=3)
-    node.own.last, node.own.committed = THEIRS, MINE
+    node.own_log.last, node.own_log.committed = THEIRS, MINE
     assert node.held == Newest(3, 0, MINE)
 
 

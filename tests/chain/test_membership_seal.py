@@ -30,7 +30,7 @@ RESUME = vote_for(configuration(2, *TWO, head=2), member("head", 2))
 def tail():
     """A tail sealed for the newcomer since 0.0."""
     tail = active("middle", *TWO)
-    tail.own.last, tail.own.nearby = END, frozenset({NEWCOMER})
+    tail.own_log.last, tail.own_log.nearby = END, frozenset({NEWCOMER})
     list(tail.linked("tail", NEWCOMER, 0.0))
     assert propose(tail, JOIN) == [Seal(NEWCOMER)]
     assert tail.sealed == NEWCOMER
@@ -73,7 +73,7 @@ def test_an_epoch_does_not_get_two_configurations_that_way(tail):
 
 
 def test_another_newcomer_is_declined_while_sealed(tail):
-    tail.own.nearby = frozenset({NEWCOMER, LATER})
+    tail.own_log.nearby = frozenset({NEWCOMER, LATER})
     other = vote_for(configuration(2, *TWO, "tail", tail=3), member("head"), 2)
     reason = "another learner is just being let in"
     assert propose(tail, other) == [Send("head", Declined(other, reason))]
@@ -82,7 +82,7 @@ def test_another_newcomer_is_declined_while_sealed(tail):
 
 def test_word_of_one_learner_is_no_vote_for_another(tail):
     """The tail is sealed for one learner, and another is proposed (restarted, or a fourth node)."""
-    tail.own.nearby = frozenset({NEWCOMER, LATER})
+    tail.own_log.nearby = frozenset({NEWCOMER, LATER})
     other = vote_for(configuration(2, *TWO, "tail", tail=3), member("head"), 2)
     propose(tail, other)
     assert list(tail.synced(LATER, END, 0.01)) == []

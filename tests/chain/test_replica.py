@@ -238,7 +238,7 @@ def test_a_chain_of_two_has_a_head_and_a_tail():
     two["tail"].submit(b"two")
     two.settle()
     assert two.commands("head") == two.commands("tail") == [b"opening 1", b"one", b"two"]
-    assert [two[p].own.pending for p in ("head", "tail")] == [0, 0]
+    assert [two[p].own_requests.pending for p in ("head", "tail")] == [0, 0]
 
 
 def test_a_replica_that_takes_no_part_has_no_effects(chain):
@@ -280,7 +280,7 @@ def test_requests_lost_on_the_way_to_the_head_are_submitted_again_in_order(chain
     chain["tail"].submit(b"three")
     chain.settle()
     assert chain.commands("head") == [b"opening 1", b"one", b"two", b"three"]
-    assert chain["tail"].own.pending == 0
+    assert chain["tail"].own_requests.pending == 0
 
 
 def test_requests_that_were_not_lost_but_submitted_again_do_no_harm(chain):
@@ -291,7 +291,7 @@ def test_requests_that_were_not_lost_but_submitted_again_do_no_harm(chain):
     chain.settle()
     assert [entry.command for entry in chain.applied["head"]][1:] == [b"one", b"one"]
     assert chain.commands("head") == [b"opening 1", b"one"]
-    assert chain["tail"].own.pending == 0
+    assert chain["tail"].own_requests.pending == 0
 
 
 def test_nothing_is_sent_to_whom_there_is_no_connection(chain):
@@ -462,9 +462,9 @@ def test_an_entry_takes_as_many_sequence_numbers_as_its_request_asked_for(chain)
 def test_what_is_pending_is_counted_in_sequence_numbers(chain):
     chain["tail"].submit(b"three", 3)
     chain["tail"].submit(b"one")
-    assert chain["tail"].own.pending == 4
+    assert chain["tail"].own_requests.pending == 4
     chain.settle()
-    assert chain["tail"].own.pending == 0
+    assert chain["tail"].own_requests.pending == 0
 
 
 def test_such_an_entry_is_skipped_as_a_whole_when_it_is_held_already(chain):
@@ -507,7 +507,7 @@ def test_a_tail_commits_only_so_far_ahead_of_what_it_has_applied():
     assert (only.synced, only.committed) == (before + 4 * span, before + 2 * span)
     chain.settle()
     assert only.applied == only.committed == only.synced
-    assert only.own.pending == 0
+    assert only.own_requests.pending == 0
 
 
 # --- memory --------------------------------------------------------------------------------

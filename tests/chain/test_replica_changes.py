@@ -51,7 +51,7 @@ def test_whoever_goes_the_others_lose_nothing_and_keep_the_order(gone, rounds):
         commands = chain.commands(position)
         assert [c for c in commands if c in said[rest[0]]] == said[rest[0]]
         assert [c for c in commands if c in said[rest[1]]] == said[rest[1]]
-        assert chain[position].own.pending == 0
+        assert chain[position].own_requests.pending == 0
 
 
 def test_a_new_tails_log_is_committed_as_it_stands(chain):
@@ -215,7 +215,7 @@ def test_a_locked_member_copies_in_place_of_what_it_has_taken_but_not_written(ch
     chain["middle"].active = True  # what it copied for was given up
     chain.settle()
     assert chain.commands("tail") == [b"opening 1", b"one", b"two"]
-    assert chain["head"].own.pending == 0
+    assert chain["head"].own_requests.pending == 0
 
 
 def test_only_the_exact_next_entries_can_be_copied():
@@ -344,7 +344,7 @@ def test_whatever_happens_logs_are_prefixes_and_nothing_is_lost_or_turned_around
     check(chain)
     for position in chain.members:
         assert chain.applied[position] == chain.applied[chain.members[0]]
-        assert chain[position].own.pending == 0
+        assert chain[position].own_requests.pending == 0
         own = [c for c in chain.commands(position) if c.startswith(position.encode())]
         assert own == [b"%s %d" % (position.encode(), n + 1) for n in range(numbers[position])]
         assert chain.commands(position).count(b"opening %d" % chain.epoch) == 1

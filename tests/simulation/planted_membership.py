@@ -125,7 +125,7 @@ class ResumesWithoutCopying(Membership):
     """In a resume everybody's log stays as it is, though another's is longer."""
 
     def _count(self, sender, voted, now):
-        whole = self._whole if self._whole.is_beyond(self.own.last) else self.own.last
+        whole = self._whole if self._whole.is_beyond(self.own_log.last) else self.own_log.last
         yield from super()._count(sender, replace(voted, last=whole), now)
 
     def _copy_for_resume(self, proposal):

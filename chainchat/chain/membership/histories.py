@@ -21,7 +21,7 @@ class Histories(State):
     @property
     def held(self) -> Newest:
         configuration = self.configuration
-        return Newest(configuration.epoch, configuration.identity, self.own.committed)
+        return Newest(configuration.epoch, configuration.identity, self.own_log.committed)
 
     def _compare_held(self, sender: str, its: Newest) -> Iterator[Output]:
         """*one history*: find out if a newly linked node is of another chain."""
@@ -38,15 +38,16 @@ class Histories(State):
 
     def _held_in_place_of(self, theirs: EntryId) -> EntryId | None:
         """Return what is committed here instead of ``theirs``; ``theirs`` if nobody can tell."""
-        known = self.own.beginning.seq <= theirs.seq <= self.own.committed.seq or not theirs.seq
-        return self.own.id_of(theirs.seq) if known else theirs
+        log = self.own_log
+        known = log.beginning.seq <= theirs.seq <= log.committed.seq or not theirs.seq
+        return log.id_of(theirs.seq) if known else theirs
 
     def _compare_histories(self, sender: str, pong: Pong) -> Iterator[Output]:
         """*one history*: compare commits; the node that knows more can tell."""
         if (sender, pong.member.life) in self._compared:
             return
         self._compared.add((sender, pong.member.life))
-        theirs, mine = pong.committed, self.own.committed
+        theirs, mine = pong.committed, self.own_log.committed
         held = self._held_in_place_of(theirs)
         if held == theirs:
             return
@@ -66,22 +67,22 @@ class Histories(State):
 
     def _is_apart(self, last: EntryId) -> bool:
         """*one history*: return whether a log that ends with ``last`` is no part of this one."""
-        if last.is_beyond(self.own.last):
+        if last.is_beyond(self.own_log.last):
             return False
-        return last.seq < self.own.beginning.seq or self.own.id_of(last.seq) != last
+        return last.seq < self.own_log.beginning.seq or self.own_log.id_of(last.seq) != last
 
     def _alarm_about(self, position: str, last: EntryId) -> str:
-        held = self.own.id_of(last.seq)
+        held = self.own_log.id_of(last.seq)
         has = f" and has {held}" if held is not None else ""
-        if last.seq < self.own.beginning.seq:
+        if last.seq < self.own_log.beginning.seq:
             return (
                 f"ALARM: the log of {position} ends with {last}, before this one begins, after "
-                f"{self.own.beginning}: nobody can tell any more whether the two were one. Give "
-                f"{position} an empty folder of data, and it copies a checkpoint"
+                f"{self.own_log.beginning}: nobody can tell any more whether the two were one. "
+                f"Give {position} an empty folder of data, and it copies a checkpoint"
             )
         return (
             f"ALARM: {position} has another history than this node: its log has {last}, "
-            f"this one ends with {self.own.last}{has}. They cannot be in one chain"
+            f"this one ends with {self.own_log.last}{has}. They cannot be in one chain"
         )
 
     def apart(self, position: str, theirs: EntryId) -> Iterator[Tell]:

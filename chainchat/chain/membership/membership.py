@@ -181,7 +181,7 @@ class Membership(Proposing):
         """Let a learner in whose disk has the whole log (rule 10)."""
         self._notice_pause(now)
         sealing = self._sealing
-        if sealing is None or learner != sealing.learner or last != self.own.last:
+        if sealing is None or learner != sealing.learner or last != self.own_log.last:
             return
         self._sealing = None
         if sealing.vote.proposer != self.me:

@@ -39,13 +39,13 @@ class Pinging(Histories):
             ping.nonce,
             self.configuration,
             self._confirms(ping),
-            self.own.last,
-            self.own.caught_up,
-            self.own.progress,
-            self.own.low,
+            self.own_log.last,
+            self.own_log.caught_up,
+            self.own_log.progress,
+            self.own_log.low,
             ping.member.life,
             ClockReading(now, self._wall()),
-            self.own.committed,
+            self.own_log.committed,
             self.record.vote.configuration.epoch if self.record.vote is not None else 0,
         )
 

@@ -36,7 +36,7 @@ class Proposing(Voting):
             named = replace(proposed, identity=self._new_identity())
             self._proposal = Vote(named, self.me, ballot)
             self._proposed_at = now
-            self._whole = self.own.last
+            self._whole = self.own_log.last
         self._tried |= set(self.configuration.lives) - set(proposed.lives)  # *tried*
         assert self._proposal is not None
         yield from self._canvass(self._proposal, now)
@@ -117,7 +117,7 @@ class Proposing(Voting):
             return
         if voted.voter not in voted.vote.configuration.members:
             return
-        kind, last = change(self.configuration, voted.vote.configuration), self.own.last
+        kind, last = change(self.configuration, voted.vote.configuration), self.own_log.last
         if kind is Change.RESUME and voted.last.is_beyond(last):
             yield from self.complain(
                 f"the log of {sender} ends with {voted.last}, this one with {last}: copying first"

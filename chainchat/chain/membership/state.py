@@ -77,7 +77,7 @@ class State:
         me: Member,
         record: Record,
         settings: ChainSettings,
-        own: OwnLog,
+        own_log: OwnLog,
         *,
         wall: Callable[[], int] = lambda: 0,
         first_nonce: int = 0,
@@ -88,7 +88,7 @@ class State:
         self.me = me
         self.record = record
         self.founding = record.founding or settings.founding
-        self.own = own
+        self.own_log = own_log
         self._timing = Timing(settings.suspect_after)
         self.evidence = Evidence(
             self._timing,
@@ -173,7 +173,7 @@ class State:
     @property
     def lends_for_resume(self) -> bool:
         """Whether others may copy this log: a resume's proposer needs the longest first."""
-        whole = not self._whole.is_beyond(self.own.last)
+        whole = not self._whole.is_beyond(self.own_log.last)
         return self.resuming and (self._proposal is None or whole)
 
     def silent(self, now: float) -> tuple[str, ...]:
@@ -217,7 +217,7 @@ class State:
 
     def low(self, now: float) -> tuple[str, ...]:
         told = {p: pong.member for p, pong in self._presence.pongs(now).items() if pong.low}
-        if self.own.low:
+        if self.own_log.low:
             told[self.me.position] = self.me
         members = self.configuration.members if self.status is Status.ACTIVE else ()
         return tuple(m.position for m in members if m == told.get(m.position))

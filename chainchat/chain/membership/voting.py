@@ -57,7 +57,7 @@ class Voting(Joining):
         """
         resume = change(proposal.base, proposal.vote.configuration) is Change.RESUME
         predecessor = self.configuration.predecessor(self.me.position)
-        if resume and predecessor is not None and proposal.last.is_beyond(self.own.last):
+        if resume and predecessor is not None and proposal.last.is_beyond(self.own_log.last):
             yield Copy(predecessor)
 
     # --- the vote
@@ -72,7 +72,7 @@ class Voting(Joining):
     def _send_vote(self, vote: Vote) -> Iterator[Output]:
         """*source*: send the vote to the proposer or its later life, not to a copy of its disk."""
         if self._speaks_for(vote.proposer):
-            yield Send(vote.proposer.position, Voted(self.me, vote, self.own.last))
+            yield Send(vote.proposer.position, Voted(self.me, vote, self.own_log.last))
 
     def _speaks_for(self, proposer: Member) -> bool:
         linked = self._presence.link(proposer.position)
@@ -118,7 +118,7 @@ class Voting(Joining):
             return "it was declined already"
         if self.sealed not in (None, learner):
             return "another learner is just being let in"
-        if self.sealed is None and learner not in self.own.nearby:
+        if self.sealed is None and learner not in self.own_log.nearby:
             return f"{learner.position} is not near the end of the log"
         # A learner copies on another connection, but a member gets entries on the link.
         # The link may have been made by an earlier life.
