@@ -296,7 +296,7 @@ class Engine:
         self.due = True
         return True
 
-    # --- a turn, in four steps
+    # --- the four steps of a turn
 
     def turn(self) -> Iterator[Effect]:
         self.due = False
@@ -306,10 +306,6 @@ class Engine:
             said, self._complaints = self._complaints, []
             effects = chain(said, effects)
         return effects
-
-    def next_time(self) -> int:
-        """Return the time of an entry numbered here now, in UTC milliseconds."""
-        return max(self.replica.time, self.membership.time(self._now()))
 
     def apply(self, go_on: Callable[[], bool]) -> Iterator[Apply]:
         for apply in self.replica.apply(go_on):
@@ -329,6 +325,8 @@ class Engine:
         return self.sponsor.turn(
             self._copy_full, self._may_lend, go_on, offers=offers, now=self._clock()
         )
+
+    # --- what the node may do with its log
 
     @property
     def lends_checkpoint(self) -> bool:
@@ -356,6 +354,10 @@ class Engine:
             if self._clock() - now < TOGETHER:
                 break
         return now
+
+    def next_time(self) -> int:
+        """Return the time of an entry numbered here now, in UTC milliseconds."""
+        return max(self.replica.time, self.membership.time(self._now()))
 
     def odd_clock(self) -> str:
         return self.membership.odd_clock(self._now())

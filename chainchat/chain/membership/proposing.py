@@ -18,6 +18,7 @@ class Proposing(Voting):
     """The proposals of one life, and the count of votes."""
 
     def _act(self, now: float) -> Iterator[Output]:
+        """Complete, withdraw or propose, as things are."""
         if self._set_back:
             return
         yield from self._complete(now)
