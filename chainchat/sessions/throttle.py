@@ -15,6 +15,12 @@ from chainchat.sessions.pace import Rate
 OF_ACCOUNT = Rate(per_second=0.1, at_once=10)
 OF_ADDRESS = Rate(per_second=20 / 60, at_once=20)
 
+OF_HASHES = Rate(per_second=0.2, at_once=100)
+"""Hashes remembered: one less every five seconds."""
+
+STRANGERS_RANK = 5.0
+"""So many hashes may whoever is known have had, and still go before a stranger without any."""
+
 MOST_REMEMBERED = 10_000
 """Keys of a generation (``buckets``), and successes."""
 
@@ -32,6 +38,7 @@ class Throttle:
         self._of_account: Buckets[str] = Buckets(clock, most)
         """Attempts by name, or by name and address once known there."""
         self._of_address: Buckets[str] = Buckets(clock, most)
+        self._hashes: Buckets[str] = Buckets(clock, most)
         self._most = most
         self._known: dict[str, None] = {}
         self._wrong = 0.0
@@ -45,6 +52,18 @@ class Throttle:
     def rest(self) -> float:
         """The rest after a check, in units of its time: longer while many are wrong."""
         return 1.0 + (MOST_REST - 1.0) * self._wrong
+
+    def rank(self, host: str, known_as: str) -> float:
+        """The place in the queue for hashing: who had much hashed comes last.
+
+        ``known_as``: a name, if that is known there; else the whole address counts as one.
+        """
+        whose, least = _hasher(host, known_as), 0.0 if known_as else STRANGERS_RANK
+        return least + OF_HASHES.at_once - self._hashes.left(whose, OF_HASHES)
+
+    def hashes(self, host: str, known_as: str, price: float) -> None:
+        """Note a hash that takes ``price`` times the usual work; below 0: it was not done."""
+        self._hashes.take(_hasher(host, known_as), OF_HASHES, price)
 
     def begin(self, name: str, host: str) -> None:
         """Count an attempt to log in.
@@ -88,6 +107,10 @@ class Throttle:
         """Take back an attempt that was not checked."""
         self._of_account.take(self._whose(name, host), OF_ACCOUNT, -1)
         self._of_address.take(site_of(host), OF_ADDRESS, -1)
+
+
+def _hasher(host: str, known_as: str) -> str:
+    return _pair(known_as, host) if known_as else site_of(host)
 
 
 def _pair(name: str, host: str) -> str:

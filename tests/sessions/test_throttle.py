@@ -122,6 +122,26 @@ def test_the_more_are_wrong_the_longer_is_the_rest(guesses):
     assert guesses.rest == pytest.approx(1.0, rel=0.01)
 
 
+def test_who_is_known_is_hashed_before_strangers_until_they_had_more(guesses, clock):
+    def rank(known_as=""):
+        return guesses.rank("10.0.0.1", known_as)
+
+    assert rank("alice") < rank()
+    guesses.hashes("10.0.0.1", "Alice", 10.0)  # a million iterations, ten times the usual
+    assert rank("bob") < rank() < rank("alice")
+    guesses.hashes("10.0.0.1", "", 3.0)
+    assert guesses.rank("10.0.0.2", "") < rank() < rank("alice")
+    clock.advance(60)
+    assert rank("alice") == rank("bob") < rank()
+
+
+def test_a_hash_that_was_not_done_is_taken_back(guesses):
+    before = guesses.rank("10.0.0.1", "")
+    guesses.hashes("10.0.0.1", "", 2.0)
+    guesses.hashes("10.0.0.1", "", -2.0)
+    assert guesses.rank("10.0.0.1", "") == before
+
+
 def test_what_is_remembered_is_bounded_and_the_oldest_goes_first(clock):
     guesses = Throttle(clock.seconds, most=5)
     for n in range(20):
