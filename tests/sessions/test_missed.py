@@ -57,6 +57,21 @@ def test_who_reads_nothing_is_given_little_of_what_was_missed(house, pair):
     assert [line.split()[3] for line in lines if line[0] == "#"] == [f"{n}" for n in range(90)]
 
 
+def test_messages_that_take_long_to_read_come_in_small_pages(house, pair):
+    alice, bob = pair
+    bob.session.lost()
+    alice.says(*(f"{n}" for n in range(20)))
+    alice.reads_in_time()
+    house.price = 0.001
+    bob = house.client("bob")
+    pages = []
+    bob.connection.on_write = lambda: pages.append(bob.connection.read())
+    house.clock.pump([0.5] * 60)
+    said = [[line.split()[3] for line in page if line[0] == "#"] for page in pages]
+    assert [number for page in said for number in page] == [f"{n}" for n in range(20)]
+    assert max(map(len, said)) == 1
+
+
 @pytest.mark.parametrize(("acknowledged", "seen"), [("nothing", 3), ("half", 4), ("all", 5)])
 def test_a_read_mark_moves_with_input_past_what_the_machine_has_acknowledged(
     house, pair, acknowledged, seen
