@@ -12,6 +12,9 @@ from typing import NamedTuple
 SKIPPED = 1_000
 """Messages of one sender skipped at once: whoever said most of all reads as fast."""
 
+LOOKED_AT = 16
+"""Messages looked at one by one; of more, a half of one sender is skipped."""
+
 
 class Indexed(NamedTuple):
     """One sender's messages for one reader, or EVERY_READER: account numbers, and ascending ids."""
@@ -55,22 +58,25 @@ class Run:
         """Yield ids, oldest first, except one sender's."""
         start, length = bisect_right(self.ids, after), len(self.ids)
         for begin in range(start, length, SKIPPED):
-            end = min(begin + SKIPPED, length)
-            if self._are_all_of(unless_sender, begin, end):
-                continue
-            for place in range(begin, end):
-                if self.senders[place] != unless_sender:
-                    yield self.ids[place]
+            yield from self._others(unless_sender, begin, min(begin + SKIPPED, length))
 
     def before(self, before: int, unless_sender: int) -> Iterator[int]:
         """Yield ids, newest first, except one sender's."""
         for end in range(bisect_left(self.ids, before), 0, -SKIPPED):
-            begin = max(0, end - SKIPPED)
-            if self._are_all_of(unless_sender, begin, end):
-                continue
-            for place in range(end - 1, begin - 1, -1):
-                if self.senders[place] != unless_sender:
+            yield from self._others(unless_sender, max(0, end - SKIPPED), end, step=-1)
+
+    def _others(self, sender: int, begin: int, end: int, step: int = 1) -> Iterator[int]:
+        """Yield others' ids between two places; ``step``: 1, or -1 for the newest first."""
+        if end - begin <= LOOKED_AT:
+            for place in range(begin, end)[::step]:
+                if self.senders[place] != sender:
                     yield self.ids[place]
+        elif sender not in self.senders[begin:end]:
+            yield from self.ids[begin:end][::step]
+        elif not self._are_all_of(sender, begin, end):
+            middle = (begin + end) // 2
+            for half in ((begin, middle), (middle, end))[::step]:
+                yield from self._others(sender, *half, step)
 
     def _are_all_of(self, sender: int, begin: int, end: int) -> bool:
         if self.senders[begin] != sender or self.senders[end - 1] != sender:
