@@ -195,7 +195,7 @@ class Link(Protocol, amp.CommandLocator):
     def _was_refused(self, reason: str) -> None:
         self.refused = True
         shown = "".join(char if char.isprintable() else "?" for char in reason[:LONGEST_REASON])
-        kind = f"{self.address} refuses"
+        kind = f"{self.dialled or 'it'} refuses"  # a stranger chooses its own port
         what = f"refuses this node: {shown}"
         self._owner.complain(self.address, what, kind, alarm=COPIED in what)
 
