@@ -9,7 +9,7 @@ from chainchat.sessions.hearing import (
     UNREAD_NEWCOMER,
 )
 from chainchat.sessions.pace import NEWCOMER, PERSON, TEXTLESS_IN_UNIT
-from chainchat.sessions.replies import MOST_OWED
+from chainchat.sessions.replies import MOST_MADE_HERE, MOST_OWED
 
 
 def test_what_waits_on_one_connection_waits_on_no_other(pair):
@@ -92,6 +92,19 @@ def test_while_nothing_is_confirmed_only_so_many_replies_wait_and_all_come_later
     tags = [line.split("@")[1].split()[0] for line in alice.reads_in_time()]
     assert tags == [f"{n}" for n in range(2 * MOST_OWED)]
     assert not alice.connection.held
+
+
+def test_a_person_who_waits_is_owed_few_replies_that_the_node_makes_when_it_is_their_turn(house):
+    alice = house.client("alice")
+    asked = 5 * MOST_MADE_HERE
+    alice.sends("hi", *["/chain"] * asked)
+    for _ in range(asked):
+        house.holds_the_chain_still()
+    handler = alice.session._hearing.handler
+    assert len(handler.replies._owed) == 1 + MOST_MADE_HERE
+    answers = [line for line in alice.reads_in_time() if line.startswith((". ", "+OK"))]
+    assert answers[0].startswith("+OK")
+    assert len(answers) == 1 + asked
 
 
 def test_a_line_that_was_held_is_answered_though_nothing_else_happens(house, pair):
