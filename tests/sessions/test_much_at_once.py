@@ -1,5 +1,7 @@
 """Sessions: slow readers, more than the chain takes, and those who send too much."""
 
+import pytest
+
 from chainchat.chat.commands import Nothing
 from chainchat.node.pending import USUAL_PENDING
 from chainchat.sessions.hearing import (
@@ -218,3 +220,19 @@ def test_who_does_not_read_is_not_told_who_comes_and_goes(house):
     alice.session.output_full(full=True)
     house.client("bob")
     assert alice.reads(5) == []
+
+
+@pytest.mark.parametrize("program", [True, False])
+def test_of_lines_that_take_long_to_read_few_are_heard_in_a_turn(house, program):
+    client = house.program("alice") if program else house.client("alice")
+    client.reads()
+    costly = "@1 LIST (" if program else "/list ("
+    house.price = 1.0
+    client.sends(*[costly] * 4)
+    answered = []
+    while sum(answered) < 4:
+        house.sessions.hear()
+        house.sessions.flush()
+        answered.append(len(client.connection.read()))
+        house.clock.rightNow += 60.0  # people who say much have a share of the time
+    assert max(answered) <= 2  # as one who speaks, and as one who says much
