@@ -24,6 +24,9 @@ STRANGERS_RANK = 5.0
 MOST_REMEMBERED = 10_000
 """Keys of a generation (``buckets``), and successes."""
 
+MOST_PLACES = 16
+"""Successes of one account: by those of many addresses it would make others unknown."""
+
 MEMORY = 16
 """About so many of the last attempts say how many are wrong now."""
 
@@ -41,6 +44,8 @@ class Throttle:
         self._hashes: Buckets[str] = Buckets(clock, most)
         self._most = most
         self._known: dict[str, None] = {}
+        self._places: dict[str, dict[str, None]] = {}
+        """By name: its part of ``_known``."""
         self._wrong = 0.0
         """The part of the last attempts that were wrong."""
 
@@ -95,10 +100,22 @@ class Throttle:
     def met(self, name: str, host: str) -> None:
         """Remember that whoever is ``name`` was at ``host``."""
         pair = _pair(name, host)
-        self._known.pop(pair, None)
-        self._known[pair] = None
-        if len(self._known) > self._most:
-            del self._known[next(iter(self._known))]
+        places = self._places.setdefault(name.lower(), {})
+        for pairs in (self._known, places):
+            pairs.pop(pair, None)
+            pairs[pair] = None
+        if len(places) > MOST_PLACES:
+            self._forget(next(iter(places)))
+        elif len(self._known) > self._most:
+            self._forget(next(iter(self._known)))
+
+    def _forget(self, pair: str) -> None:
+        del self._known[pair]
+        name, _, _ = pair.partition(" ")
+        places = self._places[name]
+        del places[pair]
+        if not places:
+            del self._places[name]
 
     def failed(self) -> None:
         self._wrong += (1 - self._wrong) / MEMORY

@@ -4,7 +4,7 @@ import pytest
 from twisted.internet.task import Clock
 
 from chainchat.chat.refusals import RefusedError
-from chainchat.sessions.throttle import MOST_REST, Throttle
+from chainchat.sessions.throttle import MOST_PLACES, MOST_REST, Throttle
 
 
 @pytest.fixture
@@ -108,6 +108,16 @@ def test_of_those_who_were_there_the_newest_are_known(clock):
     guesses.succeeded("user2", "10.0.0.1")
     guesses.succeeded("user5", "10.0.0.1")
     assert [n for n in range(6) if guesses.knows(f"user{n}", "10.0.0.1")] == [2, 4, 5]
+
+
+def test_one_account_of_many_addresses_makes_no_other_unknown(clock):
+    guesses = Throttle(clock.seconds, most=2 * MOST_PLACES)
+    guesses.succeeded("alice", "10.0.0.1")
+    hosts = [f"10.0.{n}.2" for n in range(3 * MOST_PLACES)]
+    for host in hosts:
+        guesses.succeeded("mallory", host)
+    assert guesses.knows("alice", "10.0.0.1")
+    assert [h for h in hosts if guesses.knows("mallory", h)] == hosts[-MOST_PLACES:]
 
 
 def test_the_more_are_wrong_the_longer_is_the_rest(guesses):
