@@ -7,7 +7,8 @@ class Limits(Struct, frozen=True):
     """One node's limits; others may have others.
 
     Attributes:
-        apply_octets: of entries applied before the clock is read again.
+        apply_octets: of entries applied before the clock is read again: two dozen logins, each
+            of which can take a millisecond.
         unapplied: sequence numbers that a tail commits ahead of applying; then writes wait.
         recent_entries: in memory until applied; a slower node reads them from the log.
         copied_octets: likewise of copied entries, by ``log.size``.
@@ -17,7 +18,7 @@ class Limits(Struct, frozen=True):
         checkpoint_patience: seconds for which it is kept for a silent learner.
     """
 
-    apply_octets: int = 32_000
+    apply_octets: int = 4_000
     unapplied: int = 50_000
     recent_entries: int = 50_000
     copied_octets: int = 8_000_000

@@ -28,6 +28,7 @@ from chainchat.chain.effects import Apply, Distrust, Effect, Send, Sync, Write
 from chainchat.chain.entries import Entry, EntryId, Submission, digest_after
 from chainchat.chain.limits import USUAL, Limits
 from chainchat.chain.log import (
+    ENTRY_OVERHEAD,
     FRAME_ENTRIES,
     DivergenceError,
     Log,
@@ -430,7 +431,8 @@ class Replica:
         if before <= after:
             begin = 0 if before == after else place_of(after + 1, recent)
             end = len(recent) if recent[-1].seq == up_to else place_of(up_to + 1, recent)
-            return fitting(recent[begin:end], octets)
+            most = octets // ENTRY_OVERHEAD + 1  # of tens of thousands, look at what may fit
+            return fitting(recent[begin : min(end, begin + most)], octets)
         return self._log.read(after, up_to, octets)
 
     def _id_of(self, seq: int) -> EntryId | None:

@@ -1,7 +1,7 @@
 """A sorted list that takes one more name at a small cost."""
 
 from bisect import bisect_left, bisect_right, insort
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 
 
 class SortedNames:
@@ -19,10 +19,13 @@ class SortedNames:
     ) -> None:
         """Parts have about ``part`` strings; one of twice as many is split."""
         self._key = key
-        ordered = sorted(names, key=key)
-        parts = [ordered[start : start + part] for start in range(0, len(ordered), part)]
-        self._parts = parts or [[]]
         self._part = part
+        self._divide(sorted(names, key=key))
+
+    def _divide(self, ordered: Sequence[str]) -> None:
+        length = self._part
+        parts = [[*ordered[start : start + length]] for start in range(0, len(ordered), length)]
+        self._parts = parts or [[]]
         self._firsts = [self._key_of(part[0]) for part in self._parts[1:]]
         """For all parts but the first: a key neither above its own nor below earlier ones."""
 
@@ -44,6 +47,10 @@ class SortedNames:
         if not self._parts[place] and self._firsts:
             del self._parts[place]
             del self._firsts[max(place - 1, 0)]
+
+    def remove_all(self, names: Container[str]) -> None:
+        """Remove many names, looking at each that is here once."""
+        self._divide([name for part in self._parts for name in part if name not in names])
 
     def like(self, name: str) -> Iterator[str]:
         return (self._parts[place][index] for place, index in self._places(name))

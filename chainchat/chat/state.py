@@ -232,8 +232,9 @@ class ChatState:
         self.origins = {origin: self.origins.get(origin, 0) for origin in command.origins}
         gone = [origin for origin in self._sessions_at if origin not in self.origins]
         sessions = [self._sessions_at.pop(origin) for origin in gone]
-        for session in sorted(chain.from_iterable(sessions)):
-            self._leave(session, "lost", events)
+        left = {self._leave(each, "lost", events) for each in sorted(chain.from_iterable(sessions))}
+        if left:  # thousands of names, if a full node died
+            self._present.remove_all(left)
 
     def _login(self, command: commands.Login, seq: int, events: list[Event]) -> None:
         account = self.account_named(command.name)
@@ -293,14 +294,15 @@ class ChatState:
         self._sessions_at[origin].remove(account.session)
         if not self._sessions_at[origin]:
             del self._sessions_at[origin]
-        self._leave(account.session, reason, events, by)
+        self._present.remove(self._leave(account.session, reason, events, by))
 
-    def _leave(self, session: str, reason: str, events: list[Event], by: str = "") -> None:
+    def _leave(self, session: str, reason: str, events: list[Event], by: str = "") -> str:
+        """End a session; return the name that is present no more."""
         account = self.accounts[self._sessions.pop(session)]
         self._records.changing(account)
         account.session = ""
-        self._present.remove(_key(account.name))
         events.append(Left(account.number, account.name, session, reason, by))
+        return _key(account.name)
 
     def _holder(self, session: str) -> Account:
         account = self.account_of(session)

@@ -17,6 +17,8 @@ MAX_READ = 1_000
 
 KNOWN_GAPS = 256
 
+COUNTED_AT_ONCE = 100
+
 
 class History:
     """Chat messages for questions (``chat.queries.Messages``) and for delivery."""
@@ -34,10 +36,21 @@ class History:
         ids = self._storage.ids_after(account, after, min(count, MAX_READ), unless_sender=account)
         return self._messages(account, after, ids)
 
-    def count_missed(self, account: int, after: int, most: int) -> int:
-        """Count what ``missed`` gives, up to ``most``."""
-        after = max(after, self._gone)
-        return len(self._storage.ids_after(account, after, most, unless_sender=account))
+    def count_missed(
+        self, account: int, after: int, most: int, left: Callable[[], bool]
+    ) -> tuple[int, bool]:
+        """Count what ``missed`` gives, up to ``most`` and while there is time; True: of more."""
+        after, counted = max(after, self._gone), 0
+        while counted < most:
+            some = min(COUNTED_AT_ONCE, most - counted)
+            ids = self._storage.ids_after(account, after, some, unless_sender=account)
+            counted += len(ids)
+            if len(ids) < some:
+                return counted, False
+            after = ids[-1]
+            if not left():
+                break
+        return counted, bool(self._storage.ids_after(account, after, 1, unless_sender=account))
 
     def oldest(self, account: int, after: int, count: int) -> Iterator[ChatMessage]:
         after = max(after, self._gone)

@@ -21,6 +21,9 @@ LONGEST_KEY = 255
 MOST_OCTETS = 262_144
 """Octets of a box: no node sends more."""
 
+MOST_PAIRS = 16
+"""Pairs of a box: a Hello has five, and each takes as long as a frame."""
+
 END = b"\0\0"
 
 Frame = tuple[str, bytes]
@@ -104,6 +107,8 @@ class BoxReader:
         self._octets += after - start
         if self._octets > MOST_OCTETS:
             raise NotAMPError("sent a box without an end")
+        if len(self._box) >= MOST_PAIRS:
+            raise NotAMPError("sent a box of too many pairs")
         self._box[data[key:value]] = data[value + _LENGTH.size : after]
         return after
 

@@ -31,6 +31,9 @@ REMOVING_VERSION = 7
 
 LONGEST_SETTING = 32
 
+LONGEST_REASON = 300
+"""Characters of a reason: the other node, perhaps a stranger, has chosen some of them."""
+
 
 class Introduction(Struct, frozen=True):
     """What a node says of itself.
@@ -140,6 +143,9 @@ def introduction(settings: Settings, me: Member) -> Introduction:
 
 class RefusedHelloError(Exception):
     """Tells the other node why it is refused."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason[:LONGEST_REASON])
 
 
 class DialsItselfError(Exception):

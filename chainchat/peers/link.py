@@ -28,15 +28,19 @@ from chainchat.node.interfaces import Clock, Timer
 from chainchat.peers.boxes import BODY, BoxReader, NotAMPError, boxed
 from chainchat.peers.directory import COPIED
 from chainchat.peers.endpoint import is_to_itself
-from chainchat.peers.hello import Hello, Introduction, Refused, RefusedHelloError
+from chainchat.peers.hello import (
+    LONGEST_REASON,
+    Hello,
+    Introduction,
+    Refused,
+    RefusedHelloError,
+)
 from chainchat.peers.lanes import CHAIN, LANES, LOOK, carries
 from chainchat.peers.tunables import Tunables
 from chainchat.tls import failures
 from chainchat.tls.layers import Encrypted, tcp, writer
 
 LONGEST_SHOWN = 32
-
-LONGEST_REASON = 300
 
 ALARM = "ALARM: "
 """The beginning of a line that an operator must see."""
@@ -196,7 +200,7 @@ class Link(Protocol, amp.CommandLocator):
     def _was_refused(self, reason: str) -> None:
         self.refused = True
         shown = "".join(char if char.isprintable() else "?" for char in reason[:LONGEST_REASON])
-        kind = f"{self.address} refuses"
+        kind = f"{self.dialled or 'it'} refuses"  # a stranger chooses its own port
         what = f"refuses this node: {shown}"
         self._owner.complain(self.address, what, kind, alarm=COPIED in what)
 

@@ -1,7 +1,7 @@
 """Announcements of who came and went: once a second at most."""
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 
 from chainchat.node.budget import Slice
 from chainchat.node.interfaces import Clock, Timer
@@ -22,8 +22,9 @@ class Announcements:
         self._comings: dict[str, int] = {}
         """How often each name came since the last announcement, less how often it went."""
         self._pause: Timer | None = None
-        self._came: list[str] = []
-        self._went: list[str] = []
+        # Not lists: there can be as many names as hearers, who are no news to themselves.
+        self._came: dict[str, None] = {}
+        self._went: dict[str, None] = {}
         self._hearers: deque[Attendee] = deque()
 
     def joined(self, name: str) -> None:
@@ -57,8 +58,8 @@ class Announcements:
     def _begin(self, present: Iterable[Attendee]) -> None:
         """Begin the next announcement, without those who both came and went."""
         comings, self._comings = self._comings, {}
-        self._came = [name for name, times in comings.items() if times > 0]
-        self._went = [name for name, times in comings.items() if times < 0]
+        self._came = {name: None for name, times in comings.items() if times > 0}
+        self._went = {name: None for name, times in comings.items() if times < 0}
         if self._came or self._went:
             self._hearers.extend(present)
             self._pause = self._clock.callLater(NOTICE_PAUSE, self._pause_ends)
@@ -69,11 +70,13 @@ class Announcements:
             self._wake()
 
 
-def _announcements(came: list[str], went: list[str], viewer: str) -> list[tuple[str, str, str]]:
+def _announcements(
+    came: Collection[str], went: Collection[str], viewer: str
+) -> list[tuple[str, str, str]]:
     return _about("joined", "has joined", came, viewer) + _about("left", "has left", went, viewer)
 
 
-def _about(code: str, verb: str, names: list[str], viewer: str) -> list[tuple[str, str, str]]:
+def _about(code: str, verb: str, names: Collection[str], viewer: str) -> list[tuple[str, str, str]]:
     others = len(names) - (viewer in names)
     if others > NAMED_AT_ONCE:
         return [(code, f"{others} others: each {verb}", "*")]

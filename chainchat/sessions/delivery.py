@@ -4,7 +4,7 @@
 slow reader costs nothing and loses nothing.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from chainchat.chat.modes.mode import ChatMessage
 from chainchat.chat.outcomes import Said
@@ -49,19 +49,23 @@ class Delivery:
         self.recipient.push(data, newest)
         self._cursor = self.previous = newest
 
-    def catch_up(self, messages: int = CATCH_UP_MESSAGES) -> bool:
-        """Push a page from the log; True if nothing is missing then."""
+    def catch_up(self, left: Callable[[], bool], messages: int = CATCH_UP_MESSAGES) -> bool:
+        """Push a page from the log, while there is time; True if nothing is missing then.
+
+        Each message can be in another row of the log, of which all has to be decoded.
+        """
         page: list[ChatMessage] = []
         octets = 0
         for message in self._history.missed(self.recipient.account, self._cursor, messages):
             page.append(message)
             octets += len(message.text)
-            if octets > CATCH_UP_OCTETS:
+            if octets > CATCH_UP_OCTETS or not left():
+                messages = len(page)  # more may be missing
                 break
         if page:
             data, self.day = render(self, page)
             self.push(data, page[-1].id)
-        return len(page) < messages and octets <= CATCH_UP_OCTETS
+        return len(page) < messages
 
 
 def render(delivery: Delivery, messages: Iterable[ChatMessage | Said]) -> tuple[bytes, int]:

@@ -21,6 +21,9 @@ from chainchat.sessions.sessions import Sessions
 
 LOGIN_SECONDS = 60.0
 
+COUNT_SECONDS = 0.001
+"""The most work for counting what one person missed: many may log in together."""
+
 CHANGES = (
     requests.SetVerifier,
     requests.ChangePassword,
@@ -323,11 +326,21 @@ class Entrance:
         if self._sessions.has_taken_nothing(account.number) and mode.asks:
             client.tell("", TOOK_NOTHING)
         client.attach(account, mark, quiet=request.quiet)
-        missed, most = 0, mode.counts_missed
-        if most:
-            missed = self._node.history.count_missed(account.number, mark, most + 1)
+        missed, more = 0, False
+        if mode.counts_missed:
+            left = self._node.slice(COUNT_SECONDS).left
+            missed, more = self._node.history.count_missed(
+                account.number, mark, mode.counts_missed, left
+            )
         line = mode.logged_in(
-            tag, account.name, token, high=high, mark=mark, missed=missed, number=number
+            tag,
+            account.name,
+            token,
+            high=high,
+            mark=mark,
+            missed=missed,
+            more=more,
+            number=number,
         )
         return [line, *([] if request.quiet else notices)]
 

@@ -1,8 +1,8 @@
 """Hashes passwords in a thread: the reactor's must not wait twenty milliseconds."""
 
-from collections import deque
 from collections.abc import Callable
 from functools import partial
+from operator import attrgetter
 from time import monotonic
 from typing import Any, Protocol, TypeVar
 
@@ -38,13 +38,13 @@ class Hashing(Protocol):
         done: Callable[[T], None],
         failed: Callable[[RefusedError], None],
         *,
-        first: bool = False,
+        rank: float = 0.0,
         rest: float = 1.0,
     ) -> None:
         """Do ``work``; then call ``done`` with what it returned, or ``failed``.
 
         Args:
-            first: before all work that is not.
+            rank: the lowest goes first, and takes the place of the highest.
             rest: idle time afterwards, in units of the work's.
 
         Raises:
@@ -52,13 +52,17 @@ class Hashing(Protocol):
         """
 
 
-class Job(Struct, frozen=True):
+class Job(Struct, frozen=True, eq=False):
     """Work that waits; see ``Hashing``."""
 
     work: Callable[[], Any]
     done: Callable[[Any], None]
     failed: Callable[[RefusedError], None]
+    rank: float
     rest: float
+
+
+_rank = attrgetter("rank")
 
 
 class ThreadedHashing:
@@ -67,8 +71,7 @@ class ThreadedHashing:
     def __init__(self, reactor: Any) -> None:
         self._reactor = reactor
         self._pool = ThreadPool(0, THREADS, "passwords")
-        self._first: deque[Job] = deque()
-        self._others: deque[Job] = deque()
+        self._waiting: list[Job] = []
         self._busy = False
         self._rests_until = 0.0
         self._alarm: Any = None
@@ -79,23 +82,24 @@ class ThreadedHashing:
         done: Callable[[T], None],
         failed: Callable[[RefusedError], None],
         *,
-        first: bool = False,
+        rank: float = 0.0,
         rest: float = 1.0,
     ) -> None:
         """Start work; the reactor's thread calls ``done`` or ``failed``."""
-        if len(self._first) + len(self._others) + self._busy >= MOST_WAITING:
+        job = Job(work, done, failed, rank, rest)
+        if len(self._waiting) + self._busy >= MOST_WAITING:
             text = f"too many passwords wait to be checked: wait {BUSY_SECONDS} seconds"
             refusal = RefusedError(Code.TOO_MANY_ATTEMPTS, text)
-            if not (first and self._others):
+            last = max(reversed(self._waiting), key=_rank)
+            if last.rank <= rank:
                 raise refusal
-            self._others.pop().failed(refusal)
-        job = Job(work, done, failed, rest)
-        (self._first if first else self._others).append(job)
+            self._waiting.remove(last)
+            last.failed(refusal)
+        self._waiting.append(job)
         self._go_on()
 
     def _go_on(self) -> None:
-        jobs = self._first or self._others
-        if self._busy or not jobs or self._alarm is not None:
+        if self._busy or not self._waiting or self._alarm is not None:
             return
         rests = self._rests_until - self._reactor.seconds()
         if rests > 0:
@@ -106,7 +110,8 @@ class ThreadedHashing:
             self._reactor.addSystemEventTrigger("during", "shutdown", self.stop)
             self._pool.start()
         self._busy = True
-        job = jobs.popleft()
+        job = min(self._waiting, key=_rank)
+        self._waiting.remove(job)
         deferred = deferToThreadPool(self._reactor, self._pool, _timed, job.work)
         deferred.addCallbacks(lambda found: self._done(job, *found), partial(self._failed, job))
         deferred.addErrback(
@@ -130,8 +135,7 @@ class ThreadedHashing:
         job.failed(RefusedError(Code.TOO_MANY_ATTEMPTS, NOT_HASHED))
 
     def stop(self) -> None:
-        self._first.clear()
-        self._others.clear()
+        self._waiting.clear()
         if self._alarm is not None and self._alarm.active():
             self._alarm.cancel()
         if self._pool.started:

@@ -10,6 +10,7 @@ from contextlib import suppress
 from chainchat.chat.lines import TOO_LONG, Line, LineSplitter, clean, is_http
 from chainchat.chat.refusals import Code, RefusedError
 from chainchat.chat.requests import Say
+from chainchat.node.budget import HEAR_SECONDS
 from chainchat.node.interfaces import Clock
 from chainchat.sessions.handler import Handler
 from chainchat.sessions.input import NOTHING, InputQueue
@@ -243,9 +244,10 @@ class Hearing:
         most = HEARD_AT_ONCE if self._client.mode.pipelines or self._says_much else HEARD_OF_PERSON
         said: list[tuple[str, Say]] = []
         may_say = self._may_say
+        share = self._sessions.node.slice(HEAR_SECONDS)  # a line can take some milliseconds
         while heard < most and may_say > 0 and self._input and not self._held_up:
             room = self._room_left
-            if room <= 0:
+            if room <= 0 or (heard and not share.left()):
                 break
             lines = self._input.next(min(self._said_at_once, room, may_say))
             reads_ahead = self._client.id and not self.handler.entrance.asking

@@ -132,8 +132,26 @@ class Passwords:
         if again != line:
             text = f"that was not the same: {UNCHANGED}"
             raise RefusedError(Code.BAD_PASSWORD, text)
-        verifier: Verifier = yield Hash(self._guard.hashing_of(password))
+        verifier: Verifier = yield from self._hash(self._guard.hashing_of(password))
         return verifier
+
+    def _hash(
+        self,
+        work: Callable[[], Any],
+        price: float = 1.0,
+        *,
+        known_as: str = "",
+        rest: float = 1.0,
+    ) -> Generator[Step, Any, Any]:
+        """Hash, in the order of ``Throttle.rank``; ``price``: see ``Throttle.hashes``."""
+        throttle, address = self._guard.throttle, self._connection.address
+        rank = throttle.rank(address, known_as)
+        throttle.hashes(address, known_as, price)
+        try:
+            return (yield Hash(work, rank, rest))
+        except RefusedError:  # for want of room
+            throttle.hashes(address, known_as, -price)
+            raise
 
     def _check_typed(self, name: str, line: bytes) -> Steps:
         """Check a typed password, as slowly for an unknown name."""
@@ -147,10 +165,14 @@ class Passwords:
         throttle, address = self._guard.throttle, self._connection.address
         known = throttle.knows(name, address)
         rest = 1.0 if known else throttle.rest
-        first = known and not self._client.id  # it can wait: it is in
         try:
-            salted = yield Hash(lambda: scram.salted(password, salt, iterations), first, rest)
-        except RefusedError:  # for want of room
+            salted = yield from self._hash(
+                lambda: scram.salted(password, salt, iterations),
+                iterations / scram.ITERATIONS,
+                known_as=name if known and not self._client.id else "",  # who is in can wait
+                rest=rest,
+            )
+        except RefusedError:
             throttle.undone(name, address)
             yield Wait(FAILURE_SECONDS)
             raise
@@ -237,7 +259,7 @@ class Passwords:
         reset: bool,
     ) -> Procedure:
         """``session`` is the operator's, even if it has ended."""
-        verifier: Verifier = yield Hash(hashing)
+        verifier: Verifier = yield from self._hash(hashing)
         invite = commands.Invite(session, name, verifier, reset, refuse_alike=True)
         result = yield Submit(invite)
         if not isinstance(result, Accepted) and result.code is Code.NAME_IN_USE:

@@ -37,8 +37,8 @@ class Hash(Struct, frozen=True):
     """Do slow work by ``Hashing``; gives what it returned."""
 
     work: Callable[[], Any]
-    first: bool = False
-    rest: float = 1.0
+    rank: float
+    rest: float
 
 
 class Submit(Struct, frozen=True):
@@ -216,9 +216,9 @@ class Procedures:
                 self._asked = True
                 self._answered = gave
                 self._client.ask(question)
-            case Hash(work, first, rest):
+            case Hash(work, rank, rest):
                 try:
-                    self._hashing.start(work, gave, refused, first=first, rest=rest)
+                    self._hashing.start(work, gave, refused, rank=rank, rest=rest)
                 except RefusedError as busy:
                     refused(busy)
             case Submit(command):

@@ -10,6 +10,9 @@ from chainchat.sessions.interfaces import Client
 MOST_OWED = 1_024
 """While the chain cannot confirm, a client could ask for any number of replies."""
 
+MOST_MADE_HERE = 16
+"""Of these, replies of the node's own, which are made together once the chain confirms."""
+
 
 class Reply(Struct, eq=False):
     """The place of one reply in the order.
@@ -37,10 +40,11 @@ _NOTHING: list[Reply] = []
 class Replies:
     """What one connection still owes its client."""
 
-    __slots__ = ("_client", "_owed")
+    __slots__ = ("_client", "_made_here", "_owed")
 
     def __init__(self, client: Client) -> None:
         self._client = client
+        self._made_here = 0
         self._owed = _NOTHING
 
     def __bool__(self) -> bool:
@@ -53,7 +57,7 @@ class Replies:
 
     @property
     def too_many(self) -> bool:
-        return len(self._owed) >= MOST_OWED
+        return len(self._owed) >= MOST_OWED or self._made_here >= MOST_MADE_HERE
 
     @property
     def unconfirmed(self) -> list[AnyCommand]:
@@ -89,6 +93,7 @@ class Replies:
         """Give a reply of the node's own, in turn or first."""
         assert at_once or not self.holding_later
         reply = Reply(make=make)
+        self._made_here += 1
         self._owe(reply, first=at_once)
         self._say_first()
 
@@ -108,6 +113,7 @@ class Replies:
         while self._owed:
             first = self._owed[0]
             if first.make is not None:
+                self._made_here -= 1
                 first.lines, first.complete = [*first.make()], True
             self._client.say(first.lines)
             if not first.complete:

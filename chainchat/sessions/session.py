@@ -12,6 +12,7 @@ from chainchat.chat.accounts import Account
 from chainchat.chat.modes import FIRST
 from chainchat.chat.modes.mode import Mode, drawn
 from chainchat.chat.refusals import Code
+from chainchat.node.budget import PATIENT_SECONDS
 from chainchat.node.interfaces import Clock
 from chainchat.node.status import DRAINED
 from chainchat.sessions.contests import Probe
@@ -271,11 +272,12 @@ class Session:
         delivery = self.delivery
         if delivery is None or delivery.live or self._asked or not self._node.running:
             return False
+        left = self._node.slice(PATIENT_SECONDS).left
         if self._doubts:
             self._doubts -= 1
-            has_all = delivery.catch_up(1)
+            has_all = delivery.catch_up(left, 1)
         else:
-            has_all = delivery.catch_up()
+            has_all = delivery.catch_up(left)
         if self.is_full:
             return False
         if not has_all:

@@ -15,8 +15,17 @@ from chainchat.sessions.pace import Rate
 OF_ACCOUNT = Rate(per_second=0.1, at_once=10)
 OF_ADDRESS = Rate(per_second=20 / 60, at_once=20)
 
+OF_HASHES = Rate(per_second=0.2, at_once=100)
+"""Hashes remembered: one less every five seconds."""
+
+STRANGERS_RANK = 5.0
+"""So many hashes may whoever is known have had, and still go before a stranger without any."""
+
 MOST_REMEMBERED = 10_000
 """Keys of a generation (``buckets``), and successes."""
+
+MOST_PLACES = 16
+"""Successes of one account: by those of many addresses it would make others unknown."""
 
 MEMORY = 16
 """About so many of the last attempts say how many are wrong now."""
@@ -32,8 +41,11 @@ class Throttle:
         self._of_account: Buckets[str] = Buckets(clock, most)
         """Attempts by name, or by name and address once known there."""
         self._of_address: Buckets[str] = Buckets(clock, most)
+        self._hashes: Buckets[str] = Buckets(clock, most)
         self._most = most
         self._known: dict[str, None] = {}
+        self._places: dict[str, dict[str, None]] = {}
+        """By name: its part of ``_known``."""
         self._wrong = 0.0
         """The part of the last attempts that were wrong."""
 
@@ -45,6 +57,18 @@ class Throttle:
     def rest(self) -> float:
         """The rest after a check, in units of its time: longer while many are wrong."""
         return 1.0 + (MOST_REST - 1.0) * self._wrong
+
+    def rank(self, host: str, known_as: str) -> float:
+        """The place in the queue for hashing: who had much hashed comes last.
+
+        ``known_as``: a name, if that is known there; else the whole address counts as one.
+        """
+        whose, least = _hasher(host, known_as), 0.0 if known_as else STRANGERS_RANK
+        return least + OF_HASHES.at_once - self._hashes.left(whose, OF_HASHES)
+
+    def hashes(self, host: str, known_as: str, price: float) -> None:
+        """Note a hash that takes ``price`` times the usual work; below 0: it was not done."""
+        self._hashes.take(_hasher(host, known_as), OF_HASHES, price)
 
     def begin(self, name: str, host: str) -> None:
         """Count an attempt to log in.
@@ -76,10 +100,22 @@ class Throttle:
     def met(self, name: str, host: str) -> None:
         """Remember that whoever is ``name`` was at ``host``."""
         pair = _pair(name, host)
-        self._known.pop(pair, None)
-        self._known[pair] = None
-        if len(self._known) > self._most:
-            del self._known[next(iter(self._known))]
+        places = self._places.setdefault(name.lower(), {})
+        for pairs in (self._known, places):
+            pairs.pop(pair, None)
+            pairs[pair] = None
+        if len(places) > MOST_PLACES:
+            self._forget(next(iter(places)))
+        elif len(self._known) > self._most:
+            self._forget(next(iter(self._known)))
+
+    def _forget(self, pair: str) -> None:
+        del self._known[pair]
+        name, _, _ = pair.partition(" ")
+        places = self._places[name]
+        del places[pair]
+        if not places:
+            del self._places[name]
 
     def failed(self) -> None:
         self._wrong += (1 - self._wrong) / MEMORY
@@ -88,6 +124,10 @@ class Throttle:
         """Take back an attempt that was not checked."""
         self._of_account.take(self._whose(name, host), OF_ACCOUNT, -1)
         self._of_address.take(site_of(host), OF_ADDRESS, -1)
+
+
+def _hasher(host: str, known_as: str) -> str:
+    return _pair(known_as, host) if known_as else site_of(host)
 
 
 def _pair(name: str, host: str) -> str:

@@ -1,7 +1,7 @@
 """The message index in SQLite: runs on disk, and in memory what the newest checkpoint lacks."""
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 
 from chainchat.storage.checksums import AsWritten, checked
@@ -11,6 +11,9 @@ from chainchat.storage.interface import EVERY_READER
 RUN_MESSAGES = 1_000
 
 READERS_AT_ONCE = 64
+
+MESSAGES_AT_ONCE = 16 * RUN_MESSAGES
+"""Messages in one transaction: while a checkpoint is lent, no other begins, and many gather."""
 
 
 class MessageIndex:
@@ -74,19 +77,26 @@ class MessageIndex:
         self._database.execute("DELETE FROM messages WHERE last > ?", (finished,))
         self.forget()
 
-    def write_part(self) -> Sequence[int]:
-        """Write some readers' messages; return these readers, for ``written``."""
-        readers = list(islice(self._unwritten.runs, READERS_AT_ONCE))
-        for reader in readers:
-            parts = [
-                (reader, part.ids[-1], checked(bytes(part)))
-                for part in self._unwritten.of(reader).parts(RUN_MESSAGES)
-            ]
-            self._database.executemany("INSERT INTO messages VALUES (?, ?, ?)", parts)
-        return readers
+    def write_part(self) -> Mapping[int, int]:
+        """Write some messages; return the last one's id of each reader, for ``written``."""
+        parts: list[tuple[int, int, bytes]] = []
+        room = MESSAGES_AT_ONCE
+        for reader, run in islice(self._unwritten.runs.items(), READERS_AT_ONCE):
+            for part in run.parts(RUN_MESSAGES):
+                parts.append((reader, part.ids[-1], checked(bytes(part))))
+                room -= len(part.ids)
+                if room <= 0:
+                    break
+            if room <= 0:
+                break
+        self._database.executemany("INSERT INTO messages VALUES (?, ?, ?)", parts)
+        return {reader: last for reader, last, _ in parts}
 
-    def written(self, readers: Sequence[int]) -> bool:
+    def written(self, parts: Mapping[int, int]) -> bool:
         """Note that their transaction is complete; return whether more remains."""
-        for reader in readers:
-            del self._unwritten.runs[reader]
+        for reader, last in parts.items():
+            run = self._unwritten.runs[reader]
+            run.forget(last)
+            if not run.ids:
+                del self._unwritten.runs[reader]
         return self.is_unwritten

@@ -448,8 +448,8 @@ class SQLiteStorage:
     def write_records(self, records: Sequence[Record]) -> bool:
         with self._written_later():
             self._checkpoints.write(records)
-            readers = self._index.write_part()
-        return self._index.written(readers)
+            parts = self._index.write_part()
+        return self._index.written(parts)
 
     @_loudly
     def finish_checkpoint(self, header: bytes) -> None:

@@ -61,7 +61,7 @@ def test_what_comes_between_two_turns_moves_as_one_batch(chain):
         "head: Sync",
         "head: Forward to middle",
     ]
-    assert len(chain.trace) == 15
+    assert len([step for step in chain.trace if not step.endswith("Apply")]) == 12
     assert len(chain.applied["tail"]) == 101
 
 

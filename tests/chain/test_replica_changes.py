@@ -256,6 +256,30 @@ def test_a_long_log_is_applied_in_slices():
     assert [apply.entries[0].seq for apply in replica.apply(as_long_as_it_takes)] == [6, 7]
 
 
+class Counted(list):
+    """A list that counts what its slices hold."""
+
+    sliced = 0
+
+    def __getitem__(self, place):
+        found = super().__getitem__(place)
+        self.sliced += len(found) if isinstance(place, slice) else 0
+        return found
+
+
+def test_to_apply_a_slice_only_what_may_fit_is_looked_at():
+    entries = tuple(Entry(s, 1, "a.1", s, NOW, b"x", 1) for s in range(1, 2_001))
+    log = MemoryStorage()
+    log.append(entries[:1])
+    replica = Replica("newcomer", "newcomer.1", log, opening=opening, applied=1)
+    copied(replica, log, entries[1:])
+    recent = replica._recent = Counted(replica._recent)
+    assert len(recent) == 1_999
+    applied = replica.apply(as_long_as_it_takes)
+    assert [entry for apply in applied for entry in apply.entries] == list(entries[1:])
+    assert recent.sliced < 2 * len(entries)
+
+
 def test_what_is_copied_faster_than_it_is_applied_does_not_stay_in_memory():
     entries = tuple(
         Entry(s, 1, "a.1", s, NOW, b"x" * (USUAL.copied_octets // 10), 1) for s in range(1, 31)

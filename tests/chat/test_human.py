@@ -253,8 +253,8 @@ def test_hello_after_the_login_is_refused():
 # --- what people are shown ---------------------------------------------------------------
 
 
-def welcomed(missed):
-    return human.logged_in("", "alice", "TOKEN", high=9, mark=5, missed=missed, number=1)
+def welcomed(missed, *, more=False):
+    return human.logged_in("", "alice", "TOKEN", high=9, mark=5, missed=missed, more=more, number=1)
 
 
 @pytest.mark.parametrize(
@@ -266,6 +266,7 @@ def welcomed(missed):
         ),
         (welcomed(missed=1), "+OK you are alice: you missed 1 message"),
         (welcomed(missed=3), "+OK you are alice: you missed 3 messages"),
+        (welcomed(missed=9, more=True), "+OK you are alice: you missed more than 9 messages"),
         (human.resumed("", "", 9, 1), "+OK"),
         (human.sent("", 1042, again=False), "+OK 1042"),
         (human.sent("", 1042, again=True), "+OK 1042 again"),

@@ -22,3 +22,12 @@ def test_sorted_names_are_those_that_a_sorted_list_would_have(changes):
             expected.remove(name)
         assert list(names.after(name)) == sorted(each for each in expected if each > name)
         assert list(SortedNames(expected, part=3).after("")) == list(names.after(""))
+
+
+@given(st.sets(st.text("abc", max_size=3)), st.sets(st.text("abc", max_size=3)), st.text("abc"))
+@deterministic
+def test_many_names_are_removed_together(names, gone, added):
+    left = SortedNames(names, part=3)
+    left.remove_all(gone)
+    left.add(added + "d")
+    assert list(left.after("")) == sorted({*names, added + "d"} - gone - {""})

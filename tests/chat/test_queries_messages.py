@@ -20,7 +20,7 @@ from chainchat.chat.queries import (
 )
 from chainchat.chat.refusals import Code
 from chainchat.chat.state import ChatState
-from chainchat.node.history import History
+from chainchat.node.history import COUNTED_AT_ONCE, History
 from chainchat.storage.memory import MemoryStorage
 
 # --- messages ----------------------------------------------------------------------------
@@ -206,6 +206,21 @@ def test_a_query_and_a_page_survive_their_journey(query):
 
 
 # --- history -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("most", "left", "counted"),
+    [(9, True, (2, False)), (2, True, (2, False)), (1, True, (1, True)), (9, False, (2, False))],
+)
+def test_what_was_missed_is_counted_up_to_a_number(most, left, counted):
+    talk = Talk(*[(ALICE, 0), (BOB, 0)] * 2)
+    assert talk.history.count_missed(ALICE, 0, most, lambda: left) == counted
+
+
+def test_who_missed_much_is_told_at_least_how_much():
+    talk = Talk(*[(BOB, 0)] * (3 * COUNTED_AT_ONCE))
+    assert talk.history.count_missed(ALICE, 0, 999, lambda: True) == (3 * COUNTED_AT_ONCE, False)
+    assert talk.history.count_missed(ALICE, 0, 999, lambda: False) == (COUNTED_AT_ONCE, True)
 
 
 def test_missed_is_everything_but_what_one_said_oneself():

@@ -7,7 +7,14 @@ from twisted.internet.testing import StringTransport
 from twisted.protocols import amp
 
 from chainchat.chain.messages import KINDS
-from chainchat.peers.boxes import LONGEST_KEY, MOST_OCTETS, BoxReader, NotAMPError, boxed
+from chainchat.peers.boxes import (
+    LONGEST_KEY,
+    MOST_OCTETS,
+    MOST_PAIRS,
+    BoxReader,
+    NotAMPError,
+    boxed,
+)
 
 BODIES = (b"", b"x", b"\0\0", b"y" * 255, b"z" * 256, b"w" * 65_535)
 MESSAGES = [
@@ -118,3 +125,11 @@ def test_of_boxes_that_end_any_number_is_read():
     box = by_amp({b"k": b"v" * 65_535})
     for _ in range(2 * MOST_OCTETS // len(box)):
         assert len(list(reader.read(box))) == 1
+
+
+def test_a_box_has_few_pairs_whatever_their_length():
+    pairs = b"".join(b"\0\4%04d\0\0" % number for number in range(MOST_PAIRS + 1))
+    reader = BoxReader()
+    assert list(reader.read(pairs[: MOST_PAIRS * 8])) == []
+    with pytest.raises(NotAMPError, match="too many pairs"):
+        list(reader.read(pairs[MOST_PAIRS * 8 :]))

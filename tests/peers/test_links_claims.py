@@ -442,6 +442,11 @@ async def test_what_a_stranger_chooses_makes_no_further_lines_in_the_log(alone, 
         with pytest.raises(RefusedHelloError):
             await alone.dial("tail", as_=introduction("head", version=100 + n))
     assert len(logged) == 3
+    for _ in range(5):  # each from another port
+        client = await alone.dial("tail")
+        client.sendBox(amp.AmpBox({b"_command": b"Refused", b"reason": b"go away"}))
+        await until(lambda client=client: client.closed)
+    assert len(logged) == 4
 
 
 @pytest_twisted.ensureDeferred

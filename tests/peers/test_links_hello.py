@@ -352,3 +352,11 @@ async def test_a_probe_of_the_port_leaves_no_trace(alone, logged):
     await until(lambda: client.closed)
     await a_moment()
     assert logged == []
+
+
+@pytest_twisted.ensureDeferred
+async def test_long_words_of_a_stranger_make_no_long_line_and_no_long_answer(alone, logged):
+    for name in ("\0" * 60_000, "x" * 65_000):
+        with pytest.raises(RefusedHelloError, match="it belongs to the chain"):
+            await alone.dial("tail", as_=introduction("head", chain=name))
+    assert max(map(len, logged)) < 400

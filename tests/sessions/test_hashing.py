@@ -62,12 +62,14 @@ def held(hashing):
 
 
 @pytest_twisted.ensureDeferred
-async def test_who_is_first_comes_before_all_others_and_takes_a_place_from_them(hashing):
+async def test_a_low_rank_comes_before_higher_ones_and_takes_a_place_from_the_highest(hashing):
     go_on, order, refused = held(hashing), [], []
     for number in range(MOST_WAITING - 1):
-        hashing.start(lambda number=number: number, order.append, refused.append)
-    hashing.start(lambda: "known", order.append, refused.append, first=True)
-    hashing.start(lambda: "too", order.append, refused.append, first=True)
+        hashing.start(lambda number=number: number, order.append, refused.append, rank=2.0)
+    hashing.start(lambda: "known", order.append, refused.append, rank=1.0)
+    hashing.start(lambda: "too", order.append, refused.append, rank=1.0)
+    with pytest.raises(RefusedError, match="435 too many passwords wait to be checked"):
+        hashing.start(int, order.append, refused.append, rank=2.0)
     assert [refusal.code for refusal in refused] == [Code.TOO_MANY_ATTEMPTS] * 2
     go_on.set()
     await until(lambda: len(order) == MOST_WAITING - 1)

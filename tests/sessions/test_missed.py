@@ -1,6 +1,7 @@
 """Sessions: what was missed, and how read marks move."""
 
 import re
+from itertools import pairwise
 
 import pytest
 from sessions_house import HELLO
@@ -55,6 +56,45 @@ def test_who_reads_nothing_is_given_little_of_what_was_missed(house, pair):
     bob.session.output_full(full=False)
     lines = bob.reads_in_time()
     assert [line.split()[3] for line in lines if line[0] == "#"] == [f"{n}" for n in range(90)]
+
+
+def test_no_more_than_some_logins_are_answered_in_a_turn(house, pair, monkeypatch):
+    alice, _ = pair
+    alice.says(*(f"{n}" for n in range(20)))
+    alice.reads_in_time()
+    newcomers = [house.client() for _ in range(100)]
+    house.clock.advance(0)
+    for number, newcomer in enumerate(newcomers):
+        newcomer.sends(f"user{number}")
+    for _ in range(10):
+        house.holds_the_chain_still()
+    assert house.node.pending == 100
+    house.price = 1.0
+    flush, present = house.sessions.flush, [2]
+
+    def noting():
+        present.append(house.sessions.count)
+        return flush()
+
+    monkeypatch.setattr(house.sessions, "flush", noting)
+    house.clock.pump([0.5] * 10)
+    assert present[-1] == 102
+    assert max(after - before for before, after in pairwise(present)) < 30
+
+
+def test_messages_that_take_long_to_read_come_in_small_pages(house, pair):
+    alice, bob = pair
+    bob.session.lost()
+    alice.says(*(f"{n}" for n in range(20)))
+    alice.reads_in_time()
+    house.price = 0.001
+    bob = house.client("bob")
+    pages = []
+    bob.connection.on_write = lambda: pages.append(bob.connection.read())
+    house.clock.pump([0.5] * 60)
+    said = [[line.split()[3] for line in page if line[0] == "#"] for page in pages]
+    assert [number for page in said for number in page] == [f"{n}" for n in range(20)]
+    assert max(map(len, said)) == 1
 
 
 @pytest.mark.parametrize(("acknowledged", "seen"), [("nothing", 3), ("half", 4), ("all", 5)])

@@ -45,7 +45,7 @@ class Tiny(Mode):
     def may_be_answered_at_once(self, line):
         return False
 
-    def logged_in(self, tag, name, token, *, high, mark, missed, number):
+    def logged_in(self, tag, name, token, *, high, mark, missed, more, number):
         return f"in {name}"
 
     def sent(self, tag, id, *, again):  # noqa: A002

@@ -1,5 +1,7 @@
 """Sessions: slow readers, more than the chain takes, and those who send too much."""
 
+import pytest
+
 from chainchat.chat.commands import Nothing
 from chainchat.node.pending import USUAL_PENDING
 from chainchat.sessions.hearing import (
@@ -10,7 +12,7 @@ from chainchat.sessions.hearing import (
     NEWCOMER_UNREADABLE,
 )
 from chainchat.sessions.pace import NEWCOMER, PERSON, TEXTLESS_IN_UNIT
-from chainchat.sessions.replies import MOST_OWED
+from chainchat.sessions.replies import MOST_MADE_HERE, MOST_OWED
 from chainchat.sessions.rounds import LITTLE_SECONDS
 
 
@@ -94,6 +96,19 @@ def test_while_nothing_is_confirmed_only_so_many_replies_wait_and_all_come_later
     tags = [line.split("@")[1].split()[0] for line in alice.reads_in_time()]
     assert tags == [f"{n}" for n in range(2 * MOST_OWED)]
     assert not alice.connection.held
+
+
+def test_a_person_who_waits_is_owed_few_replies_that_the_node_makes_when_it_is_their_turn(house):
+    alice = house.client("alice")
+    asked = 5 * MOST_MADE_HERE
+    alice.sends("hi", *["/chain"] * asked)
+    for _ in range(asked):
+        house.holds_the_chain_still()
+    handler = alice.session._hearing.handler
+    assert len(handler.replies._owed) == 1 + MOST_MADE_HERE
+    answers = [line for line in alice.reads_in_time() if line.startswith((". ", "+OK"))]
+    assert answers[0].startswith("+OK")
+    assert len(answers) == 1 + asked
 
 
 def test_a_line_that_was_held_is_answered_though_nothing_else_happens(house, pair):
@@ -254,3 +269,19 @@ def test_who_does_not_read_is_not_told_who_comes_and_goes(house):
     alice.session.output_full(full=True)
     house.client("bob")
     assert alice.reads(5) == []
+
+
+@pytest.mark.parametrize("program", [True, False])
+def test_of_lines_that_take_long_to_read_few_are_heard_in_a_turn(house, program):
+    client = house.program("alice") if program else house.client("alice")
+    client.reads()
+    costly = "@1 LIST (" if program else "/list ("
+    house.price = 1.0
+    client.sends(*[costly] * 4)
+    answered = []
+    while sum(answered) < 4:
+        house.sessions.hear()
+        house.sessions.flush()
+        answered.append(len(client.connection.read()))
+        house.clock.rightNow += 60.0  # people who say much have a share of the time
+    assert max(answered) <= 2  # as one who speaks, and as one who says much

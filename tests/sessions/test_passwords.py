@@ -247,6 +247,27 @@ def test_a_password_removed_since_it_was_shown_is_asked_for_no_more(house):
     assert b"+OK you are alice" in other.types("alice")
 
 
+def test_who_lets_much_be_hashed_comes_after_a_newcomer(house, monkeypatch):
+    ranks = []
+    start = house.hashing.start
+
+    def noting(*work, rank, **rest):
+        ranks.append(rank)
+        start(*work, rank=rank, **rest)
+
+    protected(house, "alice")
+    protected(house, "mallory")
+    on = person(house, "mallory", SECRET)
+    assert on.session.id
+    monkeypatch.setattr(house.hashing, "start", noting)
+    for _ in range(20):  # each is right, and refused as the name is in use
+        assert b"-ERR 433" in person(house, "mallory").types(SECRET, after=1)
+    before, ranks = ranks, []
+    typist = Typist(house.client(address="10.0.0.9"))
+    assert b"+OK you are alice" in typist.types("alice", SECRET)
+    assert before[0] < ranks[0] < before[-1]
+
+
 def test_others_are_heard_while_a_password_is_hashed(house):
     protected(house, "alice")
     bob = house.client("bob")

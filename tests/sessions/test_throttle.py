@@ -4,7 +4,7 @@ import pytest
 from twisted.internet.task import Clock
 
 from chainchat.chat.refusals import RefusedError
-from chainchat.sessions.throttle import MOST_REST, Throttle
+from chainchat.sessions.throttle import MOST_PLACES, MOST_REST, Throttle
 
 
 @pytest.fixture
@@ -110,6 +110,16 @@ def test_of_those_who_were_there_the_newest_are_known(clock):
     assert [n for n in range(6) if guesses.knows(f"user{n}", "10.0.0.1")] == [2, 4, 5]
 
 
+def test_one_account_of_many_addresses_makes_no_other_unknown(clock):
+    guesses = Throttle(clock.seconds, most=2 * MOST_PLACES)
+    guesses.succeeded("alice", "10.0.0.1")
+    hosts = [f"10.0.{n}.2" for n in range(3 * MOST_PLACES)]
+    for host in hosts:
+        guesses.succeeded("mallory", host)
+    assert guesses.knows("alice", "10.0.0.1")
+    assert [h for h in hosts if guesses.knows("mallory", h)] == hosts[-MOST_PLACES:]
+
+
 def test_the_more_are_wrong_the_longer_is_the_rest(guesses):
     assert guesses.rest == 1.0
     guesses.failed()
@@ -120,6 +130,26 @@ def test_the_more_are_wrong_the_longer_is_the_rest(guesses):
     for _ in range(100):
         guesses.succeeded("alice", "10.0.0.1")
     assert guesses.rest == pytest.approx(1.0, rel=0.01)
+
+
+def test_who_is_known_is_hashed_before_strangers_until_they_had_more(guesses, clock):
+    def rank(known_as=""):
+        return guesses.rank("10.0.0.1", known_as)
+
+    assert rank("alice") < rank()
+    guesses.hashes("10.0.0.1", "Alice", 10.0)  # a million iterations, ten times the usual
+    assert rank("bob") < rank() < rank("alice")
+    guesses.hashes("10.0.0.1", "", 3.0)
+    assert guesses.rank("10.0.0.2", "") < rank() < rank("alice")
+    clock.advance(60)
+    assert rank("alice") == rank("bob") < rank()
+
+
+def test_a_hash_that_was_not_done_is_taken_back(guesses):
+    before = guesses.rank("10.0.0.1", "")
+    guesses.hashes("10.0.0.1", "", 2.0)
+    guesses.hashes("10.0.0.1", "", -2.0)
+    assert guesses.rank("10.0.0.1", "") == before
 
 
 def test_what_is_remembered_is_bounded_and_the_oldest_goes_first(clock):

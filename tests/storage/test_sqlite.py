@@ -13,7 +13,13 @@ from stored import ALICE, BOB, MUCH, NOBODY, checkpoint, entries, entry, epoch_o
 
 from chainchat.chain.entries import EntryId
 from chainchat.chat.commands import Say, Saying, encode
-from chainchat.storage.interface import EVERY_READER, Checkpoint, LockedError, StorageError
+from chainchat.storage.interface import (
+    EVERY_READER,
+    Checkpoint,
+    Indexed,
+    LockedError,
+    StorageError,
+)
 from chainchat.storage.sqlite import DATABASE, SQLiteStorage
 
 
@@ -68,6 +74,22 @@ def test_a_checkpoint_lets_go_of_the_index_that_it_has_written(data):
     checkpoint(storage, 6)
     assert storage._database.execute("SELECT count(*) FROM messages").fetchone() == (3,)
     assert storage.ids_after(ALICE, 0, 10, unless_sender=NOBODY) == [2, 3, 5]
+    storage.close()
+
+
+def test_many_messages_of_one_reader_are_written_bit_by_bit(data):
+    storage, rows_before, said = SQLiteStorage(data), 0, range(1, 50_001)
+    storage.index([Indexed(EVERY_READER, said, BOB)])
+    storage.begin_checkpoint(60_000)
+    more = True
+    while more:
+        more = storage.write_records([])
+        [rows_now] = storage._database.execute("SELECT count(*) FROM messages").fetchone()
+        assert 0 < rows_now - rows_before <= 16
+        rows_before = rows_now
+        assert storage.ids_after(ALICE, 0, 50_000, unless_sender=NOBODY) == [*said]
+    storage.finish_checkpoint(b"head")
+    assert rows_before == 50
     storage.close()
 
 

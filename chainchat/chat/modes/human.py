@@ -69,13 +69,22 @@ class Human(Mode):
         return line.lstrip()[:1] == b"/"
 
     def logged_in(
-        self, tag: str, name: str, token: str, *, high: int, mark: int, missed: int, number: int
+        self,
+        tag: str,
+        name: str,
+        token: str,
+        *,
+        high: int,
+        mark: int,
+        missed: int,
+        more: bool = False,
+        number: int,
     ) -> str:
         if not missed:
             return f"+OK you are {name}: type to talk to everybody, /help for all else"
         messages = "1 message" if missed == 1 else f"{missed} messages"
-        if missed > self.counts_missed:
-            messages = f"more than {self.counts_missed} messages"
+        if more:
+            messages = f"more than {messages}"
         return f"+OK you are {name}: you missed {messages}"
 
     def resumed(self, tag: str, token: str, high: int, number: int) -> str:

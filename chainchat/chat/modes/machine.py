@@ -52,7 +52,16 @@ class Machine(Mode):
         return _AT_ONCE.match(line) is not None
 
     def logged_in(
-        self, tag: str, name: str, token: str, *, high: int, mark: int, missed: int, number: int
+        self,
+        tag: str,
+        name: str,
+        token: str,
+        *,
+        high: int,
+        mark: int,
+        missed: int,
+        more: bool = False,
+        number: int,
     ) -> str:
         return f"+OK @{tag} session={token} high={high} mark={mark} number={number}"
 

@@ -103,9 +103,18 @@ class Mode(Protocol):
         """Return whether the node may answer a line by itself."""
 
     def logged_in(
-        self, tag: str, name: str, token: str, *, high: int, mark: int, missed: int, number: int
+        self,
+        tag: str,
+        name: str,
+        token: str,
+        *,
+        high: int,
+        mark: int,
+        missed: int,
+        more: bool = False,
+        number: int,
     ) -> str:
-        """Answer a LOGIN; ``missed`` messages after the read mark follow.
+        """Answer a LOGIN; ``missed`` messages after the read mark follow, or ``more``.
 
         ``number``: the lowest that this program's new SEND can have.
         """

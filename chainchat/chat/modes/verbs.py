@@ -47,9 +47,10 @@ READ_AT_ONCE = 32
 """Lines read as SENDs together; if one is none, each alone."""
 
 TAG = r"[A-Za-z0-9_-]{1,32}"
-_TAGGED = re.compile(rf"@({TAG})(?: +([^ ]+)(?: +(.*))?)? *")
+# No two repeats side by side may take the same octets: each way to share them would be tried.
+_TAGGED = re.compile(rf"@({TAG})(?: ++([^ ]+)(?: ++(.*+))?)? *")
 _NUMBER = re.compile(r"[0-9]{1,19}")
-_SEND = re.compile(r" *([0-9]{1,19}) +([^ \n]+) +:(.+)")
+_SEND = re.compile(r"([0-9]{1,19}) +([^ \n]+) +:(.+)")
 _SEND_LINES = re.compile(rf"^@({TAG}) +(?i:SEND) +{_SEND.pattern}$", re.MULTILINE)
 
 # A reader turns what follows a verb into a request, or None if it does not fit. `request_of` adds
