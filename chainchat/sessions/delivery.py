@@ -14,6 +14,9 @@ from chainchat.sessions.interfaces import Attendee
 
 CATCH_UP_MESSAGES = 100
 
+CATCH_UP_LEAST = 8
+"""Messages of a page even if time is over: for one alone, a row would be decoded too often."""
+
 CATCH_UP_OCTETS = 48 * 1024
 """Octets of text in a page, besides the last message: so much may stand unsent."""
 
@@ -59,7 +62,8 @@ class Delivery:
         for message in self._history.missed(self.recipient.account, self._cursor, messages):
             page.append(message)
             octets += len(message.text)
-            if octets > CATCH_UP_OCTETS or not left():
+            is_long_enough = len(page) >= CATCH_UP_LEAST and not left()
+            if octets > CATCH_UP_OCTETS or is_long_enough:
                 messages = len(page)  # more may be missing
                 break
         if page:

@@ -6,7 +6,7 @@ from itertools import pairwise
 import pytest
 from sessions_house import HELLO
 
-from chainchat.sessions.delivery import CATCH_UP_OCTETS
+from chainchat.sessions.delivery import CATCH_UP_LEAST, CATCH_UP_OCTETS
 from chainchat.sessions.read_marks import LOOK_PAUSE, REMEMBERED_PUSHES, Reading
 
 
@@ -85,7 +85,7 @@ def test_no_more_than_some_logins_are_answered_in_a_turn(house, pair, monkeypatc
 def test_messages_that_take_long_to_read_come_in_small_pages(house, pair):
     alice, bob = pair
     bob.session.lost()
-    alice.says(*(f"{n}" for n in range(20)))
+    alice.says(*(f"{n}" for n in range(3 * CATCH_UP_LEAST)))
     alice.reads_in_time()
     house.price = 0.001
     bob = house.client("bob")
@@ -93,8 +93,10 @@ def test_messages_that_take_long_to_read_come_in_small_pages(house, pair):
     bob.connection.on_write = lambda: pages.append(bob.connection.read())
     house.clock.pump([0.5] * 60)
     said = [[line.split()[3] for line in page if line[0] == "#"] for page in pages]
-    assert [number for page in said for number in page] == [f"{n}" for n in range(20)]
-    assert max(map(len, said)) == 1
+    assert [number for page in said for number in page] == [
+        f"{n}" for n in range(3 * CATCH_UP_LEAST)
+    ]
+    assert [len(page) for page in said if page] == [CATCH_UP_LEAST] * 3
 
 
 @pytest.mark.parametrize(("acknowledged", "seen"), [("nothing", 3), ("half", 4), ("all", 5)])
