@@ -8,6 +8,7 @@ from chainchat.chat import commands, requests
 from chainchat.chat.accounts import Account, Role
 from chainchat.chat.commands import UNKNOWN, AnyCommand
 from chainchat.chat.lines import Line
+from chainchat.chat.modes.mode import LoggedIn
 from chainchat.chat.outcomes import Accepted, Refused, Result
 from chainchat.chat.refusals import Code, RefusedError
 from chainchat.node.interfaces import Clock, Timer
@@ -332,16 +333,8 @@ class Entrance:
             missed, more = self._node.history.count_missed(
                 account.number, mark, mode.counts_missed, left
             )
-        line = mode.logged_in(
-            tag,
-            account.name,
-            token,
-            high=high,
-            mark=mark,
-            missed=missed,
-            more=more,
-            number=number,
-        )
+        login = LoggedIn(account.name, token, high, mark, missed, number, more)
+        line = mode.logged_in(tag, login)
         return [line, *([] if request.quiet else notices)]
 
     def _log_out(self, tag: str, *, finished: bool) -> None:

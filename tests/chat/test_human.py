@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from chainchat.chat.lines import TOO_LONG, LineSplitter, TelnetFilter, clean
 from chainchat.chat.modes.human import Human
-from chainchat.chat.modes.mode import ChainView, ChatMessage
+from chainchat.chat.modes.mode import ChainView, ChatMessage, LoggedIn
 from chainchat.chat.refusals import Code, RefusedError
 from chainchat.chat.requests import (
     EVERYBODY,
@@ -254,7 +254,7 @@ def test_hello_after_the_login_is_refused():
 
 
 def welcomed(missed, *, more=False):
-    return human.logged_in("", "alice", "TOKEN", high=9, mark=5, missed=missed, more=more, number=1)
+    return human.logged_in("", LoggedIn("alice", "TOKEN", 9, 5, missed, 1, more))
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from chainchat.chat.lines import TOO_LONG, LineSplitter, TelnetFilter, clean
 from chainchat.chat.modes.machine import MACHINE, Machine
-from chainchat.chat.modes.mode import ChainView, ChatMessage
+from chainchat.chat.modes.mode import ChainView, ChatMessage, LoggedIn
 from chainchat.chat.modes.verbs import LARGEST, READ_AT_ONCE
 from chainchat.chat.refusals import Code, RefusedError
 from chainchat.chat.requests import (
@@ -236,7 +236,7 @@ def test_the_greeting():
     ("answer", "line"),
     [
         (
-            machine.logged_in("1", "alice", "TOKEN", high=1041, mark=1037, missed=3, number=8),
+            machine.logged_in("1", LoggedIn("alice", "TOKEN", 1041, 1037, missed=3, number=8)),
             "+OK @1 session=TOKEN high=1041 mark=1037 number=8",
         ),
         (machine.resumed("1", "TOKEN", 1041, 8), "+OK @1 session=TOKEN high=1041 number=8"),

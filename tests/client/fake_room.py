@@ -14,7 +14,7 @@ from patience import DEADLINE
 from chainchat.chat.lines import TOO_LONG, LineSplitter, clean
 from chainchat.chat.modes import machine
 from chainchat.chat.modes.human import Human
-from chainchat.chat.modes.mode import ChainView, ChatMessage
+from chainchat.chat.modes.mode import ChainView, ChatMessage, LoggedIn
 from chainchat.chat.refusals import Code, RefusedError
 from chainchat.chat.requests import (
     Acknowledge,
@@ -203,10 +203,8 @@ class Connection:
         token = self.room.new_token(login.name)
         high = self.room.high
         mark = self.room.marks.setdefault(login.name, high)
-        reply = self._voice.logged_in(
-            tag, login.name, token, high=high, mark=mark, missed=0, number=self._number(login.name)
-        )
-        self.line(reply)
+        answer = LoggedIn(login.name, token, high, mark, missed=0, number=self._number(login.name))
+        self.line(self._voice.logged_in(tag, answer))
         self._attach(login.name, mark, quiet=login.quiet)
 
     def _number(self, name: str) -> int:

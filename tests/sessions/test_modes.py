@@ -45,8 +45,8 @@ class Tiny(Mode):
     def may_be_answered_at_once(self, line):
         return False
 
-    def logged_in(self, tag, name, token, *, high, mark, missed, more, number):
-        return f"in {name}"
+    def logged_in(self, tag, login):
+        return f"in {login.name}"
 
     def sent(self, tag, id, *, again):  # noqa: A002
         return "said"

@@ -13,7 +13,7 @@ from itertools import takewhile
 from chainchat.chat.blanks import without_padding
 from chainchat.chat.lines import TOO_LONG, Line
 from chainchat.chat.modes.help import PRIVATE, about
-from chainchat.chat.modes.mode import NO_TAG, ChainView, ChatMessage, Mode, date_of, drawn
+from chainchat.chat.modes.mode import NO_TAG, ChainView, ChatMessage, LoggedIn, Mode, date_of, drawn
 from chainchat.chat.modes.typed import login, private_message, verb_of
 from chainchat.chat.refusals import Code, RefusedError
 from chainchat.chat.requests import (
@@ -68,24 +68,13 @@ class Human(Mode):
     def may_be_answered_at_once(self, line: bytes) -> bool:
         return line.lstrip()[:1] == b"/"
 
-    def logged_in(
-        self,
-        tag: str,
-        name: str,
-        token: str,
-        *,
-        high: int,
-        mark: int,
-        missed: int,
-        more: bool = False,
-        number: int,
-    ) -> str:
-        if not missed:
-            return f"+OK you are {name}: type to talk to everybody, /help for all else"
-        messages = "1 message" if missed == 1 else f"{missed} messages"
-        if more:
+    def logged_in(self, tag: str, login: LoggedIn) -> str:
+        if not login.missed:
+            return f"+OK you are {login.name}: type to talk to everybody, /help for all else"
+        messages = "1 message" if login.missed == 1 else f"{login.missed} messages"
+        if login.more:
             messages = f"more than {messages}"
-        return f"+OK you are {name}: you missed {messages}"
+        return f"+OK you are {login.name}: you missed {messages}"
 
     def resumed(self, tag: str, token: str, high: int, number: int) -> str:
         return "+OK"

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 from chainchat.chat.lines import TOO_LONG, Line
-from chainchat.chat.modes.mode import NO_TAG, ChainView, ChatMessage, Mode
+from chainchat.chat.modes.mode import NO_TAG, ChainView, ChatMessage, LoggedIn, Mode
 from chainchat.chat.modes.verbs import TAG, leading_messages, request_of, unknown_verb
 from chainchat.chat.refusals import Code
 from chainchat.chat.requests import Request, Say
@@ -51,19 +51,9 @@ class Machine(Mode):
     def may_be_answered_at_once(self, line: bytes) -> bool:
         return _AT_ONCE.match(line) is not None
 
-    def logged_in(
-        self,
-        tag: str,
-        name: str,
-        token: str,
-        *,
-        high: int,
-        mark: int,
-        missed: int,
-        more: bool = False,
-        number: int,
-    ) -> str:
-        return f"+OK @{tag} session={token} high={high} mark={mark} number={number}"
+    def logged_in(self, tag: str, login: LoggedIn) -> str:
+        marks = f"high={login.high} mark={login.mark} number={login.number}"
+        return f"+OK @{tag} session={login.token} {marks}"
 
     def resumed(self, tag: str, token: str, high: int, number: int) -> str:
         return f"+OK @{tag} session={token} high={high} number={number}"

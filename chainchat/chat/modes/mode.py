@@ -57,6 +57,26 @@ def date_of(time: int) -> str:
     return (_EPOCH + datetime.timedelta(milliseconds=time)).isoformat()[:10]
 
 
+class LoggedIn(Struct, frozen=True):
+    """What a login is answered with.
+
+    Attributes:
+        token: resumes the session.
+        high: the newest id.
+        mark: the read mark.
+        missed: messages after it, which follow; with ``more``, there are more than these.
+        number: the lowest that this program's new SEND can have.
+    """
+
+    name: str
+    token: str
+    high: int
+    mark: int
+    missed: int
+    number: int
+    more: bool = False
+
+
 class Mode(Protocol):
     """A grammar: ``parse`` reads requests; the others give lines, without endings.
 
@@ -102,22 +122,8 @@ class Mode(Protocol):
     def may_be_answered_at_once(self, line: bytes) -> bool:
         """Return whether the node may answer a line by itself."""
 
-    def logged_in(
-        self,
-        tag: str,
-        name: str,
-        token: str,
-        *,
-        high: int,
-        mark: int,
-        missed: int,
-        more: bool = False,
-        number: int,
-    ) -> str:
-        """Answer a LOGIN; ``missed`` messages after the read mark follow, or ``more``.
-
-        ``number``: the lowest that this program's new SEND can have.
-        """
+    def logged_in(self, tag: str, login: LoggedIn) -> str:
+        """Answer a LOGIN."""
 
     def resumed(self, tag: str, token: str, high: int, number: int) -> str:
         """Answer a RESUME; ``token``: for the next one."""
