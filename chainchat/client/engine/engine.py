@@ -238,7 +238,10 @@ class Engine:
         host, port, _ = self._nodes.current
         wait = self._nodes.lost(served, sent_on=self._closing, unanswered=unanswered)
         self._events.append(events.ConnectionLost(host, port, reason, wait))
-        self._requests.ask_again(self._dialogue.unanswered)
+        unanswered_requests = self._dialogue.unanswered
+        self._requests.ask_again(unanswered_requests)
+        if any(asked.verb == "LOGIN" for asked in unanswered_requests):
+            self._login.lost()
         if (broken := self._passwords.broke()) is not None:
             self._events.append(broken)
         self._new_connection()

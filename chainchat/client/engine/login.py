@@ -21,7 +21,7 @@ class Login:
         self._name = name
         self._memory = memory
         self._quiet = quiet
-        # A name in use may be our own ghost, of an earlier run: others are slow to notice its end.
+        # A name in use may be our own ghost: others are slow to notice its end.
         self._insist = insist or bool(memory.token)
         self._was_in = False
         self._backoff = Backoff(random, first=0.5, longest=4.0)
@@ -32,6 +32,10 @@ class Login:
             return Asked("resume", "RESUME", 0, (self._name, token, f"after={after}"))
         quiet = ("quiet",) if self._quiet else ()
         return Asked("login", "LOGIN", 0, (self._name, *quiet))
+
+    def lost(self) -> None:
+        """Note that a LOGIN was not answered: it may have been done."""
+        self._insist = True
 
     def done(self, words: dict[str, str]) -> None:
         mark = whole_number(words["mark"]) if "mark" in words else None

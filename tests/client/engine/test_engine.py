@@ -150,6 +150,30 @@ def test_a_name_in_use_after_a_reconnect_is_waited_out_with_growing_pauses() -> 
     assert delays == [backoff.next() for _ in range(8)]
 
 
+def test_a_login_whose_answer_was_lost_may_have_been_done() -> None:
+    script = Script()
+    script.connect()
+    script.says("+OK @- node=head max-line=1024 nodes=a:1")
+    assert script.written()[-1] == "@login LOGIN alice"
+    script.breaks()
+    script.connect()
+    script.says("+OK @- node=middle max-line=1024 nodes=a:1", "-ERR 433 @login alice is in use")
+    [*_, delayed] = script.happened()
+    assert isinstance(delayed, events.LoginDelayed)
+    script.written()
+    script.pass_time(delayed.retry + 0.1)
+    assert script.written() == ["@login LOGIN alice"]
+
+
+def test_a_connection_that_broke_before_the_login_leaves_no_ghost() -> None:
+    script = Script()
+    script.connect()
+    script.breaks()
+    script.connect()
+    script.says("+OK @- node=middle max-line=1024 nodes=a:1", "-ERR 433 @login alice is in use")
+    assert script.happened()[-1] == Ended("refused", 433, "alice is in use")
+
+
 def test_an_impossible_name_ends_it() -> None:
     script = Script(insist=True)
     script.connect()
