@@ -35,8 +35,11 @@ PAGE_SECONDS = READ_SECONDS / 2
 
 LEND_SECONDS = 0.003
 
-TELL_SECONDS = 0.008
+TELL_SECONDS = 0.004
 """A slice for writing to clients."""
+
+PUSH_SHARE = 0.2
+"""A share for pushing messages to thousands."""
 
 LONG_TURN_SECONDS = 0.05
 """A longer turn, the disk's sync aside, is logged."""

@@ -46,7 +46,7 @@ class Questions:
             reading = self._new_slice(READ_SECONDS)
             for effect in engine.answer(reading.left):
                 perform(effect)
-            self._share.took(reading)
+            self._share.took(reading.spent())
         if engine.reads.busy:
             self._share.wake_when_due()
         return due

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 
-from chainchat.node.budget import Slice
 from chainchat.node.interfaces import Clock, Timer
 
 SHORTEST_REST = 1e-4
@@ -24,8 +23,8 @@ class Share:
     def is_due(self) -> bool:
         return self._clock.seconds() >= self._from
 
-    def took(self, work: Slice) -> None:
-        self._from = self._clock.seconds() + work.spent() * self._rest
+    def took(self, seconds: float) -> None:
+        self._from = self._clock.seconds() + seconds * self._rest
 
     def wake_when_due(self) -> None:
         """Ask for a turn when the work may go on."""

@@ -427,7 +427,7 @@ class ClientPort(Port):
     def doRead(self) -> None:
         work = Slice(self.reactor.seconds, 0.0)
         super().doRead()  # type: ignore[no-untyped-call]
-        self._accepting.took(work)
+        self._accepting.took(work.spent())
         self.stopReading()  # type: ignore[no-untyped-call]
         self._accepting.wake_when_due()
 

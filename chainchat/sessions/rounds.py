@@ -129,7 +129,7 @@ class Rounds:
         if self._patience.is_due:
             for queue in (self._arriving, self._patient):
                 self._serve(queue, share, lambda session: session.go_on())
-            self._patience.took(share)
+            self._patience.took(share.spent())
         if self.somebody_waits:
             self._patience.wake_when_due()
 

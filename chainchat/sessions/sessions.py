@@ -40,7 +40,7 @@ class Sessions:
         self.limits = limits or Limits(UNLIMITED, clock.seconds)
         self.connections: dict[Attendee, None] = {}
         self.rounds = Rounds(clock, node.wake)
-        self.news = News(node.wake)
+        self.news = News(clock, node.wake)
         self._sessions: dict[str, Attendee] = {}
         self._counter = 0
         self._unflushed: OrderedDict[Attendee, None] = OrderedDict()
@@ -111,6 +111,7 @@ class Sessions:
 
     def stop(self) -> None:
         self.rounds.stop()
+        self.news.stop()
         self._announcements.stop()
         self.contests.stop()
         self.marks.stop()

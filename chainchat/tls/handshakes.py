@@ -50,4 +50,4 @@ class Handshakes:
     def _step(self, connection: Shaking, data: bytes) -> None:
         work = Slice(self._clock.seconds, 0.0)
         connection.shake_hands(data)
-        self._share.took(work)
+        self._share.took(work.spent())

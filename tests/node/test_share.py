@@ -3,7 +3,6 @@
 import pytest
 from twisted.internet.task import Clock
 
-from chainchat.node.budget import Slice
 from chainchat.node.share import SHORTEST_REST, Share
 
 
@@ -16,10 +15,9 @@ class House:
 
     def turn(self):
         if self.share.is_due:
-            piece = Slice(self.clock.seconds, 0.5)
             self.begun.append(self.clock.seconds())
             self.clock.rightNow += 1.0
-            self.share.took(piece)
+            self.share.took(1.0)
         self.share.wake_when_due()
 
 
@@ -63,8 +61,7 @@ def test_a_clock_that_cannot_move_by_so_little_is_not_asked_for_ever(thirtieths)
             share.wake_when_due()
 
     share = Share(clock, turn, 0.25)
-    worked = iter([0.0, thirtieths / 30])
-    share.took(Slice(lambda: next(worked), 0.0))
+    share.took(thirtieths / 30)
     share.wake_when_due()
     [due] = clock.inner.getDelayedCalls()
     clock.inner.rightNow = due.getTime()  # and no later
