@@ -4,10 +4,11 @@
 slow reader costs nothing and loses nothing.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 from chainchat.chat.modes.mode import ChatMessage
 from chainchat.chat.outcomes import Said
+from chainchat.node.budget import Slice
 from chainchat.node.history import History
 from chainchat.node.times import DAY
 from chainchat.sessions.interfaces import Attendee
@@ -52,7 +53,7 @@ class Delivery:
         self.recipient.push(data, newest)
         self._cursor = self.previous = newest
 
-    def catch_up(self, left: Callable[[], bool], messages: int = CATCH_UP_MESSAGES) -> bool:
+    def catch_up(self, share: Slice, messages: int = CATCH_UP_MESSAGES) -> bool:
         """Push a page from the log, while there is time; True if nothing is missing then.
 
         Each message can be in another row of the log, of which all has to be decoded.
@@ -62,7 +63,7 @@ class Delivery:
         for message in self._history.missed(self.recipient.account, self._cursor, messages):
             page.append(message)
             octets += len(message.text)
-            is_long_enough = len(page) >= CATCH_UP_LEAST and not left()
+            is_long_enough = len(page) >= CATCH_UP_LEAST and not share.left()
             if octets > CATCH_UP_OCTETS or is_long_enough:
                 messages = len(page)  # more may be missing
                 break

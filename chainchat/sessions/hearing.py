@@ -10,7 +10,7 @@ from contextlib import suppress
 from chainchat.chat.lines import TOO_LONG, Line, LineSplitter, clean, is_http
 from chainchat.chat.refusals import Code, RefusedError
 from chainchat.chat.requests import Say
-from chainchat.node.budget import HEAR_SECONDS
+from chainchat.node.budget import Slice
 from chainchat.node.interfaces import Clock
 from chainchat.sessions.handler import Handler
 from chainchat.sessions.input import NOTHING, InputQueue
@@ -204,10 +204,10 @@ class Hearing:
         else:
             rounds.waits(self._client, first=first)
 
-    def hear(self) -> bool:
+    def hear(self, share: Slice) -> bool:
         if not self._client.is_open or self._resting:
             return False
-        heard = self._hear_lines()
+        heard = self._hear_lines(share)
         if self._input and self._must_wait() and self._may_look_ahead:
             for line in self._input.take_overtaking(self._may_overtake, LOOKED_AT_ONCE):
                 self._pay(1)
@@ -239,12 +239,11 @@ class Hearing:
         elif now >= self._much_until:
             self._sessions.rounds.says_little()
 
-    def _hear_lines(self) -> int:
+    def _hear_lines(self, share: Slice) -> int:
         heard = 0
         most = HEARD_AT_ONCE if self._client.mode.pipelines or self._says_much else HEARD_OF_PERSON
         said: list[tuple[str, Say]] = []
         may_say = self._may_say
-        share = self._sessions.node.slice(HEAR_SECONDS)  # a line can take some milliseconds
         while heard < most and may_say > 0 and self._input and not self._held_up:
             room = self._room_left
             if room <= 0 or (heard and not share.left()):

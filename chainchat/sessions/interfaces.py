@@ -9,6 +9,7 @@ from chainchat.chat.accounts import Account
 from chainchat.chat.modes.mode import Mode
 from chainchat.chat.refusals import Code
 from chainchat.logs.audit import Audit
+from chainchat.node.budget import Slice
 from chainchat.sessions.guard import Guard
 
 
@@ -45,10 +46,10 @@ class Attendee(Protocol):
 
     # --- its turns (``rounds``)
 
-    def hear(self) -> bool:
+    def hear(self, share: Slice) -> bool:
         """Hear some lines; True if it could hear more."""
 
-    def go_on(self) -> bool:
+    def go_on(self, share: Slice) -> bool:
         """Do a piece of what can wait; True if more is left."""
 
     def rested(self) -> None:

@@ -120,7 +120,7 @@ class Rounds:
         """Serve each session once, as far as there is time."""
         for queue in (self._speaking, self._saying_much):
             if queue:
-                self._serve(queue, share, lambda session: session.hear())
+                self._serve(queue, share, lambda session: session.hear(share))
         if self._speaking or self._saying_much:
             self._wake()
 
@@ -128,7 +128,7 @@ class Rounds:
         """Serve each session once, within their share of time."""
         if self._patience.is_due:
             for queue in (self._arriving, self._patient):
-                self._serve(queue, share, lambda session: session.go_on())
+                self._serve(queue, share, lambda session: session.go_on(share))
             self._patience.took(share.spent())
         if self.somebody_waits:
             self._patience.wake_when_due()

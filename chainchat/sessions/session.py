@@ -12,7 +12,7 @@ from chainchat.chat.accounts import Account
 from chainchat.chat.modes import FIRST
 from chainchat.chat.modes.mode import Mode, drawn
 from chainchat.chat.refusals import Code
-from chainchat.node.budget import PATIENT_SECONDS
+from chainchat.node.budget import Slice
 from chainchat.node.interfaces import Clock
 from chainchat.node.status import DRAINED
 from chainchat.sessions.contests import Probe
@@ -246,38 +246,37 @@ class Session:
 
     # --- its turn
 
-    def hear(self) -> bool:
-        return self._hearing.hear()
+    def hear(self, share: Slice) -> bool:
+        return self._hearing.hear(share)
 
     def rested(self) -> None:
         self._hearing.rested()
 
-    def go_on(self) -> bool:
+    def go_on(self, share: Slice) -> bool:
         if not self.is_open or self._closing:
             return False
         if not self._greeted:
             self._greet()
             return bool(self._hearing)
         if self._hearing:
-            self._hearing.hear()
+            self._hearing.hear(share)
         if self.is_full or not self.id:
             return False
         if self._when_writable is not None:
             go_on, self._when_writable = self._when_writable, None
             go_on()
             return self.delivery is not None and not self.delivery.live
-        return self._catch_up()
+        return self._catch_up(share)
 
-    def _catch_up(self) -> bool:
+    def _catch_up(self, share: Slice) -> bool:
         delivery = self.delivery
         if delivery is None or delivery.live or self._asked or not self._node.running:
             return False
-        left = self._node.slice(PATIENT_SECONDS).left
         if self._doubts:
             self._doubts -= 1
-            has_all = delivery.catch_up(left, 1)
+            has_all = delivery.catch_up(share, 1)
         else:
-            has_all = delivery.catch_up(left)
+            has_all = delivery.catch_up(share)
         if self.is_full:
             return False
         if not has_all:

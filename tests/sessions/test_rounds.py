@@ -13,7 +13,7 @@ class Speaker:
     def __init__(self, house, name, pieces=1):
         self.house, self.name, self.pieces = house, name, pieces
 
-    def hear(self):
+    def hear(self, _=None):
         self.house.trace.append(self.name)
         self.house.clock.advance(1.0)
         self.pieces -= 1
