@@ -35,6 +35,7 @@ from chainchat.node.retention import Keep
 from chainchat.node.space import Space, free_octets
 from chainchat.node.state_machine import StateMismatchError
 from chainchat.node.status import DRAINED
+from chainchat.node.surroundings import NodeSurroundings
 from chainchat.node.tally import Tally
 from chainchat.peers.hello import introduction
 from chainchat.peers.links import Links
@@ -305,17 +306,19 @@ class NodeService(Service):
             self,
             self._reactor,
             settings=chain_settings(settings, self._nodes),
-            wall=utc_milliseconds,
-            fail=self._fail,
-            excluded=self._end_life,
-            work=time.monotonic,
+            surroundings=NodeSurroundings(
+                wall=utc_milliseconds,
+                fail=self._fail,
+                excluded=self._end_life,
+                new_identity=new_identity,
+                first_nonce=secrets.randbelow(NONCES),
+                work=time.monotonic,
+                space=Space(self._free_octets, settings.stop),
+                warnings=lambda: (*self._tls.expiry.warnings, *self._links.differences),
+            ),
             limits=NodeLimits(
                 keep=Keep(settings.keep_days, settings.keep_octets, unread=settings.keep_unread)
             ),
-            space=Space(self._free_octets, settings.stop),
-            first_nonce=secrets.randbelow(NONCES),
-            new_identity=new_identity,
-            warnings=lambda: (*self._tls.expiry.warnings, *self._links.differences),
             tally=self._tally,
         )
         self._sessions = Sessions(self._node, self._reactor, self._limits)

@@ -23,6 +23,7 @@ from chainchat.chat.commands import AnyCommand
 from chainchat.node.lives import begin_life
 from chainchat.node.node import Node
 from chainchat.node.pending import Replied
+from chainchat.node.surroundings import NodeSurroundings
 from chainchat.storage.interface import StorageError
 from tests.simulation import work
 from tests.simulation.clock import HostClock, WorldClock
@@ -267,11 +268,13 @@ class World:
             Port(self, host),
             host.clock,
             settings=self.settings,
-            wall=lambda: self.wall(host, host.wall_offset),
-            fail=lambda error: self._failed(host, error),
-            excluded=lambda: self.outward(host, partial(self._begin_anew, host, host.life)),
-            first_nonce=self.random.randrange(NONCES),
-            new_identity=lambda: self._identities.getrandbits(IDENTITY_BITS),
+            surroundings=NodeSurroundings(
+                wall=lambda: self.wall(host, host.wall_offset),
+                fail=lambda error: self._failed(host, error),
+                excluded=lambda: self.outward(host, partial(self._begin_anew, host, host.life)),
+                new_identity=lambda: self._identities.getrandbits(IDENTITY_BITS),
+                first_nonce=self.random.randrange(NONCES),
+            ),
             **self._options,
         )
         node.world = self
