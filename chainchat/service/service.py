@@ -41,10 +41,10 @@ from chainchat.peers.hello import introduction
 from chainchat.peers.links import Links
 from chainchat.service import preflight
 from chainchat.service.client_ports import ClientPorts, NotYet, client_limits, ports_shown
-from chainchat.service.invitations import invitation
-from chainchat.service.lives import begun, chain_settings, new_identity
+from chainchat.service.new_life import begun, chain_settings, new_identity
 from chainchat.service.notify import Manager
 from chainchat.service.orders import Orders
+from chainchat.service.owners_invitations import invitation
 from chainchat.service.process import collect_garbage_rarely, raise_file_limit, utc_milliseconds
 from chainchat.sessions.admission import Admission
 from chainchat.sessions.drain import Drain

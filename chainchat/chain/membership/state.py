@@ -39,7 +39,7 @@ class Copy(Struct, frozen=True):
 Output = Save | Send | Tell | Excluded | Distrust | Seal | Copy
 
 
-class OwnLog(Protocol):
+class LogView(Protocol):
     """This node's log as membership sees it; ``last``, ``beginning``, ``id_of`` as in ``Log``."""
 
     @property
@@ -77,7 +77,7 @@ class State:
         me: Member,
         record: Record,
         settings: ChainSettings,
-        own_log: OwnLog,
+        own_log: LogView,
         *,
         wall: Callable[[], int] = lambda: 0,
         first_nonce: int = 0,

@@ -13,6 +13,7 @@ message arrives, exactly once and in order.
 from collections.abc import Iterable
 from random import Random
 
+from chainchat.chat.requests import EVERYBODY
 from chainchat.client.engine import events, wire
 from chainchat.client.engine.backoff import Nodes
 from chainchat.client.engine.dialogue import Asked, Dialogue, Reply
@@ -25,7 +26,6 @@ from chainchat.client.engine.receiving import Receiving
 from chainchat.client.engine.requests import Requests
 from chainchat.client.engine.sending import Sending
 from chainchat.client.engine.wire import (
-    EVERYBODY,
     Done,
     Note,
     Push,
