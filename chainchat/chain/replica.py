@@ -68,7 +68,7 @@ class Replica:
         self.committed = applied
         self.applied = applied
         self.opened = False
-        self.time = time
+        self.time = max(time, _time_of_last(log))
         self._position = position
         self._is_head = self._is_tail = False
         self._predecessor: str | None = None
@@ -80,10 +80,6 @@ class Replica:
         self._recent: list[Entry] = []
         """The newest entries, still to be forwarded or applied."""
         self._copied = 0
-        if log.last.seq > log.beginning.seq:
-            [newest] = log.read(log.last.seq - 1, log.last.seq, 1)
-            self.time = max(time, newest.time)
-
         self._requests: list[tuple[str, Submission]] = []
         """At the head: requests to be numbered, with their origins."""
         self._taken: list[Entry] = []
@@ -455,3 +451,10 @@ class Replica:
             self._recent = []
         else:
             del self._recent[: place_of(done + 1, self._recent)]
+
+
+def _time_of_last(log: Log) -> int:
+    if log.last.seq == log.beginning.seq:
+        return 0
+    [newest] = log.read(log.last.seq - 1, log.last.seq, 1)
+    return newest.time
