@@ -6,7 +6,7 @@ from dataclasses import replace
 import scramp
 from sessions_house import one
 
-from chainchat.chat.accounts import Role
+from chainchat.chat.accounts import AccountRole
 from chainchat.chat.commands import Grant
 from chainchat.chat.scram import ITERATIONS, salted, verifier_of
 
@@ -56,7 +56,7 @@ def protected(house, name, secret=SECRET):
 def operator(house, name="root"):
     """An operator's connection."""
     protected(house, name)
-    house.node.submit(Grant("", name, Role.OPERATOR))
+    house.node.submit(Grant("", name, AccountRole.OPERATOR))
     typist = person(house, name)
     assert b"+OK you are root" in typist.types(SECRET)
     return typist

@@ -19,7 +19,7 @@ from twisted.logger import Logger
 from chainchat import __version__, config
 from chainchat.chain.log import DivergenceError
 from chainchat.chain.messages import Message
-from chainchat.chat.accounts import Role
+from chainchat.chat.accounts import AccountRole
 from chainchat.control.desk import Desk, Office
 from chainchat.control.listener import ControlFactory, listen
 from chainchat.logs.audit import Audit
@@ -291,7 +291,7 @@ class NodeService(Service):
 
     def _is_operator(self, account: int) -> bool:
         known = self._node.state.accounts.get(account)
-        return known is not None and known.role is Role.OPERATOR
+        return known is not None and known.role is AccountRole.OPERATOR
 
     def _begin_life(self) -> None:
         settings, own = self._orders.settings, self._own

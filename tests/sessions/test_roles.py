@@ -15,7 +15,7 @@ from typists import (
     words,
 )
 
-from chainchat.chat.accounts import Role, Verifier
+from chainchat.chat.accounts import AccountRole, Verifier
 from chainchat.chat.commands import Grant, Invite, Kick
 from chainchat.config import NewAccounts, Plaintext
 
@@ -191,7 +191,7 @@ def test_no_other_program_does_what_operators_do(house):
 
 def operators_program(house):
     protected(house, "root")
-    house.node.submit(Grant("", "root", Role.OPERATOR))
+    house.node.submit(Grant("", "root", AccountRole.OPERATOR))
     client = house.client(HELLO)
     proof(client, "root", SECRET)
     client.says("@l LOGIN root quiet")
@@ -200,7 +200,7 @@ def operators_program(house):
 
 def test_an_operator_whose_role_is_taken_meanwhile_is_refused_when_it_is_applied(house):
     client = operators_program(house)
-    house.node.submit(Grant("", "root", Role.USER))  # not applied yet
+    house.node.submit(Grant("", "root", AccountRole.USER))  # not applied yet
     house.client("eve")
     client.sends("@1 KICK eve", "@2 OPERATOR eve on", "@3 RESET eve")
     assert [line[:8] for line in client.reads(1)] == ["-ERR 515"] * 3
@@ -227,7 +227,7 @@ def test_programs_of_operators_do_what_operators_type(house):
     text = "-ERR 433 @3 there is an account bob: RESET bob is for it"
     assert root.says("@3 INVITE bob")[-1] == text
     assert root.says("@4 OPERATOR bob on")[-1] == "+OK @4"
-    assert house.node.state.account_named("bob").role is Role.OPERATOR
+    assert house.node.state.account_named("bob").role is AccountRole.OPERATOR
     assert root.says("@5 OPERATOR bob off")[-1] == "+OK @5"
     assert root.says("@6 KICK bob")[0] == "+OK @6"
     assert bob.types().endswith(b"* root ended your session\r\n")
