@@ -35,7 +35,9 @@ class Script:
         return self.engine.take_bytes().decode().splitlines()
 
     def happened(self) -> list[events.Event]:
-        return self.engine.take_events()
+        taken = self.engine.take_events()
+        self.engine.seen()
+        return taken
 
     def log_in(self) -> None:
         """Connect and log in; forget what was written and what happened."""

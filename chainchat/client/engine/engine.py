@@ -94,12 +94,10 @@ class Engine:
 
     # --- outputs ---------------------------------------------------------------------
 
-    def take_events(self, *, seen: bool = True) -> list[events.Event]:
-        """Events since the last call, which count as seen now, or only after ``seen``."""
+    def take_events(self) -> list[events.Event]:
+        """Events since the last call; they count as seen after ``seen``."""
         taken = list(self._events)
         self._events.clear()
-        if seen:
-            self.seen()
         return taken
 
     def seen(self) -> None:

@@ -250,7 +250,7 @@ def test_what_is_not_shown_yet_is_not_acknowledged() -> None:
     script = Script()
     script.log_in()
     script.says(push(1001, 990))
-    assert script.engine.take_events(seen=False) == [arrived(1001)]
+    assert script.engine.take_events() == [arrived(1001)]
     script.pass_time(2)
     assert script.written() == []
     script.engine.seen()

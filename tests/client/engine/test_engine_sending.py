@@ -202,7 +202,9 @@ class Wire:
     def step(self) -> None:
         self.now += 0.1
         self.engine.tick(self.now)
-        for event in self.engine.take_events():
+        taken = self.engine.take_events()
+        self.engine.seen()
+        for event in taken:
             match event:
                 case ConnectTo():
                     # What the plan does not cover lasts.
