@@ -20,6 +20,7 @@ from chainchat.chain.messages import Message
 from chainchat.chain.record import Record
 from chainchat.chat import commands
 from chainchat.chat.commands import AnyCommand
+from chainchat.node.limits import USUAL_LIMITS, NodeLimits
 from chainchat.node.lives import begin_life
 from chainchat.node.node import Node
 from chainchat.node.pending import Replied
@@ -102,7 +103,7 @@ class World:
         new_disk: Callable[[Any], Disk] = MemoryDisk,
         hidden: str = "",
         chance: random.Random | None = None,
-        **options: Any,
+        limits: NodeLimits = USUAL_LIMITS,
     ) -> None:
         """A world in which nothing runs yet.
 
@@ -116,7 +117,6 @@ class World:
             new_disk: makes an empty disk, for a machine.
             hidden: what is left out of the trace, because it is not the same in each replay.
             chance: decides in place of the seed.
-            options: further arguments of each node.
         """
         self.random = chance or random.Random(seed)
         self.clock = WorldClock()
@@ -147,7 +147,7 @@ class World:
         self._trace = trace
         self._new_disk = new_disk
         self._hidden = hidden
-        self._options = options
+        self._limits = limits
         self._lives: set[tuple[str, int]] = set()
         self._identities = random.Random(seed)
         self.hosts = {position: self._new_host(position) for position in self.positions}
@@ -275,7 +275,7 @@ class World:
                 new_identity=lambda: self._identities.getrandbits(IDENTITY_BITS),
                 first_nonce=self.random.randrange(NONCES),
             ),
-            **self._options,
+            limits=self._limits,
         )
         node.world = self
         return node
