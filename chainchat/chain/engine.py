@@ -35,7 +35,7 @@ from chainchat.chain.effects import (
     Unstage,
 )
 from chainchat.chain.lending import Sponsor
-from chainchat.chain.limits import USUAL, Limits
+from chainchat.chain.limits import USUAL_PROTOCOL, ProtocolLimits
 from chainchat.chain.log import DivergenceError, Log
 from chainchat.chain.membership import membership
 from chainchat.chain.membership.membership import Copy, Membership, Seal
@@ -85,7 +85,7 @@ class Engine:
         *,
         application: Application,
         surroundings: Surroundings,
-        limits: Limits = USUAL,
+        limits: ProtocolLimits = USUAL_PROTOCOL,
     ) -> None:
         self.me = me
         self.due = False

@@ -26,7 +26,7 @@ from collections.abc import Callable, Iterator, Sequence
 from chainchat.chain.configuration import Configuration
 from chainchat.chain.effects import Apply, Distrust, Effect, Send, Sync, Write
 from chainchat.chain.entries import Entry, EntryId, Submission, digest_after
-from chainchat.chain.limits import USUAL, Limits
+from chainchat.chain.limits import USUAL_PROTOCOL, ProtocolLimits
 from chainchat.chain.log import (
     ENTRY_OVERHEAD,
     FRAME_ENTRIES,
@@ -37,7 +37,7 @@ from chainchat.chain.log import (
     size,
 )
 from chainchat.chain.messages import Ack, Forward, Holding, Submit
-from chainchat.chain.requests import OwnRequests
+from chainchat.chain.own_requests import OwnRequests
 
 
 class Replica:
@@ -58,7 +58,7 @@ class Replica:
         opening: Callable[[Configuration], bytes],
         applied: int,
         time: int = 0,
-        limits: Limits = USUAL,
+        limits: ProtocolLimits = USUAL_PROTOCOL,
     ) -> None:
         """Begin on an existing log; for ``opening`` to ``time`` see ``Application``."""
         self.configuration = Configuration()

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 
 from msgspec import Struct
 
-from chainchat.chain.requests import OwnRequests
+from chainchat.chain.own_requests import OwnRequests
 from chainchat.chat.outcomes import Result
 from chainchat.node.tally import Distribution
 
