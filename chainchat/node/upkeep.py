@@ -7,7 +7,7 @@ from chainchat.chain.engine import Engine
 from chainchat.chain.messages import StateDigest
 from chainchat.node.budget import Slice, TurnClock
 from chainchat.node.disk_work import DiskWork
-from chainchat.node.interfaces import Network
+from chainchat.node.interfaces import Network, OperatorsLog
 from chainchat.node.retention import Retention
 from chainchat.node.state_machine import StateMachine, StateMismatchError
 from chainchat.storage.interface import Storage
@@ -27,7 +27,7 @@ class Upkeep:
         disk: DiskWork,
         clock: TurnClock,
         new_slice: Callable[[], Slice],
-        tell: Callable[..., None],
+        tell: OperatorsLog,
     ) -> None:
         """``new_slice`` gives this turn's time for a checkpoint."""
         self._engine = engine

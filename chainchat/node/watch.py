@@ -1,22 +1,15 @@
 """News for the operator of a running node: changes, pauses, progress, its disk."""
 
 from collections.abc import Callable
-from typing import Protocol
 
 from chainchat.chain.engine import Engine
-from chainchat.node.interfaces import Clock
+from chainchat.node.interfaces import Clock, OperatorsLog
 from chainchat.node.status import NodeStatus, Readiness, Replay, readiness, status
 from chainchat.node.surroundings import NodeSurroundings
 from chainchat.node.tally import Tally
 from chainchat.node.write_pause import CompletedChange, WritePause
 
 PROGRESS_SECONDS = 1.0
-
-
-class Tell(Protocol):
-    """Writes a line to the log; ``event``: its kind; ``alarm``: something is wrong."""
-
-    def __call__(self, text: str, *, event: str, alarm: bool = False) -> None: ...
 
 
 class Watch:
@@ -27,7 +20,7 @@ class Watch:
         engine: Engine,
         clock: Clock,
         surroundings: NodeSurroundings,
-        tell: Tell,
+        tell: OperatorsLog,
         *,
         snapshot: Callable[[], NodeStatus],
         tally: Tally,
