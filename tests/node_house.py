@@ -17,6 +17,7 @@ from chainchat.chat import commands
 from chainchat.node.lives import begin_life
 from chainchat.node.node import Node
 from chainchat.node.space import Space
+from chainchat.node.surroundings import NodeSurroundings
 from chainchat.storage.memory import MemoryStorage
 
 SUSPECT_AFTER = 1.0
@@ -77,11 +78,13 @@ class House:
                 Wire(self, position),
                 self.clock,
                 settings=self.settings,
-                wall=lambda: 1_000 + int(1_000 * self.clock.seconds()),
-                fail=self.fail,
-                excluded=lambda position=position: self.begin_anew(position),
-                space=Space(lambda position=position: self.free[position], STOP),
-                new_identity=self.new_identity,
+                surroundings=NodeSurroundings(
+                    wall=lambda: 1_000 + int(1_000 * self.clock.seconds()),
+                    fail=self.fail,
+                    excluded=lambda position=position: self.begin_anew(position),
+                    new_identity=self.new_identity,
+                    space=Space(lambda position=position: self.free[position], STOP),
+                ),
                 **self.options,
             )
             others = [other for other in self.nodes if other != position]

@@ -16,6 +16,7 @@ from chainchat.node.lives import begin_life
 from chainchat.node.node import Node
 from chainchat.node.space import Space
 from chainchat.node.status import Readiness
+from chainchat.node.surroundings import NodeSurroundings
 from chainchat.sessions.guard import Guard
 from chainchat.sessions.interfaces import ServerInfo
 from chainchat.sessions.limits import UNLIMITED, Limits
@@ -137,12 +138,14 @@ class House:
             Alone(),
             self.clock,
             settings=ChainSettings(founding or ("solo",), suspect_after=10.0),
-            wall=lambda: TIME + int(self.clock.seconds() * 1000),
-            fail=self.failed,
-            excluded=self.excluded,
-            new_identity=lambda: 0,
-            work=self.work,
-            space=Space(lambda: self.free, STOP),
+            surroundings=NodeSurroundings(
+                wall=lambda: TIME + int(self.clock.seconds() * 1000),
+                fail=self.failed,
+                excluded=self.excluded,
+                new_identity=lambda: 0,
+                work=self.work,
+                space=Space(lambda: self.free, STOP),
+            ),
             **options,
         )
         self.limits = Limits(UNLIMITED, self.clock.seconds, self.is_exempt)

@@ -1,7 +1,14 @@
-"""People who type passwords at a node without sockets."""
+"""People who type passwords, and programs that prove theirs, at a node without sockets."""
 
-from chainchat.chat.accounts import Role
+import base64
+from dataclasses import replace
+
+import scramp
+from sessions_house import one
+
+from chainchat.chat.accounts import AccountRole
 from chainchat.chat.commands import Grant
+from chainchat.chat.scram import ITERATIONS, salted, verifier_of
 
 ASKS, SHOWS = b"\xff\xfb\x01", b"\xff\xfc\x01"
 SECRET, OTHER = "correct horse", "battery staple"
@@ -49,7 +56,34 @@ def protected(house, name, secret=SECRET):
 def operator(house, name="root"):
     """An operator's connection."""
     protected(house, name)
-    house.node.submit(Grant("", name, Role.OPERATOR))
+    house.node.submit(Grant("", name, AccountRole.OPERATOR))
     typist = person(house, name)
     assert b"+OK you are root" in typist.types(SECRET)
     return typist
+
+
+def rules(house, **changed):
+    house.guard.rules = replace(house.guard.rules, **changed)
+
+
+def proof(client, name, secret):
+    """The answer to PROVE."""
+    scram = scramp.ScramClient(["SCRAM-SHA-256"], name, secret)
+    [challenge] = client.says(f"@a AUTH {name} SCRAM-SHA-256 :{scram.get_client_first()}")
+    assert challenge.startswith("+OK @a challenge :")
+    scram.set_server_first(challenge.partition(" :")[2])
+    client.sends(f"@p PROVE :{scram.get_client_final()}")
+    answer = one(client.reads(after=0) or client.reads(after=1.0))
+    if answer.startswith("+OK @p :"):
+        scram.set_server_final(answer.partition(" :")[2])
+    return answer
+
+
+def words(secret):
+    salt = b"0123456789abcdef"
+    verifier = verifier_of(salted(secret, salt, ITERATIONS), salt, ITERATIONS)
+    s, stored, server = (
+        base64.b64encode(octets).decode()
+        for octets in (verifier.salt, verifier.stored, verifier.server)
+    )
+    return f"i={ITERATIONS} s={s} stored={stored} server={server}"

@@ -17,7 +17,7 @@ from chainchat.chain.checkpoints import Offered, Staged
 from chainchat.chain.configuration import Member
 from chainchat.chain.effects import Cut, Install, Send, StageEntries, StageRows, Unstage
 from chainchat.chain.entries import Entry, EntryId
-from chainchat.chain.limits import USUAL, Limits
+from chainchat.chain.limits import USUAL_PROTOCOL, ProtocolLimits
 from chainchat.chain.log import (
     DivergenceError,
     Log,
@@ -73,7 +73,9 @@ class Learner:
         began: monotonic seconds.
     """
 
-    def __init__(self, me: Member, log: Log, timing: Timing, limits: Limits = USUAL) -> None:
+    def __init__(
+        self, me: Member, log: Log, timing: Timing, limits: ProtocolLimits = USUAL_PROTOCOL
+    ) -> None:
         self.source: str | None = None
         self.frozen = False
         self.end = EntryId()

@@ -35,7 +35,7 @@ from chainchat.chain.effects import (
     Unstage,
 )
 from chainchat.chain.lending import Sponsor
-from chainchat.chain.limits import USUAL, Limits
+from chainchat.chain.limits import USUAL_PROTOCOL, ProtocolLimits
 from chainchat.chain.log import DivergenceError, Log
 from chainchat.chain.membership import membership
 from chainchat.chain.membership.membership import Copy, Membership, Seal
@@ -85,7 +85,7 @@ class Engine:
         *,
         application: Application,
         surroundings: Surroundings,
-        limits: Limits = USUAL,
+        limits: ProtocolLimits = USUAL_PROTOCOL,
     ) -> None:
         self.me = me
         self.due = False
@@ -112,23 +112,7 @@ class Engine:
         )
         self.learner = Learner(me, log, Timing(settings.suspect_after), limits)
         self.sponsor = Sponsor(log, limits, lambda: self.committed)
-        own_log = OwnLog(
-            log,
-            self.learner,
-            self.sponsor,
-            committed=lambda: self.committed,
-            clock=self._clock,
-            low=surroundings.low,
-        )
-        self.membership = Membership(
-            me,
-            record,
-            settings,
-            own_log,
-            wall=lambda: self._wall_now,
-            first_nonce=surroundings.first_nonce,
-            new_identity=surroundings.new_identity,
-        )
+        self.membership = self._new_membership(record, settings, surroundings)
         self._early = EarlyMessages()
         self._complaints: list[Effect] = []
         self._barriers: deque[tuple[int, int]] = deque()
@@ -136,6 +120,27 @@ class Engine:
         self._copy_full: set[str] = set()
         if record.configuration.members:
             self._go_on_in(record.configuration)
+
+    def _new_membership(
+        self, record: Record, settings: ChainSettings, surroundings: Surroundings
+    ) -> Membership:
+        own_log = OwnLog(
+            self._log,
+            self.learner,
+            self.sponsor,
+            committed=lambda: self.committed,
+            clock=self._clock,
+            low=surroundings.low,
+        )
+        return Membership(
+            self.me,
+            record,
+            settings,
+            own_log,
+            wall=lambda: self._wall_now,
+            first_nonce=surroundings.first_nonce,
+            new_identity=surroundings.new_identity,
+        )
 
     # --- what it has come to
 

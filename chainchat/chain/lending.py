@@ -11,7 +11,7 @@ from chainchat.chain.checkpoints import Place
 from chainchat.chain.configuration import MOST, Member
 from chainchat.chain.effects import Send
 from chainchat.chain.entries import EntryId
-from chainchat.chain.limits import USUAL, Limits
+from chainchat.chain.limits import USUAL_PROTOCOL, ProtocolLimits
 from chainchat.chain.log import FRAME_ENTRIES, Log, newest_not_after, older_than, size
 from chainchat.chain.messages import Copied, Differs, Fetch, FetchRows, Offer, Rows
 
@@ -41,7 +41,10 @@ class Sponsor:
     """
 
     def __init__(
-        self, log: Log, limits: Limits = USUAL, committed: Callable[[], int] = lambda: 0
+        self,
+        log: Log,
+        limits: ProtocolLimits = USUAL_PROTOCOL,
+        committed: Callable[[], int] = lambda: 0,
     ) -> None:
         self.sealed: Member | None = None
         self.busy = False

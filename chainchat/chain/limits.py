@@ -3,7 +3,7 @@
 from msgspec import Struct
 
 
-class Limits(Struct, frozen=True):
+class ProtocolLimits(Struct, frozen=True):
     """One node's limits; others may have others.
 
     Attributes:
@@ -28,4 +28,4 @@ class Limits(Struct, frozen=True):
     checkpoint_patience: float = 10.0
 
 
-USUAL = Limits()
+USUAL_PROTOCOL = ProtocolLimits()

@@ -10,7 +10,7 @@ from chainchat.chain.log import Log
 
 
 class OwnLog:
-    """The log as ``membership.state.OwnLog`` asks for it."""
+    """The log as ``membership.state.LogView`` asks for it."""
 
     def __init__(
         self,

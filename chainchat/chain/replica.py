@@ -26,7 +26,7 @@ from collections.abc import Callable, Iterator, Sequence
 from chainchat.chain.configuration import Configuration
 from chainchat.chain.effects import Apply, Distrust, Effect, Send, Sync, Write
 from chainchat.chain.entries import Entry, EntryId, Submission, digest_after
-from chainchat.chain.limits import USUAL, Limits
+from chainchat.chain.limits import USUAL_PROTOCOL, ProtocolLimits
 from chainchat.chain.log import (
     ENTRY_OVERHEAD,
     FRAME_ENTRIES,
@@ -37,7 +37,7 @@ from chainchat.chain.log import (
     size,
 )
 from chainchat.chain.messages import Ack, Forward, Holding, Submit
-from chainchat.chain.requests import OwnRequests
+from chainchat.chain.own_requests import OwnRequests
 
 
 class Replica:
@@ -58,7 +58,7 @@ class Replica:
         opening: Callable[[Configuration], bytes],
         applied: int,
         time: int = 0,
-        limits: Limits = USUAL,
+        limits: ProtocolLimits = USUAL_PROTOCOL,
     ) -> None:
         """Begin on an existing log; for ``opening`` to ``time`` see ``Application``."""
         self.configuration = Configuration()
@@ -68,7 +68,7 @@ class Replica:
         self.committed = applied
         self.applied = applied
         self.opened = False
-        self.time = time
+        self.time = max(time, _time_of_last(log))
         self._position = position
         self._is_head = self._is_tail = False
         self._predecessor: str | None = None
@@ -80,10 +80,6 @@ class Replica:
         self._recent: list[Entry] = []
         """The newest entries, still to be forwarded or applied."""
         self._copied = 0
-        if log.last.seq > log.beginning.seq:
-            [newest] = log.read(log.last.seq - 1, log.last.seq, 1)
-            self.time = max(time, newest.time)
-
         self._requests: list[tuple[str, Submission]] = []
         """At the head: requests to be numbered, with their origins."""
         self._taken: list[Entry] = []
@@ -455,3 +451,10 @@ class Replica:
             self._recent = []
         else:
             del self._recent[: place_of(done + 1, self._recent)]
+
+
+def _time_of_last(log: Log) -> int:
+    if log.last.seq == log.beginning.seq:
+        return 0
+    [newest] = log.read(log.last.seq - 1, log.last.seq, 1)
+    return newest.time

@@ -10,7 +10,7 @@ from chainchat.chat.bounds import Bounds
 from chainchat.chat.records import ACCOUNTS_SLOT, Record, key_of
 
 
-class Role(IntEnum):
+class AccountRole(IntEnum):
     """An operator may also invite, kick, delete others and reset passwords."""
 
     USER = 0
@@ -54,7 +54,7 @@ class Account(Struct, array_like=True, gc=False):
     token: bytes = b""
     record: int = 0
     outdated: int = 0
-    role: Role = Role.USER
+    role: AccountRole = AccountRole.USER
     verifier: Verifier | None = None
 
     @property

@@ -12,7 +12,7 @@ The default of a field that an older version did not write means what that versi
 
 from msgspec import Struct, msgpack
 
-from chainchat.chat.accounts import Role, Verifier
+from chainchat.chat.accounts import AccountRole, Verifier
 
 UNKNOWN = -1
 """For an account number: look the name up when the command is applied."""
@@ -134,7 +134,7 @@ class Grant(Command, frozen=True, array_like=True, tag="grant", gc=False):
 
     session: str
     name: str
-    role: Role
+    role: AccountRole
 
 
 class Kick(Command, frozen=True, array_like=True, tag="kick", gc=False):

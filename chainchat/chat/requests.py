@@ -16,7 +16,7 @@ NAME = re.compile(r"[A-Za-z0-9_.-]{1,32}")
 CLIENT_ID = re.compile(r"[A-Za-z0-9_-]{1,32}")
 
 
-def checked_name(name: str, tag: str = "-") -> str:
+def checked_name(name: str) -> str:
     """Return ``name``, if an account can have it.
 
     Raises:
@@ -24,7 +24,7 @@ def checked_name(name: str, tag: str = "-") -> str:
     """
     if not NAME.fullmatch(name):
         raise RefusedError(
-            Code.BAD_NAME, "a name has 1 to 32 letters (a-z), digits, '-', '_' or '.'", tag
+            Code.BAD_NAME, "a name has 1 to 32 letters (a-z), digits, '-', '_' or '.'"
         )
     return name
 

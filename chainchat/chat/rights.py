@@ -4,7 +4,7 @@ Where an account is None, nobody has the command's name now.
 """
 
 from chainchat.chat import commands
-from chainchat.chat.accounts import Account, Role
+from chainchat.chat.accounts import Account, AccountRole
 from chainchat.chat.refusals import Code
 
 
@@ -56,7 +56,7 @@ def check_change(account: Account | None, command: commands.SetSecret) -> None:
     if not by_proof and (not command.session or account.session != command.session):
         raise RefusedAtApplyError(Code.SESSION_ENDED, account.name)
     check_secret(account, command.checked)
-    if account.role is Role.OPERATOR and command.verifier is None:
+    if account.role is AccountRole.OPERATOR and command.verifier is None:
         raise RefusedAtApplyError(Code.PASSWORD_NEEDED, account.name)
 
 
@@ -66,7 +66,7 @@ def check_deletion(deleter: Account, account: Account, command: commands.Delete)
     Raises:
         RefusedAtApplyError: 515.
     """
-    if deleter is not account and not command.others and deleter.role is not Role.OPERATOR:
+    if deleter is not account and not command.others and deleter.role is not AccountRole.OPERATOR:
         raise RefusedAtApplyError(Code.OPERATORS_ONLY, account.name)
 
 
@@ -76,7 +76,7 @@ def check_operator(operator: Account) -> None:
     Raises:
         RefusedAtApplyError: 515.
     """
-    if operator.role is not Role.OPERATOR:
+    if operator.role is not AccountRole.OPERATOR:
         raise RefusedAtApplyError(Code.OPERATORS_ONLY)
 
 
@@ -101,5 +101,5 @@ def check_grant(account: Account | None, command: commands.Grant) -> None:
     """
     if account is None:
         raise RefusedAtApplyError(Code.NO_SUCH_ACCOUNT, command.name)
-    if command.role is Role.OPERATOR and account.verifier is None:
+    if command.role is AccountRole.OPERATOR and account.verifier is None:
         raise RefusedAtApplyError(Code.PASSWORD_NEEDED, account.name)

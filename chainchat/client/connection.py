@@ -115,7 +115,7 @@ class Connection:
             return  # called by `heard`: the loop below goes on with what came of it
         self._flushing = True
         try:
-            while events := self._engine.take_events(seen=False):
+            while events := self._engine.take_events():
                 for event in events:
                     self._carry_out(event)
             if not self._behind:

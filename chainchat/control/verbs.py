@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from twisted.internet.defer import Deferred
 
 from chainchat.chat import commands
-from chainchat.chat.accounts import Role
+from chainchat.chat.accounts import AccountRole
 from chainchat.chat.modes.mode import ChatMessage
 from chainchat.chat.outcomes import Refused
 from chainchat.chat.refusals import Code, RefusedError
@@ -211,7 +211,7 @@ async def _operator(desk: Desk, words: Words) -> Granted:
     name, *rest = words
     if rest not in ([], ["on"], ["off"]):
         raise _does_not_fit(VERBS["operator"].form)
-    role = Role.USER if rest == ["off"] else Role.OPERATOR
+    role = AccountRole.USER if rest == ["off"] else AccountRole.OPERATOR
 
     def explain(refused: Refused) -> str:
         if refused.code is Code.PASSWORD_NEEDED:

@@ -74,7 +74,11 @@ def _sync(path: Path) -> None:
 
 
 def inspected(path: Path) -> dict[str, Any]:
-    """Raises UnreachableError: the data folder or backup cannot be read."""
+    """Return what a data folder or a backup holds, in figures.
+
+    Raises:
+        UnreachableError: it cannot be read.
+    """
     from chainchat.ctl import offline  # noqa: PLC0415 - it knows what a node knows, and loads as long
 
     try:

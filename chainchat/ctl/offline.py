@@ -103,7 +103,11 @@ def _connected(database: Path, options: str) -> Iterator[sqlite3.Connection]:
 
 
 def inspected(path: Path) -> dict[str, Any]:
-    """Raises OfflineError: the data folder or backup cannot be read."""
+    """Return what a data folder or a backup holds, in figures.
+
+    Raises:
+        OfflineError: it cannot be read.
+    """
     with opened(path) as database:
         return {**_record(database), **_log(database), **_checkpoint(database)}
 

@@ -50,7 +50,11 @@ class Logs:
 
     @level.setter
     def level(self, level: str) -> None:
-        """Raises ValueError for a level that does not exist."""
+        """Set the level.
+
+        Raises:
+            ValueError: there is no such level.
+        """
         self._threshold.setLogLevelForNamespace("", LogLevel.levelWithName(level))
         self._level = level
 

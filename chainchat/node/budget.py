@@ -98,7 +98,6 @@ class TurnClock:
     ) -> None:
         self._tally = tally or Tally()
         self.longest = 0.0
-        self.long_turns = 0
         self._clock = clock
         self._tell = tell
         self._marks: list[tuple[str, float]] = []
@@ -132,7 +131,6 @@ class TurnClock:
         if self._syncing > LONG_SYNC_SECONDS:
             self._tell(f"the log's sync took {self._syncing:.2f} s: the disk is slow")
         if total > LONG_TURN_SECONDS:
-            self.long_turns += 1
             self._tell(f"a turn took {total:.2f} s: {self._named_parts(began)}")
 
     def _named_parts(self, began: float) -> str:

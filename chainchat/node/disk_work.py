@@ -1,12 +1,10 @@
 """Carries out the effects for a node's disk."""
 
-from collections.abc import Callable
-
 from msgspec import msgpack
 
 from chainchat.chain import effects
 from chainchat.node.budget import TurnClock
-from chainchat.node.interfaces import Network
+from chainchat.node.interfaces import Network, OperatorsLog
 from chainchat.node.state_machine import StateMachine
 from chainchat.node.tally import Tally
 from chainchat.storage.interface import Storage
@@ -35,7 +33,7 @@ class DiskWork:
         *,
         clock: TurnClock,
         tally: Tally,
-        tell: Callable[..., None],
+        tell: OperatorsLog,
     ) -> None:
         self.has_written = False
         self._storage = storage

@@ -37,6 +37,12 @@ class Network(Protocol):
         """End a connection on which came what no node sends."""
 
 
+class OperatorsLog(Protocol):
+    """Takes a line of the log; ``event``: its kind; ``alarm``: something is wrong."""
+
+    def __call__(self, text: str, *, event: str, alarm: bool = False) -> None: ...
+
+
 class Audience(Protocol):
     """The sessions at this node."""
 

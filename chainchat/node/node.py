@@ -16,7 +16,7 @@ from chainchat.chain.configuration import Configuration, Member
 from chainchat.chain.engine import Engine
 from chainchat.chain.entries import Entry
 from chainchat.chain.membership.settings import ChainSettings
-from chainchat.chain.messages import BadMessageError, ChainMessage, Message, Newest, StateDigest
+from chainchat.chain.messages import BadMessageError, ChainMessage, Message, Newest
 from chainchat.chain.record import Record
 from chainchat.chain.surroundings import Application, Surroundings
 from chainchat.chain.timing import Timing
@@ -31,10 +31,11 @@ from chainchat.node.limits import USUAL_LIMITS, NodeLimits
 from chainchat.node.pending import Pending, Replied
 from chainchat.node.questions import Questions
 from chainchat.node.retention import Retention, Unseen
-from chainchat.node.space import PLENTY, Space
-from chainchat.node.state_machine import StateMachine, StateMismatchError
+from chainchat.node.state_machine import StateMachine
 from chainchat.node.status import NodeStatus, Readiness
+from chainchat.node.surroundings import NodeSurroundings
 from chainchat.node.tally import Tally
+from chainchat.node.upkeep import Upkeep
 from chainchat.node.watch import Watch
 from chainchat.storage.interface import Storage
 
@@ -59,24 +60,13 @@ class Node:
         clock: Clock,
         *,
         settings: ChainSettings,
-        wall: Callable[[], int],
-        fail: Callable[[Exception], None],
-        excluded: Callable[[], None],
-        new_identity: Callable[[], int],
-        first_nonce: int = 0,
+        surroundings: NodeSurroundings,
         limits: NodeLimits = USUAL_LIMITS,
-        work: WorkClock | None = None,
-        space: Space = PLENTY,
-        warnings: Callable[[], tuple[str, ...]] = tuple,
         tally: Tally | None = None,
     ) -> None:
-        """Make a node that has not started; for the rest see ``Surroundings``.
+        """Make a node that has not started.
 
-        Args:
-            record: of ``me``, from ``begin_life``.
-            excluded: begins another life, after the chain went on without this one.
-            work: ``clock``'s seconds, unless work is simulated.
-            tally: the counts to go on from.
+        ``record``: of ``me``, from ``begin_life``. ``tally``: the counts to go on from.
         """
         self.me = me
         self.tally = tally or Tally()
@@ -84,67 +74,55 @@ class Node:
         self.audience: Audience | None = None
         self._phase = _Phase.REST
         self._carrying_out = self._stopped = False
-        self._makes_room = True
         self._turn_call: Timer | None = None
         self._tick_call: Timer | None = None
         self._storage = storage
         self._network = network
         self._clock = clock
-        self._work: WorkClock = work or clock.seconds
-        self._wall = wall
-        self._fail = fail
-        self._excluded = excluded
+        self._surroundings = surroundings
+        self._work: WorkClock = surroundings.work or clock.seconds
         self._timing = Timing(settings.suspect_after)
-        self._pace = limits.pace
         self._state_machine = machine = StateMachine(storage, limits.pace, limits.bounds)
         self.state = machine.state
         self.history = machine.history
         self._questions = Questions(
             machine, clock, new_slice=self.slice, wake=self.wake, distrust=self._distrust_tail
         )
-        surroundings = Surroundings(
-            clock=clock.seconds,
-            wall=wall,
-            low=lambda: space.low,
-            first_nonce=first_nonce,
-            new_identity=new_identity,
-        )
-        self._engine = engine = Engine(
-            me,
-            record,
-            storage,
-            settings,
-            application=self._application(),
-            surroundings=surroundings,
-            limits=limits.protocol,
-        )
+        self._engine = engine = self._new_engine(record, settings, limits)
         self._pending = Pending(engine.replica.own_requests, limits.pending)
-        self._retention = Retention(
-            limits.keep,
-            engine,
-            machine,
-            storage,
-            submit=lambda command: self._submit(command, None),
-            tell=partial(self._log, event="unread"),
-        )
         self.turn_clock = TurnClock(
             self._work, partial(self._log, event="slow", alarm=True), self.tally
         )
         self._disk = DiskWork(
             storage, machine, network, clock=self.turn_clock, tally=self.tally, tell=self._log
         )
+        self._retention = self._new_retention(limits)
+        self._upkeep = self._new_upkeep(limits)
         self._watch = Watch(
-            engine,
-            clock,
-            space,
-            self._log,
-            snapshot=lambda: self.status,
-            warnings=warnings,
-            tally=self.tally,
-            wall=wall,
+            engine, clock, surroundings, self._log, snapshot=lambda: self.status, tally=self.tally
         )
         self.readiness = Readiness(serving=False, waiting_for=(), reason="starting")
-        self.readiness_since = wall()  # UTC milliseconds
+        self.readiness_since = surroundings.wall()  # UTC milliseconds
+
+    # --- its parts
+
+    def _new_engine(self, record: Record, settings: ChainSettings, limits: NodeLimits) -> Engine:
+        surroundings = self._surroundings
+        return Engine(
+            self.me,
+            record,
+            self._storage,
+            settings,
+            application=self._application(),
+            surroundings=Surroundings(
+                clock=self._clock.seconds,
+                wall=surroundings.wall,
+                low=lambda: surroundings.space.low,
+                first_nonce=surroundings.first_nonce,
+                new_identity=surroundings.new_identity,
+            ),
+            limits=limits.protocol,
+        )
 
     def _application(self) -> Application:
         return Application(
@@ -153,6 +131,29 @@ class Node:
             evaluate=self._questions.evaluate,
             applied=self.state.applied,
             time=self.state.time,
+        )
+
+    def _new_retention(self, limits: NodeLimits) -> Retention:
+        return Retention(
+            limits.keep,
+            self._engine,
+            self._state_machine,
+            self._storage,
+            submit=lambda command: self._submit(command, None),
+            tell=partial(self._log, event="unread"),
+        )
+
+    def _new_upkeep(self, limits: NodeLimits) -> Upkeep:
+        return Upkeep(
+            self._engine,
+            self._state_machine,
+            self._storage,
+            self._network,
+            retention=self._retention,
+            disk=self._disk,
+            clock=self.turn_clock,
+            new_slice=partial(self.slice, limits.pace.checkpoint_seconds),
+            tell=self._log,
         )
 
     # --- for the sessions
@@ -189,7 +190,7 @@ class Node:
 
     @property
     def status(self) -> NodeStatus:
-        return self._watch.status(self.readiness, self._wall())
+        return self._watch.status(self.readiness, self._surroundings.wall())
 
     @property
     def first(self) -> int:
@@ -300,8 +301,7 @@ class Node:
         clock.part("chain")
         self._apply_and_answer()
         self._tell_clients()
-        self._look_after_storage()
-        if engine.due or engine.busy:
+        if self._upkeep.turn() or engine.due or engine.busy:
             self.wake()
         clock.end(follows=self._turn_call is not None)
 
@@ -310,7 +310,7 @@ class Node:
         if engine.replica.applied < engine.replica.committed:
             for apply in engine.apply(self.slice(APPLY_SECONDS).left):
                 self._perform(apply)
-            self._count_answered()
+            self._pending.count_answered(self._clock.seconds, self.tally.commits)
             self.turn_clock.part("applying")
         if engine.reads.busy and self._questions.turn(engine, self._perform):
             self.turn_clock.part("reads")
@@ -318,14 +318,6 @@ class Node:
             for part in engine.lend(self.slice(LEND_SECONDS).left):
                 self._perform(part)
             self.turn_clock.part("lending")
-
-    def _count_answered(self) -> None:
-        turns = self._pending.answered_turns
-        if turns:
-            now = self._clock.seconds()
-            for began in turns:
-                self.tally.commits.add(now - began)
-            turns.clear()
 
     def _tell_clients(self) -> None:
         pending = self._pending
@@ -340,35 +332,12 @@ class Node:
         self._tick_call = self._clock.callLater(self._timing.tick, self._tick)
         self._watch.tick(idle=self._pending.idle)
         self._guarded(self._watch.look_at_disk)
-        self._disk.has_written = True  # a record was written, or a thread is done
-        self._makes_room = True
+        self._upkeep.tick()
         self._noted(self._retention.look, self._clock.seconds(), self._engine.next_time)
-        self._guarded(self._begin_checkpoint_if_due)  # or it would wait for the next entry
+        self._guarded(self._upkeep.begin_checkpoint_if_due)  # or it would wait for the next entry
         self._act_on(self._engine.tick)
         self._watch.tell_progress()
         self.wake()
-
-    def _begin_checkpoint_if_due(self) -> None:
-        if self._state_machine.checkpoint_is_due and not self._engine.lends_checkpoint:
-            self._state_machine.begin_checkpoint()
-
-    def _look_after_storage(self) -> None:
-        clock, disk, machine = self.turn_clock, self._disk, self._state_machine
-        if machine.checkpointing:
-            self._write_checkpoint()
-            clock.part("checkpoint")
-        if self._makes_room:
-            self._makes_room = self._retention.make_room()
-            disk.has_written = True
-            clock.part("making room")
-        if machine.checkpointing or self._makes_room:
-            self.wake()
-        if disk.has_written:
-            disk.has_written = False
-            trouble = self._storage.care()
-            clock.part("write-ahead log")
-            if trouble:
-                self._log(trouble, event="database", alarm=True)
 
     # --- one guard for every input
 
@@ -385,7 +354,7 @@ class Node:
             action(*arguments)
         except Exception as error:
             self.stop()
-            self._fail(error)
+            self._surroundings.fail(error)
         finally:
             self._carrying_out = False
 
@@ -430,7 +399,7 @@ class Node:
             case effects.Distrust():
                 self._network.distrust(effect.sender, effect.reason)
             case effects.Compare():
-                self._compare(effect)
+                self._upkeep.compare(effect)
             case effects.Install():
                 if self._disk.install(effect.source):
                     self._begin_anew()
@@ -444,16 +413,10 @@ class Node:
     def _distrust_tail(self, reason: str) -> None:
         self._network.distrust(self.configuration.tail, reason)
 
-    def _compare(self, other: effects.Compare) -> None:
-        try:
-            self._state_machine.compare(other.seq, other.digest, other.sender)
-        except StateMismatchError as error:
-            self._network.distrust(other.sender, f"ALARM: {error}")
-
     def _begin_anew(self) -> None:
         self._watch.look_at_configuration()
         self.stop()
-        self._excluded()
+        self._surroundings.excluded()
 
     def _log(self, text: str, *, event: str, alarm: bool = False) -> None:
         if text.startswith("ALARM"):
@@ -473,23 +436,9 @@ class Node:
                 audience.happened(outcome)
             if entry.origin == own and outcome.results:
                 self._pending.answered(entry.number, outcome.results)
-            self._begin_checkpoint_if_due()
+            self._upkeep.begin_checkpoint_if_due()
         self.tally.applied += len(entries)
         self.tally.said += said
-
-    def _write_checkpoint(self) -> None:
-        self._disk.has_written = True
-        try:
-            time = self.slice(self._pace.checkpoint_seconds)
-            finished = self._state_machine.write_checkpoint(time.left)
-        except StateMismatchError as error:
-            self._log(f"ALARM: {error}", event="alarm", alarm=True)
-            return
-        successor = self.configuration.successor(self.me.position)
-        if finished is not None and successor is not None:
-            epoch, identity = self.configuration.epoch, self.configuration.identity
-            message = StateDigest(epoch, finished.seq, finished.digest, identity)
-            self._network.send(successor, message)
 
     # --- readiness
 
@@ -497,7 +446,7 @@ class Node:
         overdue = self._pending.waits_since(self._clock.seconds() - self._timing.suspect_after)
         new = self._watch.readiness(overdue=overdue)
         if new != self.readiness:
-            self.readiness, self.readiness_since = new, self._wall()
+            self.readiness, self.readiness_since = new, self._surroundings.wall()
             self._log(self.status.line, event="readiness")
             if self.audience is not None:
                 self.audience.readiness_changed()

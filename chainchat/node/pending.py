@@ -5,8 +5,9 @@ from collections.abc import Callable, Sequence
 
 from msgspec import Struct
 
-from chainchat.chain.requests import OwnRequests
+from chainchat.chain.own_requests import OwnRequests
 from chainchat.chat.outcomes import Result
+from chainchat.node.tally import Distribution
 
 Replied = Callable[[Sequence[Result]], None]
 
@@ -42,7 +43,6 @@ class Pending:
         congested: too many are on their way, until enough are answered.
         untimed: something was submitted since ``note_time``.
         awaited: a patient client found no room, and there is none yet.
-        answered_turns: when the turns of answered requests began.
     """
 
     def __init__(self, requests: OwnRequests, limits: PendingLimits = USUAL_PENDING) -> None:
@@ -53,7 +53,8 @@ class Pending:
         self._newest = 0
         self._waiting: deque[tuple[int, float]] = deque()
         """Of each turn: its newest request, and when it began."""
-        self.answered_turns: list[float] = []
+        self._answered_turns: list[float] = []
+        """When the turns of answered requests began."""
 
     def room_for(self, on_their_way: int, *, patient: bool = False, at_least: int = 0) -> int:
         """Return how many more a session may submit.
@@ -83,10 +84,18 @@ class Pending:
 
     def answered(self, number: int, results: Sequence[Result]) -> None:
         while self._waiting and self._waiting[0][0] <= number:
-            self.answered_turns.append(self._waiting.popleft()[1])
+            self._answered_turns.append(self._waiting.popleft()[1])
         replied = self._repliers.pop(number, None)
         if replied is not None:
             replied(results)
+
+    def count_answered(self, clock: Callable[[], float], commits: Distribution) -> None:
+        """Count how long the requests waited that were answered since the last count."""
+        if self._answered_turns:
+            now = clock()
+            for began in self._answered_turns:
+                commits.add(now - began)
+            self._answered_turns.clear()
 
     def has_room_again(self) -> bool:
         """End congestion, or the patient's wait, if there is room; return whether that changed."""

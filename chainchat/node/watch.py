@@ -1,22 +1,15 @@
 """News for the operator of a running node: changes, pauses, progress, its disk."""
 
 from collections.abc import Callable
-from typing import Protocol
 
 from chainchat.chain.engine import Engine
-from chainchat.node.interfaces import Clock
-from chainchat.node.space import Space
+from chainchat.node.interfaces import Clock, OperatorsLog
 from chainchat.node.status import NodeStatus, Readiness, Replay, readiness, status
+from chainchat.node.surroundings import NodeSurroundings
 from chainchat.node.tally import Tally
 from chainchat.node.write_pause import CompletedChange, WritePause
 
 PROGRESS_SECONDS = 1.0
-
-
-class Tell(Protocol):
-    """Writes a line to the log; ``event``: its kind; ``alarm``: something is wrong."""
-
-    def __call__(self, text: str, *, event: str, alarm: bool = False) -> None: ...
 
 
 class Watch:
@@ -26,23 +19,20 @@ class Watch:
         self,
         engine: Engine,
         clock: Clock,
-        space: Space,
-        tell: Tell,
+        surroundings: NodeSurroundings,
+        tell: OperatorsLog,
         *,
         snapshot: Callable[[], NodeStatus],
-        warnings: Callable[[], tuple[str, ...]],
         tally: Tally,
-        wall: Callable[[], int],
     ) -> None:
         self._engine = engine
         self._clock = clock
-        self._space = space
+        self._surroundings = surroundings
+        self._space = surroundings.space
         self._tell = tell
         self._snapshot = snapshot
         self._change: CompletedChange | None = None
-        self._warnings = warnings
         self._tally = tally
-        self._wall = wall
         self._followed = engine.configuration
         """The configuration in force after the last input."""
         self._write_pause = WritePause(engine.me, clock, self._changed)
@@ -59,7 +49,7 @@ class Watch:
             disk_left=self._space.left,
             writes_paused=self._write_pause.seconds,
             change=self._change,
-            warnings=self._warnings(),
+            warnings=self._surroundings.warnings(),
         )
 
     def readiness(self, *, overdue: bool) -> Readiness:
@@ -78,7 +68,7 @@ class Watch:
 
     def _changed(self, change: CompletedChange) -> None:
         self._change = change
-        self._tally.changed(change, self._wall())
+        self._tally.changed(change, self._surroundings.wall())
         self._tell(self._snapshot().change_line, event="epoch")
 
     def unlinked(self, position: str) -> None:

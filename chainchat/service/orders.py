@@ -94,7 +94,11 @@ class Orders:
         return lines
 
     def log_level(self, level: str) -> str:
-        """Raises RefusedError (501): there is no such level."""
+        """Set the level, if one is given, and return the one in force.
+
+        Raises:
+            RefusedError: 501, there is no such level.
+        """
         if level:
             if level not in LEVELS:
                 known = ", ".join(LEVELS)

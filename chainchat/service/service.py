@@ -19,7 +19,7 @@ from twisted.logger import Logger
 from chainchat import __version__, config
 from chainchat.chain.log import DivergenceError
 from chainchat.chain.messages import Message
-from chainchat.chat.accounts import Role
+from chainchat.chat.accounts import AccountRole
 from chainchat.control.desk import Desk, Office
 from chainchat.control.listener import ControlFactory, listen
 from chainchat.logs.audit import Audit
@@ -35,15 +35,16 @@ from chainchat.node.retention import Keep
 from chainchat.node.space import Space, free_octets
 from chainchat.node.state_machine import StateMismatchError
 from chainchat.node.status import DRAINED
+from chainchat.node.surroundings import NodeSurroundings
 from chainchat.node.tally import Tally
 from chainchat.peers.hello import introduction
 from chainchat.peers.links import Links
 from chainchat.service import preflight
 from chainchat.service.client_ports import ClientPorts, NotYet, client_limits, ports_shown
-from chainchat.service.invitations import invitation
-from chainchat.service.lives import begun, chain_settings, new_identity
+from chainchat.service.new_life import begun, chain_settings, new_identity
 from chainchat.service.notify import Manager
 from chainchat.service.orders import Orders
+from chainchat.service.owners_invitations import invitation
 from chainchat.service.process import collect_garbage_rarely, raise_file_limit, utc_milliseconds
 from chainchat.sessions.admission import Admission
 from chainchat.sessions.drain import Drain
@@ -290,7 +291,7 @@ class NodeService(Service):
 
     def _is_operator(self, account: int) -> bool:
         known = self._node.state.accounts.get(account)
-        return known is not None and known.role is Role.OPERATOR
+        return known is not None and known.role is AccountRole.OPERATOR
 
     def _begin_life(self) -> None:
         settings, own = self._orders.settings, self._own
@@ -305,17 +306,19 @@ class NodeService(Service):
             self,
             self._reactor,
             settings=chain_settings(settings, self._nodes),
-            wall=utc_milliseconds,
-            fail=self._fail,
-            excluded=self._end_life,
-            work=time.monotonic,
+            surroundings=NodeSurroundings(
+                wall=utc_milliseconds,
+                fail=self._fail,
+                excluded=self._end_life,
+                new_identity=new_identity,
+                first_nonce=secrets.randbelow(NONCES),
+                work=time.monotonic,
+                space=Space(self._free_octets, settings.stop),
+                warnings=lambda: (*self._tls.expiry.warnings, *self._links.differences),
+            ),
             limits=NodeLimits(
                 keep=Keep(settings.keep_days, settings.keep_octets, unread=settings.keep_unread)
             ),
-            space=Space(self._free_octets, settings.stop),
-            first_nonce=secrets.randbelow(NONCES),
-            new_identity=new_identity,
-            warnings=lambda: (*self._tls.expiry.warnings, *self._links.differences),
             tally=self._tally,
         )
         self._sessions = Sessions(self._node, self._reactor, self._limits)

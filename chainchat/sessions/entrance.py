@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from math import ceil
 
 from chainchat.chat import commands, requests
-from chainchat.chat.accounts import Account, Role
+from chainchat.chat.accounts import Account, AccountRole
 from chainchat.chat.commands import UNKNOWN, AnyCommand
 from chainchat.chat.lines import Line
 from chainchat.chat.modes.mode import LoggedIn
@@ -121,7 +121,7 @@ class Entrance:
             case requests.ResetPassword():
                 self._begin(tag, self.passwords.invite(tag, request.name, reset=True))
             case requests.Grant():
-                role = Role.OPERATOR if request.operator else Role.USER
+                role = AccountRole.OPERATOR if request.operator else AccountRole.USER
                 grant = commands.Grant(self._client.id, request.name, role)
                 what = "an operator" if request.operator else "no operator"
                 self._order(tag, grant, f"{request.name} is {what} now")
@@ -138,7 +138,7 @@ class Entrance:
     def _count_change(self) -> None:
         client, low = self._client, self._node.readiness.low
         own = self._node.state.accounts.get(client.account)
-        if low and (own is None or own.role is not Role.OPERATOR):
+        if low and (own is None or own.role is not AccountRole.OPERATOR):
             raise RefusedError(Code.DISK_NEARLY_FULL, nearly_full(low))
         if client.id:
             self._sessions.limits.changed(client.account)

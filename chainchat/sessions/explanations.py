@@ -14,60 +14,52 @@ SILENT_SECONDS = 5
 """A shorter silence is not mentioned."""
 
 
+EXPLANATIONS = {
+    Code.NAME_IN_USE: "the name {about} is in use; log in with another, or try again later",
+    Code.TOO_MANY_ACCOUNTS: (
+        "account {about} was not made: there are as many as there may be; "
+        "log in with an existing name, or try again later"
+    ),
+    Code.TOO_MANY_NEW_ACCOUNTS: (
+        "account {about} was not made: your address has made too many of late; "
+        "log in with an existing name, or try again in a minute"
+    ),
+    Code.NAME_LOOKS_ALIKE: (
+        "{about} has an account already, and the two names look alike: choose a name that "
+        "nobody takes for theirs, or log in as {about} if that is you"
+    ),
+    Code.SERVERS_WORD: (
+        "nobody can be named {about}, since others would take it for the server: choose "
+        "another name"
+    ),
+    Code.PASSWORD_CHANGED: (
+        "the password of {about} was changed meanwhile; log in with the new one"
+    ),
+    Code.PASSWORD_NEEDED: "{about} needs a password of its own first",
+    Code.BY_INVITATION: "accounts are made by invitation: ask an operator",
+    Code.OPERATORS_ONLY: "only operators may do that",
+    Code.NO_SUCH_ACCOUNT: "there is no account {about}; list the accounts to see the names",
+    Code.BAD_TOKEN: "this token does not resume {about}; log in",
+    Code.NUMBER_REUSED: "this number was used for another message; nothing was sent",
+    Code.NUMBER_FORGOTTEN: (
+        "this number is too old to be remembered: nothing was sent now, but it may have "
+        "been sent before; SINCE shows what was sent, LOGIN tells the next number"
+    ),
+    Code.TAIL_LOST: (
+        "the server that searched is lost, and no other was asked; "
+        "ask again, with a pattern that begins plainly, like: al"
+    ),
+    Code.PATTERN_TOO_COSTLY: (
+        "the search takes too long; use a pattern that begins plainly, like: al"
+    ),
+    Code.BAD_PATTERN: ("this pattern is too much for the server that searches; use a shorter one"),
+}
+"""Why a request was refused; ``about``: the name that it was about."""
+
+
 def explanation(code: Code, about: str) -> str:
-    match code:
-        case Code.NAME_IN_USE:
-            return f"the name {about} is in use; log in with another, or try again later"
-        case Code.TOO_MANY_ACCOUNTS:
-            return (
-                f"account {about} was not made: there are as many as there may be; "
-                "log in with an existing name, or try again later"
-            )
-        case Code.TOO_MANY_NEW_ACCOUNTS:
-            return (
-                f"account {about} was not made: your address has made too many of late; "
-                "log in with an existing name, or try again in a minute"
-            )
-        case Code.NAME_LOOKS_ALIKE:
-            return (
-                f"{about} has an account already, and the two names look alike: choose a name that "
-                f"nobody takes for theirs, or log in as {about} if that is you"
-            )
-        case Code.SERVERS_WORD:
-            return (
-                f"nobody can be named {about}, since others would take it for the server: choose "
-                "another name"
-            )
-        case Code.PASSWORD_CHANGED:
-            return f"the password of {about} was changed meanwhile; log in with the new one"
-        case Code.PASSWORD_NEEDED:
-            return f"{about} needs a password of its own first"
-        case Code.BY_INVITATION:
-            return "accounts are made by invitation: ask an operator"
-        case Code.OPERATORS_ONLY:
-            return "only operators may do that"
-        case Code.NO_SUCH_ACCOUNT:
-            return f"there is no account {about}; list the accounts to see the names"
-        case Code.BAD_TOKEN:
-            return f"this token does not resume {about}; log in"
-        case Code.NUMBER_REUSED:
-            return "this number was used for another message; nothing was sent"
-        case Code.NUMBER_FORGOTTEN:
-            return (
-                "this number is too old to be remembered: nothing was sent now, but it may have "
-                "been sent before; SINCE shows what was sent, LOGIN tells the next number"
-            )
-        case Code.TAIL_LOST:
-            return (
-                "the server that searched is lost, and no other was asked; "
-                "ask again, with a pattern that begins plainly, like: al"
-            )
-        case Code.PATTERN_TOO_COSTLY:
-            return "the search takes too long; use a pattern that begins plainly, like: al"
-        case Code.BAD_PATTERN:
-            return "this pattern is too much for the server that searches; use a shorter one"
-        case _:
-            return "this session has ended; connect again"
+    text = EXPLANATIONS.get(code, "this session has ended; connect again")
+    return text.format(about=about)
 
 
 def how_to_log_in(*, everybody: bool, encrypted: bool) -> list[str]:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Generator
 from typing import Any
 
 from chainchat.chat import commands, requests, scram
-from chainchat.chat.accounts import Account, Role, Verifier
+from chainchat.chat.accounts import Account, AccountRole, Verifier
 from chainchat.chat.lines import clean
 from chainchat.chat.outcomes import Accepted, Result
 from chainchat.chat.passwords import LONGEST, SHORTEST, checked_password
@@ -242,7 +242,7 @@ class Passwords:
 
     def invite(self, tag: str, name: str, *, reset: bool) -> Procedure:
         """Make an account, or ``reset`` its password, shown once."""
-        if self._own_account().role is not Role.OPERATOR:
+        if self._own_account().role is not AccountRole.OPERATOR:
             raise RefusedError(Code.OPERATORS_ONLY, explanation(Code.OPERATORS_ONLY, ""))
         self._check_readable()
         password, hashing = new_invitation(self._guard, self._state(), name, reset=reset)

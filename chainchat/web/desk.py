@@ -129,7 +129,7 @@ class WebDesk:
         if not self._watchers:
             self._known = self._parts.get()
         self._watchers.add(watcher)
-        watcher.tell(event("parts", self._known))
+        watcher.tell(event(self._known))
 
     def leave(self, watcher: Watcher) -> None:
         self._watchers.discard(watcher)
@@ -138,7 +138,7 @@ class WebDesk:
         made = page.parts(view)
         new = {name: part for name, part in made.items() if self._known.get(name) != part}
         self._known = made
-        data = event("parts", {**new, "tab": page.tab(view)})
+        data = event({**new, "tab": page.tab(view)})
         for watcher in [*self._watchers]:
             watcher.tell(data)
 

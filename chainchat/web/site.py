@@ -174,8 +174,9 @@ class EventStream:
     def stopProducing(self) -> None: ...
 
 
-def event(name: str, value: object) -> bytes:
-    return f"event: {name}\ndata: {json.dumps(value, separators=(',', ':'))}\n\n".encode()
+def event(parts: object) -> bytes:
+    """Return the event that tells a page of its new parts."""
+    return f"event: parts\ndata: {json.dumps(parts, separators=(',', ':'))}\n\n".encode()
 
 
 class WebChannel(HTTPChannel):

@@ -7,7 +7,7 @@ from collections import defaultdict, deque
 
 from chainchat.chain.configuration import Configuration, Member
 from chainchat.chain.effects import Apply, Send, Sync, Write
-from chainchat.chain.limits import USUAL
+from chainchat.chain.limits import USUAL_PROTOCOL
 from chainchat.chain.replica import Replica
 from chainchat.storage.memory import MemoryStorage
 
@@ -26,7 +26,7 @@ def opening(configuration):
 class Chain:
     """Replicas, their disks and the wires between them, FIFO for each pair and direction."""
 
-    def __init__(self, *positions, limits=USUAL):
+    def __init__(self, *positions, limits=USUAL_PROTOCOL):
         self.members = positions
         self.epoch = 0
         self.now = NOW

@@ -14,14 +14,14 @@ from chainchat.chain.copying import Apart, Learner, Take
 from chainchat.chain.effects import Cut, Send
 from chainchat.chain.entries import Entry, EntryId
 from chainchat.chain.lending import Sponsor
-from chainchat.chain.limits import USUAL
+from chainchat.chain.limits import USUAL_PROTOCOL
 from chainchat.chain.log import newest_not_after, size
 from chainchat.chain.messages import Copied, Differs, Fetch, Synced
 from chainchat.chain.timing import Timing
 from chainchat.storage.memory import MemoryStorage
 
 SUSPECT_AFTER = 4.0
-NEAR = USUAL.near_entries
+NEAR = USUAL_PROTOCOL.near_entries
 EPOCH = 9
 ME, OTHER = Member("newcomer", "id-new", 3), Member("other", "id-other", 1)
 

@@ -10,7 +10,7 @@ from chainchat.chain.copying import Learner, Replace, Take
 from chainchat.chain.effects import Cut, Install, Send, StageEntries, StageRows, Unstage
 from chainchat.chain.entries import EntryId
 from chainchat.chain.lending import Sponsor
-from chainchat.chain.limits import Limits
+from chainchat.chain.limits import ProtocolLimits
 from chainchat.chain.log import DivergenceError
 from chainchat.chain.messages import Copied, Differs, Fetch, FetchRows, Offer, Rows
 from chainchat.chain.timing import Timing
@@ -18,7 +18,7 @@ from chainchat.storage.memory import MemoryStorage
 
 EPOCH = 9
 ME = Member("newcomer", "id-new", 3)
-LIMITS = Limits(checkpoint_worth=10)
+LIMITS = ProtocolLimits(checkpoint_worth=10)
 
 
 def log_of(count, *, salt=b"x"):
@@ -130,7 +130,7 @@ def everything_kept(log):
 )
 def test_who_lacks_little_of_what_is_there_copies_entries(held, offered):
     pair = Pair(log_of(held) if held else MemoryStorage(), lender(checkpoint=29))
-    pair.sponsor._limits = Limits(checkpoint_worth=25)
+    pair.sponsor._limits = ProtocolLimits(checkpoint_worth=25)
     pair.run()
     assert ("Replace" in pair.kinds()) == offered
     assert everything_kept(pair.mine)[-10:] == everything_kept(pair.sponsor._log)[-10:]

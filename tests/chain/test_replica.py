@@ -6,7 +6,7 @@ from replica_chain import NOW, THREE, Chain, opening
 
 from chainchat.chain.effects import Distrust, Send, Sync, Write
 from chainchat.chain.entries import Entry, EntryId
-from chainchat.chain.limits import USUAL, Limits
+from chainchat.chain.limits import USUAL_PROTOCOL, ProtocolLimits
 from chainchat.chain.log import FRAME_ENTRIES, DivergenceError, fitting, size
 from chainchat.chain.messages import Ack, Forward, Holding, Submit
 from chainchat.chain.replica import Replica
@@ -498,7 +498,7 @@ def test_the_longest_beginning_that_fits_has_at_least_one():
 def test_a_tail_commits_only_so_far_ahead_of_what_it_has_applied():
     chain = Chain("only")
     chain.settle()
-    only, span = chain["only"], USUAL.unapplied // 2 - 1
+    only, span = chain["only"], USUAL_PROTOCOL.unapplied // 2 - 1
     for _ in range(4):
         only.submit(b"many", span)
     for effect in only.turn(NOW):
@@ -521,7 +521,7 @@ def test_what_was_applied_and_forwarded_is_in_memory_no_more(chain):
 
 
 def test_what_waits_to_be_applied_at_a_slow_node_is_bounded_in_memory():
-    chain = Chain(*THREE, limits=Limits(recent_entries=20, apply_octets=1))
+    chain = Chain(*THREE, limits=ProtocolLimits(recent_entries=20, apply_octets=1))
     chain.settle()
     for number in range(100):
         chain["head"].submit(f"{number}".encode())

@@ -11,7 +11,7 @@ from replica_chain import NOW, THREE, Chain, as_long_as_it_takes, opening
 from chainchat.chain.configuration import Configuration, Member
 from chainchat.chain.effects import Send, Sync, Write
 from chainchat.chain.entries import Entry, EntryId
-from chainchat.chain.limits import USUAL
+from chainchat.chain.limits import USUAL_PROTOCOL
 from chainchat.chain.messages import Ack, Holding
 from chainchat.chain.replica import Replica
 from chainchat.storage.memory import MemoryStorage
@@ -241,7 +241,7 @@ def test_after_a_cut_it_goes_on_from_the_logs_new_end():
 
 
 def test_a_long_log_is_applied_in_slices():
-    command = b"x" * (USUAL.apply_octets * 2 // 3)
+    command = b"x" * (USUAL_PROTOCOL.apply_octets * 2 // 3)
     entries = tuple(Entry(s, 1, "a.1", s, NOW, command, 1) for s in range(1, 8))
     log = MemoryStorage()
     log.append(entries[:1])
@@ -282,7 +282,8 @@ def test_to_apply_a_slice_only_what_may_fit_is_looked_at():
 
 def test_what_is_copied_faster_than_it_is_applied_does_not_stay_in_memory():
     entries = tuple(
-        Entry(s, 1, "a.1", s, NOW, b"x" * (USUAL.copied_octets // 10), 1) for s in range(1, 31)
+        Entry(s, 1, "a.1", s, NOW, b"x" * (USUAL_PROTOCOL.copied_octets // 10), 1)
+        for s in range(1, 31)
     )
     log = MemoryStorage()
     log.append(entries[:1])

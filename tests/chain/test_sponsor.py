@@ -6,7 +6,7 @@ from logs_made_up import entries, everything, log_of
 from chainchat.chain.configuration import Member
 from chainchat.chain.entries import EntryId
 from chainchat.chain.lending import Sponsor
-from chainchat.chain.limits import Limits
+from chainchat.chain.limits import ProtocolLimits
 from chainchat.chain.log import FRAME_ENTRIES, size
 from chainchat.chain.messages import Copied, Differs, Fetch, Offer
 
@@ -155,7 +155,7 @@ def test_a_long_answer_comes_in_parts_no_longer_than_a_frame_as_many_as_a_turn_h
 
 
 def test_an_answer_ends_when_it_is_long_enough():
-    limits = Limits(answer_octets=2 * FRAME_ENTRIES)
+    limits = ProtocolLimits(answer_octets=2 * FRAME_ENTRIES)
     sponsor = Sponsor(log_of(*[1] * 30, command=b"x" * 5_000), limits)
     parts = [part for _, part in asks(sponsor, EntryId(), go_on=lambda: True)]
     assert [part.more for part in parts] == [True, True, False]
@@ -232,7 +232,7 @@ def test_a_question_ends_with_its_connection():
 
 def test_nearby_are_those_who_lacked_no_more_than_a_batch():
     log = log_of(1, 1, 1, 1)
-    sponsor = Sponsor(log, Limits(near_entries=2))
+    sponsor = Sponsor(log, ProtocolLimits(near_entries=2))
     asks(sponsor, EntryId(1, 1))
     asks(sponsor, EntryId(1, 2), OTHER)
     assert sponsor.nearby() == {OTHER}
@@ -254,7 +254,7 @@ def test_a_checkpoint_is_offered_to_who_knows_what_an_offer_is(knows, answer):
     log.begin_checkpoint(20)
     log.write_committed(20)
     log.finish_checkpoint(b"head")
-    sponsor = Sponsor(log, Limits(checkpoint_worth=10))
+    sponsor = Sponsor(log, ProtocolLimits(checkpoint_worth=10))
     sponsor.asked("newcomer", Fetch(EPOCH, ME, EntryId(), takes_offers=knows))
     [sent] = sponsor.turn(set())
     assert type(sent.message) is answer

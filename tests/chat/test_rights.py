@@ -4,7 +4,7 @@ import pytest
 from applied import HERE, THERE, Log, Stored
 from msgspec import msgpack
 
-from chainchat.chat.accounts import Account, Role, Verifier
+from chainchat.chat.accounts import Account, AccountRole, Verifier
 from chainchat.chat.commands import (
     TO_EVERYBODY,
     UNKNOWN,
@@ -51,7 +51,7 @@ def protected(log, verifier=VERIFIER):
 
 def operator(log):
     protected(log)
-    assert log.result(Grant("", "alice", Role.OPERATOR)) == Accepted(log.state.applied)
+    assert log.result(Grant("", "alice", AccountRole.OPERATOR)) == Accepted(log.state.applied)
 
 
 # --- logging in --------------------------------------------------------------------------
@@ -155,7 +155,7 @@ def test_a_deleted_account_gets_no_password(log):
 NEED_AN_OPERATOR = [
     Invite("a.1.1", "bob", VERIFIER),
     Invite("a.1.1", "alice", VERIFIER, reset=True),
-    Grant("a.1.1", "alice", Role.OPERATOR),
+    Grant("a.1.1", "alice", AccountRole.OPERATOR),
     Kick("a.1.1", "alice"),
     Delete("a.1.1", UNKNOWN, "carol", others=False),
 ]
@@ -178,17 +178,17 @@ def test_everybody_deletes_their_own_account(log):
 
 
 def test_an_operator_always_has_a_password(log):
-    grant = Grant("", "alice", Role.OPERATOR)
+    grant = Grant("", "alice", AccountRole.OPERATOR)
     assert log.result(grant) == Refused(Code.PASSWORD_NEEDED, "alice")
     operator(log)
     removal = SetSecret("a.1.1", 2, "alice", alice(log).secret, None)
     assert log.result(removal) == Refused(Code.PASSWORD_NEEDED, "alice")
-    log.apply(Grant("a.1.1", "alice", Role.USER))
+    log.apply(Grant("a.1.1", "alice", AccountRole.USER))
     assert log.result(removal) == Accepted(log.state.applied)
 
 
 def test_nobody_gets_a_role_who_is_not_there(log):
-    assert log.result(Grant("", "bob", Role.USER)) == Refused(Code.NO_SUCH_ACCOUNT, "bob")
+    assert log.result(Grant("", "bob", AccountRole.USER)) == Refused(Code.NO_SUCH_ACCOUNT, "bob")
     assert log.result(Kick("", "bob")) == Refused(Code.NO_SUCH_ACCOUNT, "bob")
 
 
@@ -258,7 +258,7 @@ def test_passwords_and_roles_are_in_snapshots(log):
     restored = Stored().restored(log.state)
     assert restored.image() == log.state.image()
     assert restored.accounts == log.state.accounts
-    assert restored.account_named("alice").role is Role.OPERATOR
+    assert restored.account_named("alice").role is AccountRole.OPERATOR
     assert restored.salting == b"first"
 
 

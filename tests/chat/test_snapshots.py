@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import DecodeError
 
-from chainchat.chat.accounts import Role, Verifier
+from chainchat.chat.accounts import AccountRole, Verifier
 from chainchat.chat.bounds import Bounds
 from chainchat.chat.commands import (
     TO_EVERYBODY,
@@ -88,7 +88,7 @@ def command_of(kind, session, opened, at, chosen):
         case "invite":
             return Invite(session if x % 2 else "", name, VERIFIER, reset=y < 2)
         case "grant":
-            return Grant(session if x % 2 else "", name, Role(y % 2))
+            return Grant(session if x % 2 else "", name, AccountRole(y % 2))
         case "kick":
             return Kick(session if x % 2 else "", name)
         case "salting":

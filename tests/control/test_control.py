@@ -13,7 +13,7 @@ from tcp import a_moment, until
 from twisted.internet.defer import Deferred
 
 from chainchat import __version__, config
-from chainchat.chat.accounts import Role
+from chainchat.chat.accounts import AccountRole
 from chainchat.chat.refusals import Code, RefusedError
 from chainchat.control.listener import (
     IDLE_SECONDS,
@@ -96,7 +96,7 @@ async def test_accounts_are_listed_with_role_password_and_presence(room):
     room.has("bob", password=False)
     _, carol = room.has("alice", "Carol")
     carol.says("/quit")
-    room.house.node.state.account_named("alice").role = Role.OPERATOR
+    room.house.node.state.account_named("alice").role = AccountRole.OPERATOR
     assert items(await room.ask("@1 accounts")) == [
         {"name": "alice", "role": "operator", "protected": True, "on": True},
         {"name": "bob", "role": "user", "protected": False, "on": True},
@@ -181,9 +181,9 @@ async def test_an_operator_is_made_and_unmade_through_the_log(room):
     before = room.house.node.state.applied
     assert value(await room.ask("@1 operator alice")) == {"name": "alice", "role": "operator"}
     assert room.house.node.state.applied > before
-    assert room.house.node.state.account_named("alice").role is Role.OPERATOR
+    assert room.house.node.state.account_named("alice").role is AccountRole.OPERATOR
     assert value(await room.ask("@1 operator alice off")) == {"name": "alice", "role": "user"}
-    assert room.house.node.state.account_named("alice").role is Role.USER
+    assert room.house.node.state.account_named("alice").role is AccountRole.USER
     assert room.logged[-2:] == [
         f"control, by {me()}: operator alice: done",
         f"control, by {me()}: operator alice off: done",

@@ -4,7 +4,7 @@ import pytest
 from twisted.internet.task import Clock
 from twisted.logger import formatEvent, globalLogPublisher
 
-from chainchat.chat.accounts import Role, Verifier
+from chainchat.chat.accounts import AccountRole, Verifier
 from chainchat.chat.commands import (
     UNKNOWN,
     Delete,
@@ -75,7 +75,7 @@ def audit(clock):
             "bob given a new password by alice from 10.1.2.3, session a.1.2",
         ),
         (
-            Grant("a.1.2", "bob", Role.OPERATOR),
+            Grant("a.1.2", "bob", AccountRole.OPERATOR),
             "bob made operator by alice from 10.1.2.3, session a.1.2",
         ),
         (

@@ -8,7 +8,7 @@ from node_house import SUSPECT_AFTER, THREE, founded
 from taking_part import takes_part
 from twisted.logger import LogLevel
 
-from chainchat.chain.limits import Limits
+from chainchat.chain.limits import ProtocolLimits
 from chainchat.chain.messages import Copied, Decided, Forward
 from chainchat.node.limits import NodeLimits
 from chainchat.node.lives import begin_life
@@ -129,7 +129,7 @@ PROGRESS = re.compile(
 @pytest.fixture
 def slow_learner():
     """A tail that comes back to a chain of two, and gets only a part of the log."""
-    house = founded(limits=NodeLimits(protocol=Limits(answer_octets=1)))  # one frame
+    house = founded(limits=NodeLimits(protocol=ProtocolLimits(answer_octets=1)))  # one frame
     house.later(0.2)
     house.kill("tail")
     house.run()

@@ -7,7 +7,7 @@ from node_house import THREE, House, lines_logged
 
 from chainchat.chain.configuration import Configuration
 from chainchat.chain.lending import Sponsor
-from chainchat.chain.limits import Limits
+from chainchat.chain.limits import ProtocolLimits
 from chainchat.chain.log import DivergenceError
 from chainchat.chain.record import Record
 from chainchat.chat import commands
@@ -20,7 +20,7 @@ from chainchat.storage.memory import REMOVED_AT_ONCE, MemoryStorage
 DAYS = DAY / 1_000
 KEEP = Keep(days=2, unread=False, look_seconds=0.0, at_least=1)
 LIMITS = NodeLimits(
-    protocol=Limits(checkpoint_worth=15, near_entries=5),
+    protocol=ProtocolLimits(checkpoint_worth=15, near_entries=5),
     pace=CheckpointPace(checkpoint_entries=20, records_at_once=1, checkpoint_seconds=0.0),
 )
 

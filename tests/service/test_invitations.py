@@ -6,7 +6,7 @@ from sessions_house import House
 from chainchat.chat import scram
 from chainchat.chat.commands import Invite
 from chainchat.chat.refusals import RefusedError
-from chainchat.service.invitations import invitation
+from chainchat.service.owners_invitations import invitation
 
 
 @pytest.fixture

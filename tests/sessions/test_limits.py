@@ -3,7 +3,7 @@
 import pytest
 from sessions_house import HELLO, House
 
-from chainchat.chat.accounts import Role
+from chainchat.chat.accounts import AccountRole
 from chainchat.chat.refusals import Code
 from chainchat.sessions.hearing import WAITING_OCTETS
 from chainchat.sessions.limits import CHANGE_TOKENS
@@ -179,7 +179,7 @@ def test_on_the_last_of_a_disk_only_operators_change_accounts(house):
     alice.reads()
     for line in ("@d DELETE nobody", "@k KICK nobody", "@s SECRET none", "@i INVITE bob"):
         assert code(alice.says(line)[0]) == Code.DISK_NEARLY_FULL
-    house.node.state.account_named("alice").role = Role.OPERATOR
+    house.node.state.account_named("alice").role = AccountRole.OPERATOR
     assert code(alice.says("@k KICK nobody")[0]) == Code.NO_SUCH_ACCOUNT
 
 

@@ -14,7 +14,7 @@ import pytest
 from sessions_house import HELLO, House
 
 from chainchat.chat import scram
-from chainchat.chat.accounts import Role
+from chainchat.chat.accounts import AccountRole
 from chainchat.chat.commands import Grant, Invite, Kick
 from chainchat.chat.lines import TOO_LONG
 from chainchat.chat.refusals import Code, RefusedError
@@ -348,8 +348,8 @@ class Storm:
     def gives_orders(self):
         name = self.random.choice(NAMES)
         orders = (
-            Grant("", name, Role.OPERATOR),
-            Grant("", name, Role.USER),
+            Grant("", name, AccountRole.OPERATOR),
+            Grant("", name, AccountRole.USER),
             Kick("", name),
             Invite("", name, self.verifier(once=True), reset=self.random.random() < 0.7),
         )

@@ -8,7 +8,7 @@ what must hold is what always must.
 from collections.abc import Callable
 from itertools import pairwise
 
-from chainchat.chain.limits import Limits
+from chainchat.chain.limits import ProtocolLimits
 from chainchat.chain.record import Record
 from chainchat.node.budget import CheckpointPace
 from chainchat.node.limits import NodeLimits
@@ -230,7 +230,7 @@ def run_crowd(seed: int, *, trace: Callable[[str], None] | None = None) -> Summa
         trace=trace,
         priced=True,
         limits=NodeLimits(
-            protocol=Limits(apply_octets=1_000),
+            protocol=ProtocolLimits(apply_octets=1_000),
             pending=PendingLimits(requests=200, share=4, most=400),
             pace=CheckpointPace((10_000, 100)[seed // 4 % 2], records_at_once=4),
         ),

@@ -12,7 +12,7 @@ from itertools import pairwise
 
 from chainchat.chain.configuration import Configuration
 from chainchat.chain.entries import Content, Entry
-from chainchat.chain.limits import Limits
+from chainchat.chain.limits import ProtocolLimits
 from chainchat.chain.log import DivergenceError
 from chainchat.chain.messages import Message, Ping, Pong
 from chainchat.chain.record import Record
@@ -46,7 +46,7 @@ NOTHING = commands.encode(commands.Nothing())
 """What clients say."""
 
 RETAINED = NodeLimits(
-    protocol=Limits(checkpoint_worth=40, near_entries=20, answer_octets=2_000),
+    protocol=ProtocolLimits(checkpoint_worth=40, near_entries=20, answer_octets=2_000),
     pace=CheckpointPace(20, records_at_once=1, checkpoint_seconds=0.0),
     keep=Keep(octets=KEPT_OCTETS, unread=False, look_seconds=0.2, at_least=5),
 )

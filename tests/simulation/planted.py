@@ -15,9 +15,9 @@ from chainchat.chain.engine import Engine
 from chainchat.chain.membership.clocks import Clocks
 from chainchat.chain.membership.evidence import Evidence
 from chainchat.chain.membership.membership import Membership
+from chainchat.chain.own_requests import OwnRequests
 from chainchat.chain.reads import Reads
 from chainchat.chain.replica import Replica
-from chainchat.chain.requests import OwnRequests
 from chainchat.chat.programs import Programs
 from chainchat.chat.saying import Sayings
 from chainchat.chat.state import ChatState

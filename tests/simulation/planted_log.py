@@ -9,8 +9,8 @@ from chainchat.chain.effects import Apply, Effect, Sync, Write
 from chainchat.chain.engine import Engine
 from chainchat.chain.log import DivergenceError
 from chainchat.chain.messages import Ack, Forward, Holding
+from chainchat.chain.own_requests import OwnRequests
 from chainchat.chain.replica import Replica
-from chainchat.chain.requests import OwnRequests
 from chainchat.chat import commands
 from chainchat.chat.outcomes import Outcome
 from chainchat.chat.programs import Programs

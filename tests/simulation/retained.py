@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 
 from chainchat.chain.entries import Entry
-from chainchat.chain.limits import Limits
+from chainchat.chain.limits import ProtocolLimits
 from chainchat.node.budget import CheckpointPace
 from chainchat.node.limits import NodeLimits
 from chainchat.node.node import Node
@@ -169,7 +169,7 @@ def _run(seed: int, trace: Callable[[str], None] | None, disks: Cabinet | None) 
         new_disk=MemoryDisk if disks is None else disks.new_disk,
         hidden="" if disks is None else f"{disks.root}/",
         limits=NodeLimits(
-            protocol=Limits(checkpoint_worth=40, near_entries=20, answer_octets=2_000),
+            protocol=ProtocolLimits(checkpoint_worth=40, near_entries=20, answer_octets=2_000),
             pace=CheckpointPace(
                 CHECKPOINT_ENTRIES[seed % 3 == 1], records_at_once=1, checkpoint_seconds=0.0
             ),

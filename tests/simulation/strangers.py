@@ -28,6 +28,7 @@ from chainchat.chat import commands
 from chainchat.config import NodeSettings
 from chainchat.node.lives import begin_life
 from chainchat.node.node import Node
+from chainchat.node.surroundings import NodeSurroundings
 from chainchat.peers.boxes import boxed
 from chainchat.peers.hello import PROTOCOL_VERSION, Introduction
 from chainchat.peers.lanes import CHAIN, COPY, LANES
@@ -118,11 +119,13 @@ class Process:
                 places={p: (HOSTS[p], PORT) for p in POSITIONS},
                 longest_pause=2.0,
             ),
-            wall=lambda: int(self.world.clock.now * 1_000),
-            fail=self._failed,
-            excluded=self._end_life,
-            new_identity=lambda: chance.getrandbits(IDENTITY_BITS),
-            first_nonce=chance.randrange(2**48),
+            surroundings=NodeSurroundings(
+                wall=lambda: int(self.world.clock.now * 1_000),
+                fail=self._failed,
+                excluded=self._end_life,
+                new_identity=lambda: chance.getrandbits(IDENTITY_BITS),
+                first_nonce=chance.randrange(2**48),
+            ),
         )
         self.node.process = self
         self.world.note(f"{self.position} begins as {me.origin}")

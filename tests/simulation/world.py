@@ -20,9 +20,11 @@ from chainchat.chain.messages import Message
 from chainchat.chain.record import Record
 from chainchat.chat import commands
 from chainchat.chat.commands import AnyCommand
+from chainchat.node.limits import USUAL_LIMITS, NodeLimits
 from chainchat.node.lives import begin_life
 from chainchat.node.node import Node
 from chainchat.node.pending import Replied
+from chainchat.node.surroundings import NodeSurroundings
 from chainchat.storage.interface import StorageError
 from tests.simulation import work
 from tests.simulation.clock import HostClock, WorldClock
@@ -101,7 +103,7 @@ class World:
         new_disk: Callable[[Any], Disk] = MemoryDisk,
         hidden: str = "",
         chance: random.Random | None = None,
-        **options: Any,
+        limits: NodeLimits = USUAL_LIMITS,
     ) -> None:
         """A world in which nothing runs yet.
 
@@ -115,7 +117,6 @@ class World:
             new_disk: makes an empty disk, for a machine.
             hidden: what is left out of the trace, because it is not the same in each replay.
             chance: decides in place of the seed.
-            options: further arguments of each node.
         """
         self.random = chance or random.Random(seed)
         self.clock = WorldClock()
@@ -146,7 +147,7 @@ class World:
         self._trace = trace
         self._new_disk = new_disk
         self._hidden = hidden
-        self._options = options
+        self._limits = limits
         self._lives: set[tuple[str, int]] = set()
         self._identities = random.Random(seed)
         self.hosts = {position: self._new_host(position) for position in self.positions}
@@ -267,12 +268,14 @@ class World:
             Port(self, host),
             host.clock,
             settings=self.settings,
-            wall=lambda: self.wall(host, host.wall_offset),
-            fail=lambda error: self._failed(host, error),
-            excluded=lambda: self.outward(host, partial(self._begin_anew, host, host.life)),
-            first_nonce=self.random.randrange(NONCES),
-            new_identity=lambda: self._identities.getrandbits(IDENTITY_BITS),
-            **self._options,
+            surroundings=NodeSurroundings(
+                wall=lambda: self.wall(host, host.wall_offset),
+                fail=lambda error: self._failed(host, error),
+                excluded=lambda: self.outward(host, partial(self._begin_anew, host, host.life)),
+                new_identity=lambda: self._identities.getrandbits(IDENTITY_BITS),
+                first_nonce=self.random.randrange(NONCES),
+            ),
+            limits=self._limits,
         )
         node.world = self
         return node

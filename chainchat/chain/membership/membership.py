@@ -19,11 +19,11 @@ from chainchat.chain.configuration import Address, Configuration, Member
 from chainchat.chain.effects import Send, Tell
 from chainchat.chain.entries import EntryId
 from chainchat.chain.membership.proposing import Proposing
-from chainchat.chain.membership.state import Copy, Output, OwnLog, Seal
+from chainchat.chain.membership.state import Copy, Output, Seal
 from chainchat.chain.messages import Abort, Decided, Declined, Newest, Ping, Pong, Propose, Voted
 from chainchat.chain.record import Status
 
-__all__ = ["Copy", "Membership", "Output", "OwnLog", "Received", "Seal"]
+__all__ = ["Copy", "Membership", "Output", "Received", "Seal"]
 
 Received = Ping | Pong | Propose | Voted | Decided | Abort | Declined
 

@@ -39,7 +39,7 @@ class Copy(Struct, frozen=True):
 Output = Save | Send | Tell | Excluded | Distrust | Seal | Copy
 
 
-class OwnLog(Protocol):
+class LogView(Protocol):
     """This node's log as membership sees it; ``last``, ``beginning``, ``id_of`` as in ``Log``."""
 
     @property
@@ -77,7 +77,7 @@ class State:
         me: Member,
         record: Record,
         settings: ChainSettings,
-        own_log: OwnLog,
+        own_log: LogView,
         *,
         wall: Callable[[], int] = lambda: 0,
         first_nonce: int = 0,
@@ -103,7 +103,10 @@ class State:
         self._whereabouts = Whereabouts(settings.places)
         self._departures = Departures(settings.longest_pause, settings.free_departures)
         self._complaints: set[str] = set()
+        self._begin_roles()
 
+    def _begin_roles(self) -> None:
+        """Begin with what each module remembers, in the order of ``membership``."""
         # histories
         self._compared: set[tuple[str, Life]] = set()
         self._set_back = False  # *not set back*
@@ -118,18 +121,6 @@ class State:
         self._lives_of: Configuration | None = None
         self._tried: set[Life] = set()  # *tried*
 
-        # proposing
-        self._proposal: Vote | None = None
-        self._proposed_at = 0.0
-        self._ballots = 0
-        self._voters: set[str] = set()
-        self._whole = EntryId()
-        """As proposer of a resume: the last entry that anybody can have heard of."""
-
-        # voting
-        self._unreached: tuple[Vote, float] | None = None
-        """A vote that waits for this node to reach one of its lives, and since when."""
-
         # joining
         self._sealing: Sealing | None = None
         self._declined: Vote | None = None
@@ -139,6 +130,18 @@ class State:
         """Its join failed last: others go first."""
         self._declines: dict[str, str] = {}
         """By position, why a learner was not let in."""
+
+        # voting
+        self._unreached: tuple[Vote, float] | None = None
+        """A vote that waits for this node to reach one of its lives, and since when."""
+
+        # proposing
+        self._proposal: Vote | None = None
+        self._proposed_at = 0.0
+        self._ballots = 0
+        self._voters: set[str] = set()
+        self._whole = EntryId()
+        """As proposer of a resume: the last entry that anybody can have heard of."""
 
     # --- what follows from it
 

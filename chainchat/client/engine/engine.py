@@ -13,6 +13,7 @@ message arrives, exactly once and in order.
 from collections.abc import Iterable
 from random import Random
 
+from chainchat.chat.requests import EVERYBODY
 from chainchat.client.engine import events, wire
 from chainchat.client.engine.backoff import Nodes
 from chainchat.client.engine.dialogue import Asked, Dialogue, Reply
@@ -25,7 +26,6 @@ from chainchat.client.engine.receiving import Receiving
 from chainchat.client.engine.requests import Requests
 from chainchat.client.engine.sending import Sending
 from chainchat.client.engine.wire import (
-    EVERYBODY,
     Done,
     Note,
     Push,
@@ -94,12 +94,10 @@ class Engine:
 
     # --- outputs ---------------------------------------------------------------------
 
-    def take_events(self, *, seen: bool = True) -> list[events.Event]:
-        """Events since the last call, which count as seen now, or only after ``seen``."""
+    def take_events(self) -> list[events.Event]:
+        """Events since the last call; they count as seen after ``seen``."""
         taken = list(self._events)
         self._events.clear()
-        if seen:
-            self.seen()
         return taken
 
     def seen(self) -> None:

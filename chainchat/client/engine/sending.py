@@ -2,11 +2,12 @@
 
 from random import Random
 
+from chainchat.chat.requests import EVERYBODY
 from chainchat.client.engine import events, wire
 from chainchat.client.engine.dialogue import Dialogue
 from chainchat.client.engine.memory import Memory, Outgoing
 from chainchat.client.engine.outbox import Outbox
-from chainchat.client.engine.wire import EVERYBODY, whole_number
+from chainchat.client.engine.wire import whole_number
 
 EARLIER_REFUSED = 451
 """Refused because of an earlier refusal, already told."""

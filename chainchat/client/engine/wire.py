@@ -13,8 +13,6 @@ LONGEST_LINE = 64 * 1024
 LONGEST_NUMBER = 19
 """Digits; Python refuses to parse very long numbers."""
 
-EVERYBODY = "*"
-
 TLS_SCHEME = "tls://"
 
 

@@ -12,6 +12,7 @@ from chainchat.chat.modes.human import HUMAN
 from chainchat.chat.modes.mode import ChainView, ChatMessage
 from chainchat.chat.refusals import Code, RefusedError
 from chainchat.chat.requests import (
+    EVERYBODY,
     NAME,
     Chain,
     ChangePassword,
@@ -31,7 +32,7 @@ from chainchat.chat.requests import (
 )
 from chainchat.client.engine import events
 from chainchat.client.engine.engine import Engine
-from chainchat.client.engine.wire import EVERYBODY, LONGEST_NUMBER, UnsendableError, harmless
+from chainchat.client.engine.wire import LONGEST_NUMBER, UnsendableError, harmless
 from chainchat.client.model.questions import Asking
 
 STATUS_EVERY = 5.0

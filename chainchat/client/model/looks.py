@@ -6,7 +6,8 @@ from collections.abc import Callable
 from functools import lru_cache
 
 from chainchat.chat.blanks import without_padding
-from chainchat.client.engine.wire import EVERYBODY, harmless
+from chainchat.chat.requests import EVERYBODY
+from chainchat.client.engine.wire import harmless
 from chainchat.client.model.transcript import Entry
 
 Pieces = list[tuple[str, str]]

@@ -9,9 +9,10 @@ import time
 from collections.abc import Callable, Iterable
 from enum import Enum, auto
 
+from chainchat.chat.requests import EVERYBODY
 from chainchat.client.engine import events
 from chainchat.client.engine.engine import Engine
-from chainchat.client.engine.wire import EVERYBODY, harmless
+from chainchat.client.engine.wire import harmless
 from chainchat.client.kept.settings import Settings
 from chainchat.client.model import standing
 from chainchat.client.model.backlog import Backlog

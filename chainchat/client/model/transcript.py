@@ -10,7 +10,7 @@ from sys import intern
 
 from msgspec import Struct
 
-from chainchat.client.engine.wire import EVERYBODY
+from chainchat.chat.requests import EVERYBODY
 
 MOST_ENTRIES = 150_000
 

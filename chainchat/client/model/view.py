@@ -88,7 +88,7 @@ class View:
         self._show(above[min(up, len(above) - height)])
 
     def _down(self, rows: int, columns: int) -> None:
-        if self._last is None:
+        if self.follows:
             return
         place, row = self._end(columns)
         while rows > 0:

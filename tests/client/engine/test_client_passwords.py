@@ -39,7 +39,9 @@ class Run:
             self.go_on()
         self.house.clock.advance(after)
         for _ in range(20):
-            for event in self.engine.take_events():
+            taken = self.engine.take_events()
+            self.engine.seen()
+            for event in taken:
                 self._carry_out(event)
             if self.client is None:
                 continue

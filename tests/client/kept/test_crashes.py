@@ -70,7 +70,9 @@ class Life:
         """Give everything its turn: clock, events, octets out, octets in."""
         self.now += 0.1
         self.engine.tick(self.now)
-        for event in self.engine.take_events():
+        taken = self.engine.take_events()
+        self.engine.seen()
+        for event in taken:
             match event:
                 case ConnectTo():
                     self.connection = Connection(self.room)

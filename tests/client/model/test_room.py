@@ -40,6 +40,7 @@ class Face:
     def hear(self, *heard: events.Event) -> None:
         for event in heard:
             self.room.heard(event)
+        self.engine.seen()
 
     def log_in(self) -> None:
         self.engine.start(0.0)
