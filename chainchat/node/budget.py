@@ -35,6 +35,9 @@ PAGE_SECONDS = READ_SECONDS / 2
 
 LEND_SECONDS = 0.003
 
+CHECKPOINT_SHARE = 0.25
+"""A share for writing a checkpoint, which all nodes do at the same entry."""
+
 TELL_SECONDS = 0.004
 """A slice for writing to clients."""
 

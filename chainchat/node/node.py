@@ -149,10 +149,12 @@ class Node:
             self._state_machine,
             self._storage,
             self._network,
+            self._clock,
             retention=self._retention,
             disk=self._disk,
-            clock=self.turn_clock,
+            turn_clock=self.turn_clock,
             new_slice=partial(self.slice, limits.pace.checkpoint_seconds),
+            wake=self.wake,
             tell=self._log,
         )
 
@@ -222,6 +224,7 @@ class Node:
             if call is not None and call.active():
                 call.cancel()
         self._questions.stop()
+        self._upkeep.stop()
         self._stopped = True
 
     @property
@@ -301,7 +304,8 @@ class Node:
         clock.part("chain")
         self._apply_and_answer()
         self._tell_clients()
-        if self._upkeep.turn() or engine.due or engine.busy:
+        self._upkeep.turn()
+        if engine.due or engine.busy:
             self.wake()
         clock.end(follows=self._turn_call is not None)
 
