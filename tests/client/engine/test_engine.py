@@ -13,6 +13,7 @@ from chainchat.chat.refusals import Code
 from chainchat.client.engine import events, wire
 from chainchat.client.engine.backoff import LONGEST_SPREAD, MOST_NODES, Backoff, Nodes
 from chainchat.client.engine.dialogue import (
+    LEAST_OF_LINE,
     LONGEST_LIST,
     PATIENCE,
     PING_AFTER,
@@ -28,6 +29,7 @@ from chainchat.client.engine.events import (
     MessageArrived,
 )
 from chainchat.client.engine.inbox import MOST_HELD, PAGE
+from chainchat.client.engine.memory import Memory
 from chainchat.client.engine.phases import CONNECT_WITHIN, GREETING_WITHIN, LONGEST_GREETING
 from chainchat.client.engine.wire import Address
 
@@ -45,7 +47,7 @@ class InOrder(Random):
 class Script:
     """An engine, its clock, and the node that the test plays."""
 
-    def __init__(self, *, nodes: list[wire.Address] = NODES, **options: bool) -> None:
+    def __init__(self, *, nodes: list[wire.Address] = NODES, **options: bool | Memory) -> None:
         self.engine = Engine("alice", "c7f3", nodes, InOrder(1), **options)
         self.now = 1000.0
         self.engine.start(self.now)
@@ -565,6 +567,17 @@ def test_a_list_without_an_end_breaks_the_connection() -> None:
     assert isinstance(script.happened()[0], Disconnect)
 
 
+def test_a_list_of_nothing_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("chainchat.client.engine.dialogue.LONGEST_LIST", 100 * LEAST_OF_LINE)
+    script = Script()
+    script.log_in()
+    script.engine.request("LIST")
+    script.says(*["| @r1 "] * 100)
+    assert script.happened() == []
+    script.says("| @r1 ")
+    assert isinstance(script.happened()[0], Disconnect)
+
+
 def test_a_line_without_an_end_breaks_the_connection_at_its_bound() -> None:
     script = Script()
     script.connect()
@@ -575,13 +588,22 @@ def test_a_line_without_an_end_breaks_the_connection_at_its_bound() -> None:
     assert isinstance(script.happened()[0], Disconnect)
 
 
-@pytest.mark.parametrize("number", ["-1", "1_0", "9" * 20, "9" * 5000])
+@pytest.mark.parametrize("number", ["-1", "1_0", str(1 << 63), "9" * 20, "9" * 5000])
 def test_a_number_that_is_none_breaks_the_connection(number: str) -> None:
     script = Script()
     script.log_in()
     script.engine.send("hi")
     script.says(f"+OK @1 id={number}")
     assert isinstance(script.happened()[1], Disconnect)
+
+
+@pytest.mark.parametrize("number", ["-1", "1_0", str(1 << 63), "9" * 20, "9" * 4000])
+def test_a_message_with_an_id_that_is_none_breaks_the_connection(number: str) -> None:
+    for identifier, previous in ((number, "990"), ("1001", number)):
+        script = Script()
+        script.log_in()
+        script.says(f"MSG {identifier} {previous} 2026-11-22T11:03:07.120Z bob * :hi")
+        assert isinstance(script.happened()[0], Disconnect)
 
 
 def test_a_second_gap_behind_the_first_is_asked_for_too() -> None:
@@ -1220,6 +1242,21 @@ def test_a_server_cannot_name_nodes_without_bound() -> None:
         nodes.lost(None)
         tried.add(nodes.current)
     assert len(tried) == MOST_NODES
+
+
+def test_a_server_cannot_have_nodes_remembered_without_bound() -> None:
+    remembered: list[Address] = []
+
+    class Remembering(Memory):
+        def learned(self, addresses: list[Address]) -> None:
+            remembered.extend(addresses)
+
+    script = Script(memory=Remembering())
+    script.log_in()
+    for part in range(10):
+        nodes = ",".join(f"host{number}:1" for number in range(100 * part, 100 * part + 100))
+        script.says(f"NOTE closing nodes={nodes} :this node stops")
+    assert len(remembered) == MOST_NODES - len(NODES)
 
 
 # --- numbers ---------------------------------------------------------------------------------
