@@ -230,6 +230,23 @@ def pushed(client):
     return [int(line.split(" :")[1]) for line in client.connection.read() if "MSG " in line]
 
 
+def test_what_others_said_is_found_however_much_one_said_oneself(house, monkeypatch):
+    monkeypatch.setattr("chainchat.node.history.SEARCHED_AT_ONCE", 10)
+    alice, bob = house.program("alice"), speaks_for(house, "bob", 0)
+    number = 0
+    for _ in range(3):
+        for _ in range(35):
+            number += 1
+            alice.says(f"@1 SEND {number} * :mine {number}")
+        bob.says(f"@1 SEND {number} * :{number}")
+    alice.session.lost()
+    again = house.client(HELLO)
+    lines = again.says("@1 LOGIN alice")
+    said = [line.split(" :")[1] for line in lines if line.startswith("MSG ")]
+    assert said == ["35", "70", "105"]
+    assert again.session.delivery.live
+
+
 @pytest.mark.parametrize(("messages", "pages"), [(0, 1), (10, 1), (99, 1), (100, 2), (150, 2)])
 def test_who_has_read_the_last_page_reads_the_log_no_more(house, messages, pages):
     house.program("alice").session.lost()
