@@ -393,17 +393,17 @@ class NodeService(Service):
         yield self._client_ports.stop()
         if self._web is not None:
             yield self._web.stop()
+        for _ in self._sessions.one_by_one(lambda session: session.take_no_more()):
+            yield task.deferLater(self._reactor, 0)
         sessions = list(self._sessions.connections)
-        for session in sessions:
-            session.take_no_more()
         self._sessions.marks.send()
         deadline = self._reactor.seconds() + STOP_SECONDS
         while (
             self._reactor.seconds() < deadline and self._node.running and self._unfinished(sessions)
         ):
             yield task.deferLater(self._reactor, 0.01)
-        for session in sessions:
-            session.sent_elsewhere("this node stops")
+        for _ in self._sessions.one_by_one(lambda one: one.sent_elsewhere("this node stops")):
+            yield task.deferLater(self._reactor, 0)
         deadline = self._reactor.seconds() + DRAIN_SECONDS
         while self._reactor.seconds() < deadline and self._admission.admitted:
             yield task.deferLater(self._reactor, 0.01)  # what they were told, they may read
