@@ -29,9 +29,17 @@ class History:
         storage: Storage,
         beginning: Callable[[], int] = int,
         applied: Callable[[], int] = int,
+        searched: int = SEARCHED_AT_ONCE,
     ) -> None:
-        """``beginning``: the oldest id that was not removed; ``applied``: the newest indexed."""
+        """Begin without any knowledge.
+
+        Args:
+            beginning: the oldest id that was not removed.
+            applied: the newest id in the index.
+            searched: how many ids are searched at once.
+        """
         self._storage = storage
+        self._searched = searched
         self._beginning = beginning
         self._applied = applied
         self._gaps: dict[int, tuple[int, int, int]] = {}
@@ -48,7 +56,7 @@ class History:
 
     def search_end(self, after: int) -> int:
         """Return up to which id ``missed`` looks; NO_MORE: at all there are."""
-        end = max(after, self._gone) + SEARCHED_AT_ONCE
+        end = max(after, self._gone) + self._searched
         return end if end < self._applied() else NO_MORE
 
     def _ids_missed(self, account: int, after: int, count: int) -> list[int]:
@@ -91,7 +99,7 @@ class History:
     def previous(self, account: int, before: int) -> int:
         """Return the newest id below ``before`` pushed to the account.
 
-        0 if there is none, it was removed, or more than SEARCHED_AT_ONCE ids are between.
+        0 if there is none, it was removed, or too many ids are between.
         """
         return self._gap_before(account, before)[1]
 
@@ -99,7 +107,7 @@ class History:
         """Return an id above which nothing is pushed below ``before``; then as ``previous``."""
         begin, end, previous = self._gaps.get(account, (0, 0, 0))
         if not begin < before <= end:
-            begin = max(0, before - 1 - SEARCHED_AT_ONCE)
+            begin = max(0, before - 1 - self._searched)
             ids = self._storage.ids_before(account, before, 1, unless_sender=account, above=begin)
             previous = ids[0] if ids else 0
             begin = max(begin, previous)

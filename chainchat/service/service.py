@@ -38,6 +38,7 @@ from chainchat.node.status import DRAINED
 from chainchat.node.tally import Tally
 from chainchat.peers.hello import introduction
 from chainchat.peers.links import Links
+from chainchat.peers.port import listen as listen_to_peers
 from chainchat.service import preflight
 from chainchat.service.client_ports import ClientPorts, NotYet, client_limits, ports_shown
 from chainchat.service.invitations import invitation
@@ -173,7 +174,7 @@ class NodeService(Service):
         for warning in preflight.borrowed_ports(own):
             log.warn("{position}: {warning}", position=own.position, warning=warning)
         chain = NotYet("chain port")
-        self._chain_port = self._reactor.listenTCP(own.chain_port, chain, interface=host)
+        self._chain_port = listen_to_peers(own.chain_port, chain, host, self._reactor)
         self._client_ports = ClientPorts(self._reactor, own, client_host)
         if own.web_port:
             from chainchat.web.port import WebPort  # noqa: PLC0415 - only for who has one

@@ -214,8 +214,9 @@ class WebChannel(HTTPChannel):
             super().lineReceived(line)
 
     def refuse(self) -> None:
-        """Answer 400, and read no more."""
-        self._respondToBadRequestAndDisconnect()
+        """Answer as Twisted does to what is no request, and read no more."""
+        self.transport.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        self.loseConnection()
 
     def stays(self) -> None:
         self.watches = True

@@ -265,11 +265,10 @@ SEARCHED = 10
 
 
 @pytest.fixture
-def soliloquy(monkeypatch):
+def soliloquy():
     """Alice speaks 35 times between two messages of bob's, and then 40 times."""
-    monkeypatch.setattr("chainchat.node.history.SEARCHED_AT_ONCE", SEARCHED)
     talk = Talk((BOB, 0), *[(ALICE, 0)] * 35, (BOB, 0), *[(ALICE, 0)] * 40, storage=Searched())
-    talk.history = History(talk.storage, applied=lambda: 77)
+    talk.history = History(talk.storage, applied=lambda: 77, searched=SEARCHED)
     return talk
 
 

@@ -271,8 +271,8 @@ def pushed(client):
     return [int(line.split(" :")[1]) for line in client.connection.read() if "MSG " in line]
 
 
-def test_what_others_said_is_found_however_much_one_said_oneself(house, monkeypatch):
-    monkeypatch.setattr("chainchat.node.history.SEARCHED_AT_ONCE", 10)
+def test_what_others_said_is_found_however_much_one_said_oneself(house):
+    house.node.history._searched = 10
     alice, bob = house.program("alice"), speaks_for(house, "bob", 0)
     number = 0
     for _ in range(3):
