@@ -21,9 +21,6 @@ PATIENT_SHARE = 0.25
 
 ACCEPT_SHARE = 0.05
 
-LINK_SHARE = 0.25
-"""A share for accepting at the chain port: under TLS, each connection takes 0.3 ms."""
-
 HANDSHAKE_SHARE = 0.25
 """A share at each port, for agreeing on TLS."""
 
