@@ -53,7 +53,9 @@ class StateMachine:
         """
         storage.abandon_checkpoint()
         self.state = _restored(storage, bounds)
-        self.history = History(storage, lambda: self.state.removed.before)
+        self.history = History(
+            storage, lambda: self.state.removed.before, lambda: self.state.applied
+        )
         self._storage = storage
         self._pace = pace
         self._due_at = self._multiple_after(self.state.applied)

@@ -39,6 +39,7 @@ from chainchat.node.surroundings import NodeSurroundings
 from chainchat.node.tally import Tally
 from chainchat.peers.hello import introduction
 from chainchat.peers.links import Links
+from chainchat.peers.port import listen as listen_to_peers
 from chainchat.service import preflight
 from chainchat.service.client_ports import ClientPorts, NotYet, client_limits, ports_shown
 from chainchat.service.new_life import begun, chain_settings, new_identity
@@ -174,7 +175,7 @@ class NodeService(Service):
         for warning in preflight.borrowed_ports(own):
             log.warn("{position}: {warning}", position=own.position, warning=warning)
         chain = NotYet("chain port")
-        self._chain_port = self._reactor.listenTCP(own.chain_port, chain, interface=host)
+        self._chain_port = listen_to_peers(own.chain_port, chain, host, self._reactor)
         self._client_ports = ClientPorts(self._reactor, own, client_host)
         if own.web_port:
             from chainchat.web.port import WebPort  # noqa: PLC0415 - only for who has one
@@ -396,17 +397,17 @@ class NodeService(Service):
         yield self._client_ports.stop()
         if self._web is not None:
             yield self._web.stop()
+        for _ in self._sessions.one_by_one(lambda session: session.take_no_more()):
+            yield task.deferLater(self._reactor, 0)
         sessions = list(self._sessions.connections)
-        for session in sessions:
-            session.take_no_more()
         self._sessions.marks.send()
         deadline = self._reactor.seconds() + STOP_SECONDS
         while (
             self._reactor.seconds() < deadline and self._node.running and self._unfinished(sessions)
         ):
             yield task.deferLater(self._reactor, 0.01)
-        for session in sessions:
-            session.sent_elsewhere("this node stops")
+        for _ in self._sessions.one_by_one(lambda one: one.sent_elsewhere("this node stops")):
+            yield task.deferLater(self._reactor, 0)
         deadline = self._reactor.seconds() + DRAIN_SECONDS
         while self._reactor.seconds() < deadline and self._admission.admitted:
             yield task.deferLater(self._reactor, 0.01)  # what they were told, they may read

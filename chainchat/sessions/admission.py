@@ -7,9 +7,8 @@ from twisted.logger import Logger
 
 from chainchat.chat.refusals import Code, RefusedError
 from chainchat.logs.complaints import Complaints
+from chainchat.network.ports import ACCEPTS_PER_TURN
 from chainchat.sessions.limits import Limits
-
-ACCEPTS_PER_TURN = 4
 
 FORGIVING_SECONDS = 30.0
 """After a start or a change of epoch, an address has no limit for so long.

@@ -12,6 +12,7 @@ from chainchat.node.budget import Slice
 from chainchat.node.history import History
 from chainchat.node.times import DAY
 from chainchat.sessions.interfaces import Attendee
+from chainchat.storage.interface import NO_MORE
 
 CATCH_UP_MESSAGES = 100
 
@@ -59,7 +60,7 @@ class Delivery:
         Each message can be in another row of the log, of which all has to be decoded.
         """
         page: list[ChatMessage] = []
-        octets = 0
+        octets, searched = 0, self._history.search_end(self._cursor)
         for message in self._history.missed(self.recipient.account, self._cursor, messages):
             page.append(message)
             octets += len(message.text)
@@ -70,7 +71,10 @@ class Delivery:
         if page:
             data, self.day = render(self, page)
             self.push(data, page[-1].id)
-        return len(page) < messages
+        if len(page) == messages or searched == NO_MORE:
+            return len(page) < messages
+        self._cursor = searched
+        return False
 
 
 def render(delivery: Delivery, messages: Iterable[ChatMessage | Said]) -> tuple[bytes, int]:

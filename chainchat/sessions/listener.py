@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 from msgspec import Struct
 from twisted.internet.interfaces import IHalfCloseableProtocol, IHandshakeListener
 from twisted.internet.protocol import Factory, Protocol, connectionDone
-from twisted.internet.tcp import Port
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -21,11 +20,10 @@ from chainchat.chat.lines import IAC, TelnetFilter
 from chainchat.chat.modes import FIRST
 from chainchat.chat.refusals import Code, RefusedError
 from chainchat.network.farewell import DRAIN_SECONDS, Farewell, Farewells
+from chainchat.network.ports import PacedPort
 from chainchat.network.sockets import keep_alive
-from chainchat.node.budget import ACCEPT_SHARE, Slice
 from chainchat.node.interfaces import Clock, Timer
-from chainchat.node.share import Share
-from chainchat.sessions.admission import ACCEPTS_PER_TURN, MOST_AGREEING, MOST_FAREWELLS, Admission
+from chainchat.sessions.admission import MOST_AGREEING, MOST_FAREWELLS, Admission
 from chainchat.sessions.session import Session
 from chainchat.tls.layers import Encrypted, Textless, tcp, writer
 
@@ -408,39 +406,11 @@ class ClientFactory(Factory):
         return protocol
 
 
-class ClientPort(Port):
-    """Accepts in a share of the node's time, at least some hundreds a second.
-
-    Twisted's own port accepts all in each turn.
-    """
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self._accepting = Share(self.reactor, self.startReading, ACCEPT_SHARE)
+class ClientPort(PacedPort):
+    """Accepts clients, at least some hundreds a second."""
 
     def createInternetSocket(self) -> socket.socket:
         listening: socket.socket = super().createInternetSocket()  # type: ignore[no-untyped-call]
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_OCTETS)
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_OCTETS)
         return listening
-
-    def doRead(self) -> None:
-        work = Slice(self.reactor.seconds, 0.0)
-        super().doRead()  # type: ignore[no-untyped-call]
-        self._accepting.took(work.spent())
-        self.stopReading()  # type: ignore[no-untyped-call]
-        self._accepting.wake_when_due()
-
-    def loseConnection(self, *args: Any) -> Any:
-        self._accepting.stop()
-        return super().loseConnection(*args)  # type: ignore[no-untyped-call]
-
-    stopListening = loseConnection
-
-    @property
-    def numberAccepts(self) -> int:
-        return ACCEPTS_PER_TURN
-
-    @numberAccepts.setter
-    def numberAccepts(self, _: int) -> None:
-        pass

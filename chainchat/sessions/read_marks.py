@@ -15,9 +15,13 @@ from chainchat.node.budget import Slice
 from chainchat.node.interfaces import Clock, Timer
 from chainchat.node.node import Node
 from chainchat.sessions.interfaces import Attendee
+from chainchat.sessions.pace import Rate
 
 MARKS_PAUSE = 1.0
 """Seconds over which marks are gathered in one entry."""
+
+ACKNOWLEDGED = Rate(per_second=20, at_once=200)
+"""Entries for marks that programs move: else one program could fill a disk with them."""
 
 MARKS_IN_ENTRY = 100
 """Each takes 20 octets at most."""
@@ -136,6 +140,7 @@ class ReadMarks:
         self._clock = clock
         self._marks: dict[int, int] = {}
         self._sending: Timer | None = None
+        self._send_at = self._paid_until = 0.0
         self._watched: dict[Attendee, None] = {}
         self._looking: Timer | None = None
 
@@ -151,18 +156,27 @@ class ReadMarks:
         self._gather(account, newest, MARKS_PAUSE)
 
     def acknowledge(self, account: int, newest: int, done: Callable[[], None]) -> None:
-        """Move a mark at once; then call ``done``."""
+        """Move a mark at once, or within a second if a disk is nearly full; then call ``done``."""
         self.acknowledged.setdefault(account, []).append(done)
-        self._gather(account, newest, 0.0)
+        pause = ACKNOWLEDGED.wait(self._paid_until, self._clock.seconds())
+        self._gather(account, newest, MARKS_PAUSE if self._node.readiness.low else pause)
 
     def _gather(self, account: int, newest: int, pause: float) -> None:
         self._marks[account] = max(newest, self._marks.get(account, 0))
+        at = self._clock.seconds() + pause
         if self._sending is None:
-            self._sending = self._clock.callLater(pause, self.send)
-        elif not pause:
-            self._sending.reset(0.0)
+            self._send_at = at
+            self._sending = self._clock.callLater(pause, self._send_when_due)
+        elif at < self._send_at:
+            self._send_at = at
+            self._sending.reset(pause)
+
+    def _send_when_due(self) -> None:
+        self._paid_until = ACKNOWLEDGED.pay(self._paid_until, self._clock.seconds(), 1)
+        self.send()
 
     def send(self) -> None:
+        """Send all marks, in front of another entry or when it is time."""
         if self._sending is not None and self._sending.active():
             self._sending.cancel()
         self._sending = None

@@ -5,6 +5,7 @@ only the sessions that it concerns.
 """
 
 from collections import Counter, OrderedDict, deque
+from collections.abc import Callable, Iterator
 
 from chainchat.chat import commands
 from chainchat.chat.commands import UNANNOUNCED, is_announced
@@ -108,6 +109,16 @@ class Sessions:
         if account in self.marks.acknowledged:
             self.marks.send()
         self.node.submit(command, replied)
+
+    def one_by_one(self, act: Callable[[Attendee], None]) -> Iterator[None]:
+        """Do something with everybody who is here; yields when the node has to have a turn."""
+        share = self.node.slice(TELL_SECONDS)
+        for session in [*self.connections]:
+            if not share.left():
+                yield
+                share = self.node.slice(TELL_SECONDS)
+            if session in self.connections:
+                act(session)
 
     def stop(self) -> None:
         self.rounds.stop()

@@ -9,6 +9,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import NamedTuple
 
+NO_MORE = 1 << 62
+"""Above all ids."""
+
 SKIPPED, SKIPPED_FEW = 1_000, 40
 """Messages of one sender skipped at once: whoever said most of all reads as fast."""
 
@@ -54,9 +57,9 @@ class Run:
         del self.ids[:end]
         del self.senders[:end]
 
-    def after(self, after: int, unless_sender: int) -> Iterator[int]:
+    def after(self, after: int, unless_sender: int, up_to: int = NO_MORE) -> Iterator[int]:
         """Yield ids, oldest first, except one sender's."""
-        start, length = bisect_right(self.ids, after), len(self.ids)
+        start, length = bisect_right(self.ids, after), bisect_right(self.ids, up_to)
         for begin, end in self._with_others(_forwards(start, length, SKIPPED), unless_sender):
             few = _forwards(begin, end, SKIPPED_FEW)
             for few_begin, few_end in self._with_others(few, unless_sender):
@@ -64,10 +67,10 @@ class Run:
                     if self.senders[place] != unless_sender:
                         yield self.ids[place]
 
-    def before(self, before: int, unless_sender: int) -> Iterator[int]:
+    def before(self, before: int, unless_sender: int, above: int = 0) -> Iterator[int]:
         """Yield ids, newest first, except one sender's."""
-        start = bisect_left(self.ids, before)
-        for begin, end in self._with_others(_backwards(0, start, SKIPPED), unless_sender):
+        first, start = bisect_right(self.ids, above), bisect_left(self.ids, before)
+        for begin, end in self._with_others(_backwards(first, start, SKIPPED), unless_sender):
             few = _backwards(begin, end, SKIPPED_FEW)
             for few_begin, few_end in self._with_others(few, unless_sender):
                 for place in range(few_end - 1, few_begin - 1, -1):

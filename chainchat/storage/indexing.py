@@ -39,29 +39,37 @@ class MessageIndex:
 
     # --- questions
 
-    def ids_after(self, reader: int, after: int, limit: int, unless_sender: int) -> list[int]:
+    def ids_after(
+        self, reader: int, after: int, limit: int, unless_sender: int, up_to: int
+    ) -> list[int]:
         def ids(reader: int) -> Iterator[int]:
             for run in self._runs("last > ? ORDER BY last", reader, after):
-                yield from run.after(after, unless_sender)
-            yield from self._unwritten.of(reader).after(after, unless_sender)
-            yield from self._newest.of(reader).after(after, unless_sender)
+                yield from run.after(after, unless_sender, up_to)
+                if run.ids[-1] >= up_to:
+                    return
+            yield from self._unwritten.of(reader).after(after, unless_sender, up_to)
+            yield from self._newest.of(reader).after(after, unless_sender, up_to)
 
         return first_of(limit, ids(reader), ids(EVERY_READER))
 
-    def ids_before(self, reader: int, before: int, limit: int, unless_sender: int) -> list[int]:
+    def ids_before(
+        self, reader: int, before: int, limit: int, unless_sender: int, above: int
+    ) -> list[int]:
         def ids(reader: int) -> Iterator[int]:
-            yield from self._newest.of(reader).before(before, unless_sender)
-            yield from self._unwritten.of(reader).before(before, unless_sender)
+            yield from self._newest.of(reader).before(before, unless_sender, above)
+            yield from self._unwritten.of(reader).before(before, unless_sender, above)
             for run in self._runs("last >= ? ORDER BY last LIMIT 1", reader, before):
-                yield from run.before(before, unless_sender)
-            for run in self._runs("last < ? ORDER BY last DESC", reader, before):
-                yield from run.before(before, unless_sender)
+                yield from run.before(before, unless_sender, above)
+            for run in self._runs(
+                "last < ? AND last > ? ORDER BY last DESC", reader, before, above
+            ):
+                yield from run.before(before, unless_sender, above)
 
         return last_of(limit, ids(reader), ids(EVERY_READER))
 
-    def _runs(self, condition: str, reader: int, limit: int) -> Iterator[Run]:
+    def _runs(self, condition: str, reader: int, *limits: int) -> Iterator[Run]:
         query = f"SELECT run FROM messages WHERE reader = ? AND {condition}"  # noqa: S608 - constants
-        for (run,) in self._database.execute(query, (reader, limit)):
+        for (run,) in self._database.execute(query, (reader, *limits)):
             yield Run(self._as_written(run, "the messages of the index"))
 
     # --- checkpoints

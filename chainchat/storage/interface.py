@@ -10,10 +10,11 @@ from typing import NamedTuple, Protocol
 from chainchat.chain.checkpoints import Offered, Row
 from chainchat.chain.entries import Entry
 from chainchat.chain.log import Log
-from chainchat.storage.index import Indexed
+from chainchat.storage.index import NO_MORE, Indexed
 
 __all__ = [
     "EVERY_READER",
+    "NO_MORE",
     "Checkpoint",
     "Indexed",
     "LockedError",
@@ -128,10 +129,17 @@ class Storage(Log, Protocol):
         They reach the disk with the next checkpoint: a start indexes the entries after it again.
         """
 
-    def ids_after(self, reader: int, after: int, limit: int, *, unless_sender: int) -> list[int]:
-        """Return ids of messages to ``reader`` or all, except one sender's; oldest first."""
+    def ids_after(
+        self, reader: int, after: int, limit: int, *, unless_sender: int, up_to: int = NO_MORE
+    ) -> list[int]:
+        """Return ids of messages to ``reader`` or all, except one sender's; oldest first.
 
-    def ids_before(self, reader: int, before: int, limit: int, *, unless_sender: int) -> list[int]:
+        What is looked at grows with that sender's messages ``up_to`` the last found.
+        """
+
+    def ids_before(
+        self, reader: int, before: int, limit: int, *, unless_sender: int, above: int = 0
+    ) -> list[int]:
         """Return the same backwards, newest first."""
 
     def entries(self, seqs: Iterable[int]) -> Iterator[Entry]:

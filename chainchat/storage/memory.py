@@ -9,7 +9,14 @@ from chainchat.chain.checkpoints import INDEX, RECORDS, Offered, Place, Row, Sta
 from chainchat.chain.entries import Entry, EntryId
 from chainchat.chain.log import fitting, place_of, size
 from chainchat.storage.index import Index, Run, first_of, last_of
-from chainchat.storage.interface import EVERY_READER, Checkpoint, Indexed, Record, StorageError
+from chainchat.storage.interface import (
+    EVERY_READER,
+    NO_MORE,
+    Checkpoint,
+    Indexed,
+    Record,
+    StorageError,
+)
 
 REMOVED_AT_ONCE = 64
 
@@ -197,13 +204,17 @@ class MemoryStorage:
     def index(self, indexed: Iterable[Indexed]) -> None:
         self._index.add(indexed)
 
-    def ids_after(self, reader: int, after: int, limit: int, *, unless_sender: int) -> list[int]:
+    def ids_after(
+        self, reader: int, after: int, limit: int, *, unless_sender: int, up_to: int = NO_MORE
+    ) -> list[int]:
         runs = self._index.of(reader), self._index.of(EVERY_READER)
-        return first_of(limit, *(run.after(after, unless_sender) for run in runs))
+        return first_of(limit, *(run.after(after, unless_sender, up_to) for run in runs))
 
-    def ids_before(self, reader: int, before: int, limit: int, *, unless_sender: int) -> list[int]:
+    def ids_before(
+        self, reader: int, before: int, limit: int, *, unless_sender: int, above: int = 0
+    ) -> list[int]:
         runs = self._index.of(reader), self._index.of(EVERY_READER)
-        return last_of(limit, *(run.before(before, unless_sender) for run in runs))
+        return last_of(limit, *(run.before(before, unless_sender, above) for run in runs))
 
     def entries(self, seqs: Iterable[int]) -> Iterator[Entry]:
         for seq in seqs:

@@ -23,6 +23,7 @@ from chainchat.storage.cuts import write_side_file
 from chainchat.storage.durable import sync_folder, write_again
 from chainchat.storage.indexing import MessageIndex
 from chainchat.storage.interface import (
+    NO_MORE,
     Checkpoint,
     Indexed,
     Record,
@@ -405,12 +406,16 @@ class SQLiteStorage:
         self._index.add(indexed)
 
     @_loudly
-    def ids_after(self, reader: int, after: int, limit: int, *, unless_sender: int) -> list[int]:
-        return self._index.ids_after(reader, after, limit, unless_sender)
+    def ids_after(
+        self, reader: int, after: int, limit: int, *, unless_sender: int, up_to: int = NO_MORE
+    ) -> list[int]:
+        return self._index.ids_after(reader, after, limit, unless_sender, up_to)
 
     @_loudly
-    def ids_before(self, reader: int, before: int, limit: int, *, unless_sender: int) -> list[int]:
-        return self._index.ids_before(reader, before, limit, unless_sender)
+    def ids_before(
+        self, reader: int, before: int, limit: int, *, unless_sender: int, above: int = 0
+    ) -> list[int]:
+        return self._index.ids_before(reader, before, limit, unless_sender, above)
 
     # --- checkpoints
 

@@ -84,16 +84,22 @@ class Desk(Protocol):
 
 
 class WebRequest(Request):
-    """One request."""
+    """One request; what is not asked for here is not parsed: that can take milliseconds."""
 
     channel: Any
     factory: "WebFactory"
+    query = b""
+
+    def parseCookies(self) -> None: ...
 
     def gotLength(self, length: int | None) -> None:
-        super().gotLength(0)  # in memory: a longer body is not taken
+        super().gotLength(0)  # in memory: there is no body
+        if length != 0:  # None: in chunks
+            self.channel.refuse()
 
-    def handleContentChunk(self, data: bytes) -> None:
-        self.channel.transport.abortConnection()
+    def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
+        path, _, self.query = path.partition(b"?")
+        super().requestReceived(command, path, version)
 
     def process(self) -> None:
         factory = self.channel.factory
@@ -110,7 +116,7 @@ class WebRequest(Request):
             self._say(factory.desk.answer(self._asked()))
 
     def _asked(self) -> Asked:
-        path, _, query = self.uri.decode("ascii", "replace").partition("?")
+        path, query = (part.decode("ascii", "replace") for part in (self.path, self.query))
         accept, agent = self._header(b"Accept") or "", self._header(b"User-Agent") or ""
         return Asked(path, query, accept, agent)
 
@@ -193,6 +199,7 @@ class WebChannel(HTTPChannel):
 
     def connectionMade(self) -> None:
         self.factory.connections[self] = None
+        self.transport.bufferSize = HEADER_OCTETS  # each line moves the rest of what was read
         self.callLater = self.factory.clock.callLater  # type: ignore[method-assign]
         self._life: Timer | None = self.callLater(LIFE_SECONDS, self.transport.abortConnection)
         super().connectionMade()
@@ -200,6 +207,17 @@ class WebChannel(HTTPChannel):
     def checkPersistence(self, request: WebRequest, version: bytes) -> bool:
         request.setHeader("Connection", "close")
         return False
+
+    def lineReceived(self, line: bytes) -> None:
+        if line[:1] in (b" ", b"\t"):  # a header's next line, which does not count as a header
+            self.refuse()
+        else:
+            super().lineReceived(line)
+
+    def refuse(self) -> None:
+        """Answer as Twisted does to what is no request, and read no more."""
+        self.transport.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        self.loseConnection()
 
     def stays(self) -> None:
         self.watches = True

@@ -1,5 +1,7 @@
 """Human mode: what people type is understood, what they are told teaches, nothing can be forged."""
 
+import unicodedata
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -7,6 +9,7 @@ from hypothesis import strategies as st
 from chainchat.chat.lines import TOO_LONG, LineSplitter, TelnetFilter, clean
 from chainchat.chat.modes.human import Human
 from chainchat.chat.modes.mode import ChainView, ChatMessage, LoggedIn
+from chainchat.chat.modes.typed import MOST_READ
 from chainchat.chat.refusals import Code, RefusedError
 from chainchat.chat.requests import (
     EVERYBODY,
@@ -442,3 +445,17 @@ def test_what_is_shown_is_one_line_with_its_mark_and_no_control_whatever_is_said
     assert line.endswith(f": {request.text}")
     assert clean(line.encode()) == line
     assert line.splitlines() == [line]
+
+
+def test_of_an_impossible_name_only_the_beginning_is_read(monkeypatch):
+    """Many combining marks take time that grows with their number's square."""
+    read, normalize = [], unicodedata.normalize
+    monkeypatch.setattr(
+        unicodedata, "normalize", lambda form, text: read.append(text) or normalize(form, text)
+    )
+    with pytest.raises(RefusedError) as refused:
+        Human().parse("José " + "\u0301" * 500 + "\u0316" * 500, logged_in=False)
+    assert refused.value.code is Code.BAD_NAME
+    assert refused.value.text.endswith("; type for example Jose")
+    assert read
+    assert max(map(len, read)) <= MOST_READ

@@ -20,7 +20,8 @@ from chainchat.chat.queries import (
 )
 from chainchat.chat.refusals import Code
 from chainchat.chat.state import ChatState
-from chainchat.node.history import COUNTED_AT_ONCE, History
+from chainchat.node.history import COUNTED_AT_ONCE, NOBODY, History
+from chainchat.storage.interface import NO_MORE
 from chainchat.storage.memory import MemoryStorage
 
 # --- messages ----------------------------------------------------------------------------
@@ -149,9 +150,9 @@ def test_all_that_one_has_said_in_a_row_is_looked_through_once_not_for_each_page
     looked = []
     before = talk.storage.ids_before
 
-    def ids_before(reader, end, limit, *, unless_sender):
+    def ids_before(reader, end, limit, *, unless_sender, above=0):
         looked.append(unless_sender)
-        return before(reader, end, limit, unless_sender=unless_sender)
+        return before(reader, end, limit, unless_sender=unless_sender, above=above)
 
     talk.storage.ids_before = ids_before
     found = pages(query, history=talk.history, work=lambda: Work(2))
@@ -244,6 +245,51 @@ def test_each_message_names_the_one_pushed_before_it_and_own_ones_do_not_count()
     assert talk.history.before_newest(ALICE, 10) == (0, 5)
     assert list(talk.history.oldest(ALICE, 3, 2)) == everything[-2:]
     assert [(m.id, m.previous) for m in talk.history.missed(ALICE, 1, 10)] == [(3, 1), (6, 3)]
+
+
+class Searched(MemoryStorage):
+    """Checks how many ids each search for others' messages looks at."""
+
+    def ids_after(self, reader, after, limit, *, unless_sender, up_to=NO_MORE):
+        if unless_sender != NOBODY and self._index.of(0).ids[-1] - after > SEARCHED:
+            assert up_to - after <= SEARCHED
+        return super().ids_after(reader, after, limit, unless_sender=unless_sender, up_to=up_to)
+
+    def ids_before(self, reader, before, limit, *, unless_sender, above=0):
+        if unless_sender != NOBODY:
+            assert before - above - 1 <= SEARCHED
+        return super().ids_before(reader, before, limit, unless_sender=unless_sender, above=above)
+
+
+SEARCHED = 10
+
+
+@pytest.fixture
+def soliloquy():
+    """Alice speaks 35 times between two messages of bob's, and then 40 times."""
+    talk = Talk((BOB, 0), *[(ALICE, 0)] * 35, (BOB, 0), *[(ALICE, 0)] * 40, storage=Searched())
+    talk.history = History(talk.storage, applied=lambda: 77, searched=SEARCHED)
+    return talk
+
+
+def test_a_search_for_what_others_said_ends_soon_however_much_one_said_oneself(soliloquy):
+    history, after, found = soliloquy.history, 1, []
+    while after < NO_MORE:
+        messages = list(history.missed(ALICE, after, 9))
+        found += [(message.id, message.previous) for message in messages]
+        after = history.search_end(after)
+    assert found == [(37, 0)]
+    assert history.count_missed(ALICE, 0, 9, lambda: True) == (2, False)
+    assert history.count_missed(ALICE, 0, 9, lambda: False) == (1, True)
+
+
+def test_what_came_long_before_is_not_looked_for(soliloquy):
+    history = soliloquy.history
+    known = [history.previous(ALICE, before) for before in range(1, 79)]
+    assert known == [0, *[1] * 10, *[0] * 26, *[37] * 10, *[0] * 31]
+    list(history.oldest(ALICE, 30, 9))  # what it knows of a gap then is right elsewhere
+    assert [history.previous(ALICE, before) for before in range(1, 79)] == known
+    assert [message.previous for message in history.oldest(ALICE, 8, 4)] == [1] * 4
 
 
 def test_history_is_read_a_thousand_messages_at_a_time():

@@ -5,6 +5,7 @@ from random import Random
 from chainchat.client.engine import events, wire
 from chainchat.client.engine.engine import Engine
 from chainchat.client.engine.events import MessageArrived
+from chainchat.client.engine.memory import Memory
 
 TOKEN = "t" * 22
 NODES = [("a", 1), ("b", 2), ("c", 3)]
@@ -20,7 +21,7 @@ class InOrder(Random):
 class Script:
     """An engine, its clock, and the node that the test plays."""
 
-    def __init__(self, *, nodes: list[wire.Address] = NODES, **options: bool) -> None:
+    def __init__(self, *, nodes: list[wire.Address] = NODES, **options: bool | Memory) -> None:
         self.engine = Engine("alice", "c7f3", nodes, InOrder(1), **options)
         self.now = 1000.0
         self.engine.start(self.now)

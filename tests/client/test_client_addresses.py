@@ -20,7 +20,20 @@ def test_an_address_has_host_port_and_perhaps_tls(text: str, address: Address) -
 
 
 @pytest.mark.parametrize(
-    "text", ["", "a", "a:", ":1", "tls://", "tls://a", "http://a:1x", "a:0", "::1:7001"]
+    "text",
+    [
+        "",
+        "a",
+        "a:",
+        ":1",
+        "tls://",
+        "tls://a",
+        "http://a:1x",
+        "a:0",
+        "::1:7001",
+        "a\0:1",
+        "a\x1b:1",
+    ],
 )
 def test_anything_else_is_refused_in_words(text: str) -> None:
     with pytest.raises(ValueError, match="is not HOST:PORT"):

@@ -9,10 +9,10 @@ from tcp import HERE, reactor, until
 from twisted.internet.defer import ensureDeferred
 from twisted.internet.task import Clock, deferLater
 
+from chainchat.network.ports import ACCEPTS_PER_TURN
 from chainchat.node.budget import ACCEPT_SHARE
 from chainchat.node.share import Share
 from chainchat.sessions.admission import (
-    ACCEPTS_PER_TURN,
     FORGIVING_SECONDS,
     Admission,
 )

@@ -7,7 +7,13 @@ import pytest
 from sessions_house import HELLO
 
 from chainchat.sessions.delivery import CATCH_UP_LEAST, CATCH_UP_OCTETS
-from chainchat.sessions.read_marks import LOOK_PAUSE, REMEMBERED_PUSHES, Reading
+from chainchat.sessions.read_marks import (
+    ACKNOWLEDGED,
+    LOOK_PAUSE,
+    MARKS_PAUSE,
+    REMEMBERED_PUSHES,
+    Reading,
+)
 
 
 def test_the_read_mark_that_a_login_tells_is_where_a_resume_goes_on(house):
@@ -214,6 +220,41 @@ def test_nobody_is_looked_at_who_has_seen_all(house):
     assert house.sessions.marks._looking is None
 
 
+# --- how many entries marks take
+
+
+def acknowledges(house, program, times, seconds):
+    """A program moves its mark so often, each time in a turn of its own; returns the entries."""
+    before = house.node.state.applied
+    for _ in range(times):
+        program.sends(f"@a ACK {house.node.state.applied}")
+        house.clock.pump([seconds / times / 2] * 2)
+    return house.node.state.applied - before
+
+
+def test_a_program_moves_its_mark_at_once_but_fills_no_log_with_that(house):
+    alice = house.program("alice")
+    assert acknowledges(house, alice, 150, seconds=0.15) == 150
+    most = ACKNOWLEDGED.at_once + 10 * ACKNOWLEDGED.per_second
+    assert acknowledges(house, alice, 2_000, seconds=9.0) < most - 150
+    newest = house.node.state.applied
+    lines = alice.says(f"@a ACK {newest}", "@s SEND 1 * :behind it")
+    assert lines[-2:] == ["+OK @a", f"+OK @s id={newest + 2}"]
+    assert house.seen("alice") == newest
+
+
+def test_while_a_disk_is_nearly_full_marks_move_once_a_second(house):
+    alice = house.program("alice")
+    house.free = 0
+    house.clock.pump([0.1] * 20)
+    alice.reads()
+    newest = house.node.state.applied
+    assert acknowledges(house, alice, 100, seconds=3.0) <= 3
+    lines = alice.reads(MARKS_PAUSE)
+    assert house.seen("alice") >= newest
+    assert lines == ["+OK @a"] * len(lines) != []
+
+
 # --- pages of what was missed
 
 
@@ -228,6 +269,23 @@ def speaks_for(house, name, messages):
 def pushed(client):
     """What is there, before others have a turn."""
     return [int(line.split(" :")[1]) for line in client.connection.read() if "MSG " in line]
+
+
+def test_what_others_said_is_found_however_much_one_said_oneself(house):
+    house.node.history._searched = 10
+    alice, bob = house.program("alice"), speaks_for(house, "bob", 0)
+    number = 0
+    for _ in range(3):
+        for _ in range(35):
+            number += 1
+            alice.says(f"@1 SEND {number} * :mine {number}")
+        bob.says(f"@1 SEND {number} * :{number}")
+    alice.session.lost()
+    again = house.client(HELLO)
+    lines = again.says("@1 LOGIN alice")
+    said = [line.split(" :")[1] for line in lines if line.startswith("MSG ")]
+    assert said == ["35", "70", "105"]
+    assert again.session.delivery.live
 
 
 @pytest.mark.parametrize(("messages", "pages"), [(0, 1), (10, 1), (99, 1), (100, 2), (150, 2)])

@@ -2,6 +2,8 @@
 
 import pytest
 
+from chainchat.node.budget import TELL_SECONDS
+
 
 def test_a_line_is_noted_when_it_arrives_and_heard_and_answered_in_turns(house):
     alice = house.client("alice")
@@ -37,3 +39,17 @@ def test_an_input_from_within_a_turn_is_a_bug(house, phase):
     with pytest.raises(AssertionError, match="an input from within another"):
         house.clock.advance(0)
     assert not node.running
+
+
+def test_a_node_that_stops_tells_its_clients_in_slices(house):
+    clients = [house.client(f"n{number}") for number in range(20)]
+    house.price = TELL_SECONDS / 4
+    told, turns = [], 0
+    for _ in house.sessions.one_by_one(lambda session: told.append(session.name)):
+        turns += 1
+        assert 1 <= len(told) <= 4 * turns
+        if turns == 1:
+            clients[-1].session.lost()
+        house.clock.advance(0)
+    assert turns >= 4
+    assert told == [f"n{number}" for number in range(19)]

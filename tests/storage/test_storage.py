@@ -167,6 +167,21 @@ def test_the_few_messages_of_others_are_found_among_many_of_ones_own(storage, ot
     ]
 
 
+@pytest.mark.parametrize("checkpointed", [False, True])
+def test_a_search_ends_where_it_is_to_end(storage, checkpointed):
+    storage.append([entry(seq) for seq in range(1, 3_001)])
+    storage.index([Indexed(EVERY_READER, range(1, 3_001), BOB)])
+    storage.index([Indexed(ALICE, range(500, 2_501, 500), BOB)])
+    if checkpointed:
+        checkpoint(storage, 3_000)
+    found = storage.ids_after(ALICE, 990, 99, unless_sender=ALICE, up_to=1_002)
+    assert found == list(range(991, 1_003))
+    found = storage.ids_before(ALICE, 1_003, 99, unless_sender=ALICE, above=990)
+    assert found == list(range(1_002, 990, -1))
+    assert storage.ids_after(ALICE, 990, 99, unless_sender=BOB, up_to=2_000) == []
+    assert storage.ids_before(ALICE, 990, 99, unless_sender=BOB, above=10) == []
+
+
 def test_the_limit_is_for_both_lists_together(storage):
     storage.index(rows(*((ALICE, id_, BOB) for id_ in range(1, 20, 2))))
     storage.index(rows(*((EVERY_READER, id_, BOB) for id_ in range(2, 20, 2))))

@@ -10,7 +10,14 @@ from web_room import Room
 
 from chainchat.node.status import DRAINED, Readiness
 from chainchat.web.hosts import is_ours
-from chainchat.web.limits import IDLE_SECONDS, LIFE_SECONDS, MOST_CONNECTIONS, MOST_WATCHERS
+from chainchat.web.limits import (
+    HEADER_OCTETS,
+    IDLE_SECONDS,
+    LIFE_SECONDS,
+    MOST_CONNECTIONS,
+    MOST_WATCHERS,
+)
+from chainchat.web.site import WebRequest
 
 pytestmark = pytest.mark.reactor
 
@@ -173,12 +180,34 @@ async def test_octets_that_are_not_utf_8_are_answered(room, header, status):
     assert browser.status == status
 
 
+@pytest.mark.parametrize("header", [b"Content-Length: 100000000", b"Transfer-Encoding: chunked"])
 @pytest_twisted.ensureDeferred
-async def test_a_request_with_a_body_is_not_read(room):
-    request = b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000000\r\n\r\nx"
-    browser = await room.send(request)
+async def test_a_request_with_a_body_is_not_read(room, header):
+    browser = await room.send(b"POST / HTTP/1.1\r\nHost: localhost\r\n" + header + b"\r\n\r\n")
     await until(lambda: browser.closed)
-    assert browser.data == b""
+    assert browser.status == 400
+
+
+@pytest_twisted.ensureDeferred
+async def test_what_is_not_asked_for_is_not_parsed(room, monkeypatch):
+    parsed, requests = [], []
+    monkeypatch.setattr("twisted.web.http.parse_qs", lambda *query: parsed.append(query) or {})
+    process = WebRequest.process
+    monkeypatch.setattr(
+        WebRequest, "process", lambda request: requests.append(request) or process(request)
+    )
+    answer = await room.get("/readyz?confirms&;;;;", Cookie="a=b; c=d")
+    assert (answer.status, answer.body) == (200, "ready\n")
+    assert (parsed, requests[0].received_cookies) == ([], {})
+
+
+@pytest_twisted.ensureDeferred
+async def test_no_more_is_read_at_once_than_a_request_may_have(room):
+    """What was read is moved for each line in it."""
+    await room.call()
+    await until(lambda: room.factory.connections)
+    [channel] = room.factory.connections
+    assert channel.transport.bufferSize == HEADER_OCTETS
 
 
 @pytest.mark.parametrize(
@@ -187,6 +216,8 @@ async def test_a_request_with_a_body_is_not_read(room):
         b"GET /" + b"x" * 20_000,
         b"GET / HTTP/1.1\r\n" + b"X: y\r\n" * 100,
         b"GET / HTTP/1.1\r\n" + b"X: " + b"y" * 10_000 + b"\r\n",
+        b"GET / HTTP/1.1\r\nX: y\r\n y\r\n\r\n",
+        b"GET / HTTP/1.1\r\nX: y\r\n" + b"\t\r\n" * 5_000,
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n",
         b"hello\r\n",
     ],

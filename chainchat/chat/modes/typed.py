@@ -33,6 +33,9 @@ from chainchat.chat.requests import (
 _FAMILY = "chainchat/"
 _PROTOCOL = re.compile(r"[a-z]+/\d+", re.ASCII)
 
+MOST_READ = 64
+"""Characters of an impossible name from which a possible one is made."""
+
 # A reader turns what follows a verb into a request, or None if it does not fit.
 
 
@@ -192,7 +195,8 @@ def login(name: str) -> Request:
     try:
         return Login(checked_name(name))
     except RefusedError as error:
-        plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
+        # Of n marks, the order takes n * n steps.
+        plain = unicodedata.normalize("NFKD", name[:MOST_READ]).encode("ascii", "ignore").decode()
         possible = re.sub(r"[^A-Za-z0-9_.-]+", "-", plain)[:32].strip("-") or "bob"
         text = f"log in with a name: {error.text}; type for example {possible}"
         raise RefusedError(error.code, text) from None

@@ -53,11 +53,15 @@ class Nodes:
         self._random = random
         self._backoff = Backoff(random, first=0.5, longest=15.0)
 
-    def learn(self, addresses: Iterable[Address]) -> None:
+    def learn(self, addresses: Iterable[Address]) -> list[Address]:
+        """Add addresses while there is room; return those that are new."""
+        learned = []
         for address in addresses:
             if len(self._addresses) < MOST_NODES and address not in self._addresses:
                 self._addresses.append(address)
                 self._untried.append(address)
+                learned.append(address)
+        return learned
 
     def lost(
         self, served: float | None, *, sent_on: bool = False, unanswered: bool = False

@@ -47,6 +47,9 @@ ENDING_CODES = frozenset({421, 422, 423, 424, 425, 431, 505})
 LONGEST_LIST = 64 << 20
 """Characters; a longer list counts as endless."""
 
+LEAST_OF_LINE = 32
+"""Characters that a line of a list counts as, at least: an empty one takes memory, too."""
+
 NO_TAG = "-"
 """Stands for the tag in the answer to a line without one, like ``/hello``."""
 
@@ -79,7 +82,7 @@ class Asked(Struct):
         Raises:
             ProtocolError: the list is endless, or not what was asked for.
         """
-        self.length += len(text)
+        self.length += max(LEAST_OF_LINE, len(text))
         if self.length > LONGEST_LIST:
             raise ProtocolError("the server sent an endless list")
         if self.verb != "SINCE":

@@ -274,8 +274,8 @@ class Engine:
     def _learn(self, nodes: str) -> None:
         """Learn addresses, with TLS if this node was reached with it."""
         addresses = wire.parse_nodes(nodes, tls=self._nodes.current.tls)
-        self._nodes.learn(addresses)
-        self._memory.learned(addresses)
+        if learned := self._nodes.learn(addresses):
+            self._memory.learned(learned)
 
     def _give_up(self, reason: str, *, unanswered: bool = False) -> None:
         self._events.append(events.Disconnect())

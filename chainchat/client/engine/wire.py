@@ -13,6 +13,9 @@ LONGEST_LINE = 64 * 1024
 LONGEST_NUMBER = 19
 """Digits; Python refuses to parse very long numbers."""
 
+LARGEST_NUMBER = (1 << 63) - 1
+"""No chainchat counts further, nor do SQLite and JSON."""
+
 TLS_SCHEME = "tls://"
 
 
@@ -156,11 +159,13 @@ def parse_message(rest: str) -> Push:
 
     Raises:
         ValueError: it has another form.
+        ProtocolError: an id is no number.
     """
     number, previous, time, sender, to, text = rest.split(" ", 5)
     if not text.startswith(":"):
         raise ValueError(rest)
-    return Push(int(previous), MessageArrived(int(number), time, sender, to, text[1:]))
+    message = MessageArrived(whole_number(number), time, sender, to, text[1:])
+    return Push(whole_number(previous), message)
 
 
 def _tag(word: str) -> str:
@@ -173,8 +178,8 @@ def _refusal(rest: str) -> Refusal:
     code, _, text = rest.partition(" ")
     if text.startswith("@"):
         tag, _, text = text.partition(" ")
-        return Refusal(tag[1:], int(code), text)
-    return Refusal("-", int(code), text)  # said before the switch to machine mode
+        return Refusal(tag[1:], whole_number(code), text)
+    return Refusal("-", whole_number(code), text)  # said before the switch to machine mode
 
 
 def key_values(words: str) -> dict[str, str]:
@@ -188,9 +193,11 @@ def whole_number(word: str) -> int:
     Raises:
         ProtocolError: it is none.
     """
-    if not (word.isascii() and word.isdigit() and len(word) <= LONGEST_NUMBER):
-        raise ProtocolError(f"the server wrote {word[:60]!r} for a number")
-    return int(word)
+    if word.isascii() and word.isdigit() and len(word) <= LONGEST_NUMBER:
+        number = int(word)
+        if number <= LARGEST_NUMBER:
+            return number
+    raise ProtocolError(f"the server wrote {word[:60]!r} for a number")
 
 
 # --- what a client says --------------------------------------------------------------
@@ -246,7 +253,7 @@ def parse_address(text: str, *, tls: bool = False) -> Address:
     host, _, port = text.strip().removeprefix(TLS_SCHEME).rpartition(":")
     if ":" in host and not (host[0] == "[" and host[-1] == "]"):
         raise ValueError(f"{text!r} is not HOST:PORT, like 127.0.0.1:7001 or [::1]:7001")
-    host = host.removeprefix("[").removesuffix("]")
+    host = host.removeprefix("[").removesuffix("]") if host.isprintable() else ""
     if not host or not port.isascii() or not port.isdigit() or not 0 < int(port) < 65536:
         raise ValueError(f"{text!r} is not HOST:PORT, like 127.0.0.1:7001")
     return Address(host, int(port), tls)

@@ -43,6 +43,11 @@ FOR_NO_LOG = "+OK the password of"
 
 MOST_NAMES = 10_000
 
+LONGEST_NAME = 32
+
+LATEST = 253_370_764_800_000
+"""The year 9999, in milliseconds: the last of Python's."""
+
 LONGEST_QUOTED = 100
 """Characters of a refused line that are shown; the history has it all."""
 
@@ -277,7 +282,7 @@ class Conversation:
     def know(self, *names: str) -> None:
         room = MOST_NAMES - len(self.names)
         if room > 0:
-            self.names.update(names[:room])
+            self.names.update(name for name in names[:room] if len(name) <= LONGEST_NAME)
 
     def _answers_us(self, request: int, verb: str) -> bool:
         ours = request not in self._foreground
@@ -375,9 +380,9 @@ class Conversation:
             self._who_is_stale = True
             return
         self.know(name)
-        if came:
+        if came and len(self.here) < MOST_NAMES:
             self.here.add(name)
-        else:
+        elif not came:
             self.here.discard(name)
 
     def _connection(self, event: events.Event) -> list[str]:
@@ -423,11 +428,12 @@ def _beginning(text: str) -> str:
 
 
 def milliseconds(time: str) -> int:
-    """Milliseconds since 1970; 0 if malformed."""
+    """Milliseconds since 1970; 0 if malformed, or beyond what any time zone can show."""
     try:
-        return round(datetime.datetime.fromisoformat(time).timestamp() * 1000)
+        moment = round(datetime.datetime.fromisoformat(time).timestamp() * 1000)
     except (ValueError, OverflowError):
         return 0
+    return moment if 0 <= moment <= LATEST else 0
 
 
 def _number(word: str) -> int:

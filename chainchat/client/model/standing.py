@@ -15,6 +15,9 @@ from chainchat.client.model.wrapping import wrapped
 LONG_AWAY = 60.0
 """Seconds offline after which missed messages are told of."""
 
+MOST_MEMBERS = 32
+"""Positions that are listened to: no chain has so many."""
+
 Names = Mapping[tuple[str, int], str]
 """Positions, by the address for clients."""
 
@@ -70,11 +73,12 @@ class Standing:
 
     @property
     def members(self) -> list[str]:
-        return [name for name in self.chain.get("members", "").split(",") if name]
+        return [name for name in self.chain.get("members", "").split(",") if name][:MOST_MEMBERS]
 
     def told(self, chain: dict[str, str]) -> None:
         self.chain = chain
-        self._ever.update(dict.fromkeys(self.members))
+        if len(self._ever) < MOST_MEMBERS:
+            self._ever.update(dict.fromkeys(self.members))
 
     @property
     def away(self) -> list[str]:

@@ -14,7 +14,11 @@ from chainchat.chat.requests import EVERYBODY
 
 MOST_ENTRIES = 150_000
 
-DROPPED_AT_ONCE = 10_000
+DROPPED_SHARE = 15
+"""Of so many entries, the oldest is dropped once there are too many."""
+
+MOST_CHARACTERS = 32 << 20
+"""Characters of all texts: Python keeps up to four octets for each."""
 
 
 class Entry(Struct, gc=False):
@@ -53,6 +57,7 @@ class Transcript:
 
     def __init__(self, zone: datetime.tzinfo | None = None) -> None:
         self.entries: list[Entry] = []
+        self._characters = 0
         self.unread_after = 0
         self.zone = zone
 
@@ -71,6 +76,7 @@ class Transcript:
         if mine:
             time = self._between(place, time)
         entries.insert(place, Entry(identifier, time, intern(sender), intern(to), text, mine))
+        self._characters += len(text)
         self._forget_oldest()
         return True
 
@@ -83,11 +89,15 @@ class Transcript:
     def add_line(self, text: str) -> None:
         newest = self.entries[-1].id if self.entries else 0
         self.entries.append(Entry(newest, 0, "", EVERYBODY, text))
+        self._characters += len(text)
         self._forget_oldest()
 
     def _forget_oldest(self) -> None:
-        if len(self.entries) > MOST_ENTRIES:
-            del self.entries[:DROPPED_AT_ONCE]
+        if len(self.entries) <= MOST_ENTRIES and self._characters <= MOST_CHARACTERS:
+            return
+        dropped = 1 + len(self.entries) // DROPPED_SHARE
+        self._characters -= sum(len(entry.text) for entry in self.entries[:dropped])
+        del self.entries[:dropped]
 
     # --- what stands before an entry
 

@@ -18,6 +18,7 @@ from chainchat.chat.refusals import Code
 from chainchat.client.connection import Connection
 from chainchat.client.engine import events
 from chainchat.client.engine.engine import Engine
+from chainchat.client.engine.wire import harmless
 from chainchat.client.model.conversation import Conversation
 from chainchat.client.model.standing import Names, Standing
 from chainchat.client.script.output import Output
@@ -269,4 +270,4 @@ async def _readable(descriptor: int) -> None:
 
 
 def _complain(line: str) -> None:
-    print(f"chainchat-client: {line}", file=sys.stderr, flush=True)
+    print(f"chainchat-client: {harmless(line)}", file=sys.stderr, flush=True)

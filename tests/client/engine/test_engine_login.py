@@ -4,11 +4,12 @@ from collections import Counter
 from random import Random
 
 import pytest
-from engine_script import TOKEN, Script
+from engine_script import NODES, TOKEN, Script
 
 from chainchat.client.engine import events, wire
 from chainchat.client.engine.backoff import LONGEST_SPREAD, MOST_NODES, Backoff, Nodes
 from chainchat.client.engine.events import ConnectionLost, ConnectTo, Disconnect, Ended
+from chainchat.client.engine.memory import Memory
 from chainchat.client.engine.phases import CONNECT_WITHIN
 from chainchat.client.engine.wire import Address
 
@@ -325,3 +326,18 @@ def test_a_server_cannot_name_nodes_without_bound() -> None:
         nodes.lost(None)
         tried.add(nodes.current)
     assert len(tried) == MOST_NODES
+
+
+def test_a_server_cannot_have_nodes_remembered_without_bound() -> None:
+    remembered: list[Address] = []
+
+    class Remembering(Memory):
+        def learned(self, addresses: list[Address]) -> None:
+            remembered.extend(addresses)
+
+    script = Script(memory=Remembering())
+    script.log_in()
+    for part in range(10):
+        nodes = ",".join(f"host{number}:1" for number in range(100 * part, 100 * part + 100))
+        script.says(f"NOTE closing nodes={nodes} :this node stops")
+    assert len(remembered) == MOST_NODES - len(NODES)

@@ -4,7 +4,7 @@ import pytest
 from engine_script import TOKEN, Script, arrived, push
 
 from chainchat.client.engine import events, wire
-from chainchat.client.engine.dialogue import LONGEST_LIST
+from chainchat.client.engine.dialogue import LEAST_OF_LINE, LONGEST_LIST, Asked
 from chainchat.client.engine.events import ConnectionLost, ConnectTo, Disconnect, MessageArrived
 from chainchat.client.engine.inbox import MOST_HELD, PAGE
 
@@ -110,6 +110,14 @@ def test_a_list_without_an_end_breaks_the_connection() -> None:
     assert isinstance(script.happened()[0], Disconnect)
 
 
+def test_a_list_of_nothing_has_an_end() -> None:
+    asked = Asked("r1", "LIST", 1, length=LONGEST_LIST - 10 * LEAST_OF_LINE)
+    for _ in range(10):
+        asked.listed("")
+    with pytest.raises(wire.ProtocolError, match="endless"):
+        asked.listed("")
+
+
 def test_a_line_without_an_end_breaks_the_connection_at_its_bound() -> None:
     script = Script()
     script.connect()
@@ -120,13 +128,22 @@ def test_a_line_without_an_end_breaks_the_connection_at_its_bound() -> None:
     assert isinstance(script.happened()[0], Disconnect)
 
 
-@pytest.mark.parametrize("number", ["-1", "1_0", "9" * 20, "9" * 5000])
+@pytest.mark.parametrize("number", ["-1", "1_0", str(1 << 63), "9" * 20, "9" * 5000])
 def test_a_number_that_is_none_breaks_the_connection(number: str) -> None:
     script = Script()
     script.log_in()
     script.engine.send("hi")
     script.says(f"+OK @1 id={number}")
     assert isinstance(script.happened()[1], Disconnect)
+
+
+@pytest.mark.parametrize("number", ["-1", "1_0", str(1 << 63), "9" * 20, "9" * 4000])
+def test_a_message_with_an_id_that_is_none_breaks_the_connection(number: str) -> None:
+    for identifier, previous in ((number, "990"), ("1001", number)):
+        script = Script()
+        script.log_in()
+        script.says(f"MSG {identifier} {previous} 2026-11-22T11:03:07.120Z bob * :hi")
+        assert isinstance(script.happened()[0], Disconnect)
 
 
 def test_a_second_gap_behind_the_first_is_asked_for_too() -> None:

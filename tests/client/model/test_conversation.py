@@ -1,12 +1,13 @@
 """What a person is shown when the connection breaks: one line, if another node is found soon."""
 
+import datetime
 from random import Random
 
 import pytest
 
 from chainchat.client.engine import events
 from chainchat.client.engine.engine import Engine
-from chainchat.client.model.conversation import MOST_NAMES, Conversation
+from chainchat.client.model.conversation import LONGEST_NAME, MOST_NAMES, Conversation
 
 ADDRESS = ("127.0.0.1", 7001)
 LOST = events.ConnectionLost(*ADDRESS, "the server closed the connection", 0.0)
@@ -124,7 +125,24 @@ def test_names_are_remembered_within_bounds(conversation: Conversation) -> None:
     conversation.heard(events.Listed(1, "LIST", names))
     for name in names:
         conversation.heard(events.Notice("joined", {"name": name}, "x"))
-    assert len(conversation.names) == MOST_NAMES
+    assert len(conversation.names) == len(conversation.here) == MOST_NAMES
+
+
+def test_a_name_that_nobody_can_have_is_not_remembered(conversation: Conversation) -> None:
+    conversation.heard(events.Listed(1, "LIST", ("a" * LONGEST_NAME, "b" * (LONGEST_NAME + 1))))
+    assert conversation.names == {"a" * LONGEST_NAME}
+
+
+@pytest.mark.parametrize("hours", [-14, 0, 12])
+@pytest.mark.parametrize(
+    "time", ["9999-12-31T23:59:59Z", "9999-12-31T23:59:59-23:00", "0001-01-01T00:00:00Z", "x"]
+)
+def test_a_time_that_no_clock_shows_does_no_harm(
+    conversation: Conversation, time: str, hours: int
+) -> None:
+    conversation.zone = datetime.timezone(datetime.timedelta(hours=hours))
+    message = events.MessageArrived(9, time, "bob", "*", "hi")
+    assert shown(conversation, message)[-1].endswith("bob: hi")
 
 
 def test_a_long_list_is_made_into_lines_one_by_one(

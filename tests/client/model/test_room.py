@@ -13,7 +13,7 @@ from chainchat.client.kept.settings import Settings
 from chainchat.client.model.conversation import LONGEST_QUOTED
 from chainchat.client.model.looks import NAME_COLOURS, Glyphs, name_style
 from chainchat.client.model.room import BUSY, Alert, Room
-from chainchat.client.model.standing import Standing
+from chainchat.client.model.standing import MOST_MEMBERS, Standing
 
 ADDRESS, OTHER = ("127.0.0.1", 7001), ("127.0.0.1", 7002)
 TIME = "2026-11-22T12:03:07.120Z"
@@ -103,6 +103,14 @@ def test_whoever_is_named_or_spoken_to_alone_is_called(
     assert face.room.alert is alert
     styles = [style for row in face.room.rows(80, 20) for style, _ in row]
     assert ("class:mention" in styles) == (alert is Alert.MENTION)
+
+
+def test_a_server_cannot_name_members_without_bound() -> None:
+    stand = Standing()
+    for part in range(5):
+        stand.told({"members": ",".join(f"n{part}-{number}" for number in range(1000))})
+    assert len(stand.members) == MOST_MEMBERS
+    assert len(stand.away) < 2 * MOST_MEMBERS
 
 
 def test_what_is_unread_is_counted_until_a_key_is_pressed(face: Face) -> None:

@@ -7,7 +7,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chainchat.client.model.looks import Glyphs, Looks, Pieces
-from chainchat.client.model.transcript import DROPPED_AT_ONCE, MOST_ENTRIES, Transcript
+from chainchat.client.model.transcript import (
+    DROPPED_SHARE,
+    MOST_CHARACTERS,
+    MOST_ENTRIES,
+    Transcript,
+)
 from chainchat.client.model.view import View
 
 NOON = 1_795_348_987_120  # 2026-11-22T12:03:07.120Z
@@ -153,5 +158,16 @@ def test_only_so_many_entries_are_kept() -> None:
     shown = Shown()
     for identifier in range(MOST_ENTRIES + 1):
         shown.transcript.add_message(identifier + 1, NOON, "bob", "*", "x")
-    assert len(shown.transcript.entries) == MOST_ENTRIES + 1 - DROPPED_AT_ONCE
+    assert len(shown.transcript.entries) == MOST_ENTRIES - MOST_ENTRIES // DROPPED_SHARE
     assert shown.transcript.newest == MOST_ENTRIES + 1
+
+
+def test_long_texts_are_kept_within_bounds_of_their_own() -> None:
+    shown, text = Shown(), "x" * (1 << 20)
+    for identifier in range(2 * MOST_CHARACTERS // len(text)):
+        shown.transcript.add_message(identifier + 1, NOON, "bob", "*", text)
+        shown.transcript.add_line(text)
+        kept = sum(len(entry.text) for entry in shown.transcript.entries)
+        assert kept <= MOST_CHARACTERS
+    assert kept > MOST_CHARACTERS // 2
+    assert shown.transcript.newest == identifier + 1

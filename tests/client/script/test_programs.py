@@ -23,6 +23,7 @@ from screens import at, command, environment
 
 from chainchat.chat.refusals import Code
 from chainchat.chat.requests import Acknowledge
+from chainchat.client.script import pipe
 
 ROOT = Path(__file__).parents[3]
 
@@ -351,6 +352,11 @@ def test_send_that_is_refused_fails(server: Server) -> None:
     ended = run("--name", "alarm", *at(server.listen()), "--send", "fire!", "--to", "bob")
     assert (ended.returncode, ended.stdout) == (3, "")
     assert ended.stderr == "chainchat-client: not sent: 521 for a test\n"
+
+
+def test_what_a_server_says_reaches_a_terminal_as_text(capfd: pytest.CaptureFixture[str]) -> None:
+    pipe._complain("no \x1b]0;title\x07 \x9b31m")
+    assert capfd.readouterr().err == "chainchat-client: no \ufffd]0;title\ufffd \ufffd31m\n"
 
 
 def test_send_that_gets_no_answer_fails_after_its_timeout(server: Server) -> None:
