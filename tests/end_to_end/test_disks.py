@@ -498,7 +498,8 @@ def test_a_disk_that_turns_read_only_stops_its_node_which_is_as_good_when_it_is_
     with Load(list(cluster.nodes.values()), 4) as load:
         load.wait_for(SAID)
         disk.fail()
-        fails(node, "Input/output error|disk I/O error|attempt to write a readonly database")
+        system = "Input/output error|Read-only file system"
+        fails(node, f"{system}|disk I/O error|attempt to write a readonly database")
         load.wait_for(SAID)
         is_refused(node, f"{node.data}: Read-only file system")
         disk.mend()
