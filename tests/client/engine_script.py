@@ -29,6 +29,11 @@ class Script:
     def connect(self) -> None:
         self.engine.connected(self.now)
 
+    def reaches(self, node: str) -> None:
+        """Connect, and be greeted."""
+        self.connect()
+        self.says(f"+OK @- node={node} max-line=1024 nodes=a:1")
+
     def says(self, *lines: str) -> None:
         self.engine.received("".join(f"{line}\r\n" for line in lines).encode(), self.now)
 

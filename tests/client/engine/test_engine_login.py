@@ -32,8 +32,7 @@ def test_the_first_login_says_hello_and_then_login() -> None:
 
 def test_a_quiet_client_with_notices_says_so() -> None:
     script = Script(quiet=True, notices=True)
-    script.connect()
-    script.says("+OK @- node=head max-line=1024 nodes=a:1")
+    script.reaches("head")
     assert script.written() == [
         "/hello chainchat/1 client=c7f3 notices=on",
         "@login LOGIN alice quiet",
@@ -62,8 +61,7 @@ def test_a_name_in_use_after_a_reconnect_is_waited_out_with_growing_pauses() -> 
     script = Script()
     script.log_in()
     script.breaks()
-    script.connect()
-    script.says("+OK @- node=head max-line=1024 nodes=a:1")
+    script.reaches("head")
     delays = []
     for _ in range(8):
         script.says("-ERR 433 @login alice is in use")
@@ -75,8 +73,7 @@ def test_a_name_in_use_after_a_reconnect_is_waited_out_with_growing_pauses() -> 
 
 def test_a_login_whose_answer_was_lost_may_have_been_done() -> None:
     script = Script()
-    script.connect()
-    script.says("+OK @- node=head max-line=1024 nodes=a:1")
+    script.reaches("head")
     assert script.written()[-1] == "@login LOGIN alice"
     script.breaks()
     script.connect()

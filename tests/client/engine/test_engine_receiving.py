@@ -159,8 +159,7 @@ def test_a_break_is_resumed_after_the_last_message_seen() -> None:
     script.log_in()
     script.says(push(1001, 990))
     script.breaks()
-    script.connect()
-    script.says("+OK @- node=mid max-line=1024 nodes=a:1")
+    script.reaches("mid")
     assert script.written()[-1] == f"@resume RESUME alice {TOKEN} after=1001"
     script.happened()
     script.says("+OK @resume high=1005", push(1001, 990), push(1004, 1001))
@@ -172,13 +171,11 @@ def test_a_break_is_resumed_after_the_last_message_seen() -> None:
 
 def test_a_break_before_any_message_is_resumed_after_the_read_mark() -> None:
     script = Script()
-    script.connect()
-    script.says("+OK @- node=tail max-line=1024 nodes=a:1")
+    script.reaches("tail")
     script.says(f"+OK @login session={TOKEN} high=1000 mark=990")
     for _ in range(2):
         script.breaks()
-        script.connect()
-        script.says("+OK @- node=mid max-line=1024 nodes=a:1")
+        script.reaches("mid")
         assert script.written()[-1] == f"@resume RESUME alice {TOKEN} after=990"
         script.says("+OK @resume high=1000")
     script.happened()
@@ -190,19 +187,16 @@ def test_a_break_before_any_message_logs_in_again_if_no_read_mark_was_told() -> 
     script = Script()
     script.log_in()
     script.breaks()
-    script.connect()
-    script.says("+OK @- node=mid max-line=1024 nodes=a:1")
+    script.reaches("mid")
     assert script.written()[-1] == "@login LOGIN alice"
 
 
 def test_a_quiet_client_logs_in_again_as_no_resume_is_quiet() -> None:
     script = Script(quiet=True)
-    script.connect()
-    script.says("+OK @- node=tail max-line=1024 nodes=a:1")
+    script.reaches("tail")
     script.says(f"+OK @login session={TOKEN} high=1000 mark=990")
     script.breaks()
-    script.connect()
-    script.says("+OK @- node=mid max-line=1024 nodes=a:1")
+    script.reaches("mid")
     assert script.written()[-1] == "@login LOGIN alice quiet"
 
 
@@ -211,12 +205,10 @@ def test_a_break_in_the_middle_of_a_resume_is_resumed_again() -> None:
     script.log_in()
     script.says(push(1001, 990))
     script.breaks()
-    script.connect()
-    script.says("+OK @- node=mid max-line=1024 nodes=a:1")
+    script.reaches("mid")
     script.happened()
     assert [type(event) for event in script.breaks()] == [ConnectionLost, ConnectTo]
-    script.connect()
-    script.says("+OK @- node=mid max-line=1024 nodes=a:1")
+    script.reaches("mid")
     assert script.written()[-1] == f"@resume RESUME alice {TOKEN} after=1001"
 
 

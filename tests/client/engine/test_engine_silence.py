@@ -56,8 +56,7 @@ def test_a_question_for_the_chain_is_as_good_as_a_ping() -> None:
 
 def test_a_login_that_a_dead_node_does_not_answer_is_given_up_soon() -> None:
     script = Script()
-    script.connect()
-    script.says("+OK @- node=tail max-line=1024 nodes=a:1")
+    script.reaches("tail")
     script.happened()
     script.pass_time(PING_UNANSWERED_AFTER + SILENCE + 0.3)
     assert script.happened()[-1] == ConnectTo("b", 2)
