@@ -1,7 +1,6 @@
 """Old messages go while people write; who was away, or has lost its disk, copies a checkpoint."""
 
 import json
-import shutil
 import sqlite3
 import urllib.request
 from collections.abc import Callable
@@ -13,6 +12,7 @@ from typing import Self
 
 from cluster import Cluster, Node, wait_for_log
 from commands import ctl, told
+from faulty_disks import LOG, FaultyDisk
 from talking import Program, until
 
 from chainchat.network.addresses import host_port
@@ -33,6 +33,9 @@ MUCH = 30_000
 
 MOST_FILES = 24_000_000
 """Octets of a node's data when old messages are gone, with the write-ahead log and free pages."""
+
+SLOW = 300
+"""Milliseconds that a sync takes longer: a copy of a checkpoint needs several, and is seen."""
 
 
 class Writer(Thread):
@@ -75,9 +78,9 @@ def beginning(node: Node) -> int:
     return rows(node, "SELECT coalesce((SELECT seq FROM beginning), 0)") + 1
 
 
-def copied(node: Node) -> int:
-    """Rows of the log that goes with a checkpoint which the node is copying."""
-    return rows(node, "SELECT count(*) FROM staged_log")
+def copying(node: Node) -> bool:
+    """Whether the node has begun to copy a checkpoint, which does not replace its data yet."""
+    return rows(node, "SELECT count(*) FROM staged") > 0
 
 
 def rows(node: Node, query: str) -> int:
@@ -88,8 +91,14 @@ def rows(node: Node, query: str) -> int:
     return 0
 
 
-def is_copying(node: Node) -> None:
-    until(lambda: copied(node), lambda: f"{node} copies no checkpoint")
+def dies_during_the_copy(victim: Node, learner: Node, disk: FaultyDisk) -> None:
+    """Start a learner, on this disk, and kill the victim while a checkpoint is copied."""
+    disk.is_slow(SLOW, LOG)
+    learner.start()
+    until(lambda: copying(learner), lambda: f"{learner} copies no checkpoint")
+    victim.kill()
+    assert copying(learner)
+    disk.is_well()
 
 
 def ends_agree(cluster: Cluster) -> None:
@@ -107,10 +116,12 @@ def ends_agree(cluster: Cluster) -> None:
 
 
 def test_old_messages_go_under_writing_and_who_lacks_them_copies_a_checkpoint(
-    new_cluster: NewCluster, tmp_path: Path
+    new_cluster: NewCluster, library: Path, tmp_path: Path
 ) -> None:
-    cluster = new_cluster().start()
+    cluster = new_cluster()
     head, middle, tail = cluster.nodes.values()
+    disk = FaultyDisk(tail, library, tmp_path)
+    cluster.start()
     with Writer(head, "early") as early:
         until(lambda: len(early.ids) > 1_000, lambda: "nothing is confirmed")
         cluster.kill("tail")
@@ -127,10 +138,7 @@ def test_old_messages_go_under_writing_and_who_lacks_them_copies_a_checkpoint(
             until(lambda at=node: octets(at) < MOST_FILES, lambda at=node: f"{octets(at)} at {at}")
 
         # Who was away for longer than the log reaches, and dies while it copies.
-        tail.start()
-        is_copying(tail)
-        tail.kill()
-        assert copied(tail)
+        dies_during_the_copy(tail, tail, disk)
         tail.start()
         assert cluster.members() == ["head", "middle", "tail"]
         assert "nobody can tell any more whether the two were one" in tail.log_text()
@@ -138,10 +146,8 @@ def test_old_messages_go_under_writing_and_who_lacks_them_copies_a_checkpoint(
         # An empty disk, whose lender dies in the middle of it.
         cluster.kill("tail")
         cluster.wait_until_it_serves("head", "middle")
-        shutil.rmtree(tail.data)
-        tail.start()
-        is_copying(tail)
-        middle.kill()
+        disk.is_another()
+        dies_during_the_copy(middle, tail, disk)
         assert cluster.members() == ["head", "tail"]
         cluster.bring_back("middle")
         [made] = told(cluster, "-p", "tail", "backup", tmp_path / "backup.sqlite")
