@@ -16,10 +16,18 @@ from cluster import Cluster  # from tests/end_to_end
 from helpers import Helper  # from tests/end_to_end
 from users import CHAINCHAT, Speech, Users, Waits  # from tests/end_to_end
 
-from lab.processes import ServerError, cpu_seconds, peak_bytes, reset_peak, resident_bytes
-from lab.report import Result
+from lab.processes import (
+    ServerError,
+    Ticks,
+    cpu_seconds,
+    peak_bytes,
+    processor_ticks,
+    reset_peak,
+    resident_bytes,
+)
+from lab.report import Result, medians
 
-__all__ = ["ABUSES", "Abuse", "Chainchat", "Stage", "measure"]
+__all__ = ["ABUSES", "Abuse", "Chainchat", "Stage", "judged", "measure"]
 
 PHASES = {"calm": 1, "abuse": 2, "after": 1}
 """The phases, and how long each is in units of ``--seconds``."""
@@ -32,6 +40,9 @@ ONE_AT_MOST = 0.1
 
 STOOD_AT_MOST = 2.5
 """Seconds that the longest wait may be where a node goes and comes by design."""
+
+LOGINS = 0.5
+"""Seconds that pass unmeasured: the first lines are about the logins."""
 
 LOOK = 0.1
 """Seconds between two looks at the memory of the servers."""
@@ -125,20 +136,28 @@ class Chainchat:
 
 def measure(stage: Stage, row: Abuse, seconds: float) -> Result:
     """Calm, abuse, calm; what the users noticed and what the servers used."""
+    times: list[float] = []
+    looks: list[Ticks] = []
+
+    def mark() -> None:
+        times.append(time.monotonic())
+        looks.append(processor_ticks())
+
     with stage as servers:
         nodes: dict[str, Result] = {}
         with Users(servers.addresses, speech=servers.speech) as users:
-            times = [time.monotonic() + 0.5]  # the first lines are about the logins
+            time.sleep(LOGINS)
+            mark()
             _pass_until(times[0] + seconds * PHASES["calm"], servers, {})
-            times.append(time.monotonic())
+            mark()
             with _metered(servers, nodes) as peaks, servers.abuser() as abuser:
                 _pass_until(times[1] + seconds * PHASES["abuse"], servers, peaks)
-                times.append(time.monotonic())
+                mark()
                 if not abuser.running:
                     raise ServerError("the abuser has ended before its time")
             dropped, refused = users.dropped, users.refused
             _pass_until(times[2] + seconds * PHASES["after"], servers, {})
-            times.append(time.monotonic())
+            mark()
             users.finish()
         spans = zip(PHASES, times, times[1:], strict=False)
         waits = {phase: users.between(begin, end) for phase, begin, end in spans}
@@ -147,13 +166,13 @@ def measure(stage: Stage, row: Abuse, seconds: float) -> Result:
             "system": servers.name,
             "phases": {phase: _summary(each) for phase, each in waits.items()},
             "newcomers": _summary(users.newcomers(times[1], times[2])),
+            "stolen": dict(zip(PHASES, map(_stolen, looks, looks[1:]), strict=True)),
             "dropped": dropped,
             "refused": refused,
             "nodes": nodes,
             "abuser": dict(zip(("sent", "heard", "opened", "closed"), abuser.tally, strict=True)),
             **servers.state(),
         }
-    found["faults"] = list(faults(row, found))
     return found
 
 
@@ -194,20 +213,44 @@ def _summary(waits: Waits) -> Result:
     }
 
 
-def faults(row: Abuse, found: Result) -> Iterator[str]:
-    """What misses the targets, in words; nothing, if the row is well."""
-    calm, abused, after = (found["phases"][phase] for phase in PHASES)
-    if unanswered := sum(found["phases"][phase]["unanswered"] for phase in PHASES):
-        yield f"{unanswered} unanswered"
-    if row.departs:
-        if max(abused["max"], after["max"]) > STOOD_AT_MOST:
-            yield f"stood still for more than {STOOD_AT_MOST:g} s"
-    else:
+def _stolen(before: Ticks, after: Ticks) -> float:
+    """The part of the processors' time that other machines took meanwhile."""
+    return (after.stolen - before.stolen) / max(after.all - before.all, 1)
+
+
+def judged(row: Abuse, rounds: Sequence[Result]) -> Result:
+    """The rounds of a row as one, with its ``faults``: what misses the targets, in words.
+
+    Waits are medians, but for the longest; everything else must hold in every round.
+    """
+    found = medians(rounds)
+    if "epoch" in found:
+        found["epoch"] = max(each["epoch"] for each in rounds)
+    for phase, each in found["phases"].items():
+        longest = [one["phases"][phase]["max"] for one in rounds]
+        each["max"] = max(filter(None, longest), default=None)
+    broken = [fault for each in rounds for fault in _broken(row, each)]
+    found["faults"] = [*_slow(row, found), *dict.fromkeys(broken)]
+    return found
+
+
+def _slow(row: Abuse, found: Result) -> Iterator[str]:
+    calm, abused = found["phases"]["calm"], found["phases"]["abuse"]
+    if not row.departs:
         times = abused["p99"] / calm["p99"]
         if times > (MANY_TIMES if row.many else ONE_TIMES):
             yield f"p99 x {times:.1f}"
         if not row.many and abused["p99"] > ONE_AT_MOST:
             yield f"p99 above {ONE_AT_MOST * 1000:.0f} ms"
+
+
+def _broken(row: Abuse, found: Result) -> Iterator[str]:
+    if unanswered := sum(found["phases"][phase]["unanswered"] for phase in PHASES):
+        yield f"{unanswered} unanswered"
+    if row.departs:
+        if max(found["phases"][phase]["max"] for phase in ("abuse", "after")) > STOOD_AT_MOST:
+            yield f"stood still for more than {STOOD_AT_MOST:g} s"
+    else:
         if found.get("epoch", 1) > 1:
             yield f"epoch {found['epoch']}"
         if found["dropped"]:

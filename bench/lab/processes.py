@@ -8,13 +8,28 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Self
+from typing import NamedTuple, Self
 
 TICKS = os.sysconf("SC_CLK_TCK")
 """Units of processor time in a second; 10 ms each, usually."""
 
 STOPS_WITHIN = 10.0
 """Seconds that a server has for a polite end."""
+
+
+class Ticks(NamedTuple):
+    """Time of all processors since the start of this machine: units of ``TICKS``."""
+
+    all: int
+    stolen: int
+    """By other machines on the same hardware, as far as it tells."""
+
+
+def processor_ticks() -> Ticks:
+    """So far."""
+    fields = Path("/proc/stat").read_text().partition("\n")[0].split()
+    times = [int(each) for each in fields[1:9]]  # those of guests are in the others already
+    return Ticks(sum(times), times[7])
 
 
 def cpu_seconds(pid: int) -> float:
