@@ -216,10 +216,10 @@ class Node:
     def last_words(self) -> str:
         return "\n".join(self.log_text().splitlines()[-LOG_LINES:])
 
-    def chain(self) -> dict[str, str] | None:
-        """What it answers to CHAIN; None if it serves nobody."""
+    def chain(self, within: float = 2.0) -> dict[str, str] | None:
+        """What it answers to CHAIN; None if it serves nobody, or gives no answer in this time."""
         try:
-            with Program(self.address, "observer", within=2.0) as program:
+            with Program(self.address, "observer", within=within) as program:
                 return program.words("CHAIN")
         except (OSError, AssertionError):
             return None
