@@ -22,7 +22,7 @@ from cluster import Cluster, Node, wait_for_log
 from commands import CLIENT, run
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from records import ALERT, TEXT, Records
-from talking import HOST, Person, Program, family_of, until
+from talking import DEADLINE, HOST, Person, Program, family_of, until
 
 from chainchat.network.addresses import host_port
 from chainchat.tls.credentials import Credentials
@@ -100,7 +100,7 @@ def test_a_node_does_not_start_with_a_certificate_that_others_would_refuse(
     trusting = Credentials(bad.certificates, bad.key, (authority.certificate,))
     written(trusting, cluster.folder / "tls/tail")
     tail.start()
-    assert tail.wait() == 1
+    assert tail.wait(DEADLINE) == 1
     assert said in tail.last_words()
 
 
@@ -362,7 +362,7 @@ def test_a_key_that_others_can_read_is_refused_at_the_start(new_cluster: NewClus
     key = cluster.folder / "tls/tail/node.key"
     key.chmod(0o644)
     cluster["tail"].start()
-    assert cluster["tail"].wait() == 1
+    assert cluster["tail"].wait(DEADLINE) == 1
     said = f"{key}: others can read this key (mode 644): chmod 600 it"
     assert said in cluster["tail"].last_words()
 
@@ -378,7 +378,7 @@ def test_a_chain_port_that_somebody_else_holds_open_is_refused(new_cluster: NewC
         tail.launcher = [sys.executable, "-c", program]
         tail.environment = {"LISTEN_FDS": "1"}
         tail.start(pass_fds=(held.fileno(),))
-        assert tail.wait() == 1
+        assert tail.wait(DEADLINE) == 1
     assert "somebody holds it open for this process (socket activation" in tail.last_words()
 
 
