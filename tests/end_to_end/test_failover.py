@@ -175,7 +175,7 @@ def test_who_is_at_a_survivor_sees_at_most_notices_and_others_move(new_cluster: 
         load.wait_for(SAID)
         cluster.kill("head")
         bob.end()
-        with Person(cluster["tail"].address, "bob", within=2.0) as bob_again:
+        with Person(cluster["tail"].address, "bob") as bob_again:
             assert bob_again.welcome.startswith("+OK you are bob")
             assert re.fullmatch(r"\+OK \d+", bob_again.ask("I am back"))
             alice.hear("bob: I am back")
