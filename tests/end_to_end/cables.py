@@ -39,6 +39,10 @@ class Cable:
     def cut(self) -> None:
         self._cables.run(self._cut())
 
+    def interrupt(self) -> None:
+        """Cut and mend it in one moment: what was connected is not, and can connect again."""
+        self._cables.run(self._interrupt())
+
     def freeze(self, *ways: str) -> None:
         """Let nothing through, without a word: ``there`` (away from the dialling node) or ``back``.
 
@@ -60,6 +64,10 @@ class Cable:
         self._whole = False
         for writer in self._connections:
             writer.transport.abort()
+
+    async def _interrupt(self) -> None:
+        await self._cut()
+        await self._mend()
 
     async def _freeze(self, ways: tuple[str, ...]) -> None:
         for way in ways:

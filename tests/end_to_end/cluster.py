@@ -5,6 +5,7 @@
 
 import atexit
 import contextlib
+import fcntl
 import os
 import random
 import re
@@ -14,9 +15,11 @@ import socket
 import ssl
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterable, Sequence
+from functools import cache
 from pathlib import Path
-from typing import Self
+from typing import BinaryIO, Self
 
 from cables import Cable, Cables
 from networks import Networks
@@ -36,6 +39,9 @@ LIMITLESS = "send-rate = 0\nmost-accounts = 1000000"
 
 STOPS_WITHIN = 10.0
 """Seconds that a node has for a polite end."""
+
+PORTS = range(10_000, 32_000)
+"""Below those that the kernel gives to outgoing connections, which might take a node's port."""
 
 
 def twistd() -> list[str]:
@@ -65,19 +71,43 @@ def copy_data(data: Path, to: Path) -> Path:
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports that nobody has at the moment.
+    """Ports that nobody has, and that no process of tests is given again while this one runs.
 
-    Below those that the kernel gives to outgoing connections, which might take a node's port while
-    the node is down.
+    A node has its ports neither before it starts nor while it is down: others' tests run meanwhile.
     """
-    held: list[socket.socket] = []
-    with contextlib.ExitStack() as stack:
-        while len(held) < count:
-            attempt = stack.enter_context(socket.socket(family_of(HOST)))
-            with contextlib.suppress(OSError):
-                attempt.bind((HOST, random.randrange(10_000, 32_000)))
-                held.append(attempt)
-        return [each.getsockname()[1] for each in held]
+    ports: list[int] = []
+    while len(ports) < count:
+        port = random.choice(PORTS)
+        if _is_free(port) and _claim(port):
+            ports.append(port)
+    return ports
+
+
+def _is_free(port: int) -> bool:
+    with contextlib.suppress(OSError), socket.socket(family_of(HOST)) as attempt:
+        attempt.bind((HOST, port))
+        return True
+    return False
+
+
+_claimed: set[int] = set()
+
+
+@cache
+def _claims() -> BinaryIO:
+    """A file that nobody writes: whoever was given a port has the lock of that octet."""
+    return Path(tempfile.gettempdir(), f"chainchat-ports-{os.getuid()}").open("ab")
+
+
+def _claim(port: int) -> bool:
+    """Claim a port until this process ends; False if it was claimed before."""
+    if port in _claimed:
+        return False
+    with contextlib.suppress(OSError):
+        fcntl.lockf(_claims(), fcntl.LOCK_EX | fcntl.LOCK_NB, 1, port)
+        _claimed.add(port)
+        return True
+    return False
 
 
 class Node:
@@ -186,10 +216,10 @@ class Node:
     def last_words(self) -> str:
         return "\n".join(self.log_text().splitlines()[-LOG_LINES:])
 
-    def chain(self) -> dict[str, str] | None:
-        """What it answers to CHAIN; None if it serves nobody."""
+    def chain(self, within: float = 2.0) -> dict[str, str] | None:
+        """What it answers to CHAIN; None if it serves nobody, or gives no answer in this time."""
         try:
-            with Program(self.address, "observer", within=2.0) as program:
+            with Program(self.address, "observer", within=within) as program:
                 return program.words("CHAIN")
         except (OSError, AssertionError):
             return None

@@ -290,7 +290,7 @@ def test_a_file_in_the_place_of_the_socket_is_told(new_cluster: NewCluster) -> N
     node.data.mkdir(parents=True)
     (node.data / "control").write_text("mine")
     node.start()
-    assert node.wait() == 1
+    assert node.wait(DEADLINE) == 1
     assert f"{node.data}/control is in the way of the control socket" in node.log_text()
     assert (node.data / "control").read_text() == "mine"
 

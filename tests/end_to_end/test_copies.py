@@ -10,7 +10,7 @@ from cluster import Node, copy_data, wait_for_log, waits_for
 from conftest import NewCluster
 from copies import copy_of
 from networks import Networks
-from talking import Person
+from talking import DEADLINE, Person
 
 POSITIONS = ("head", "middle", "tail")
 
@@ -119,11 +119,12 @@ def test_no_resume_takes_a_copy_while_the_member_goes_on_alone(
             wait_for_log(cluster[position], said)
             assert alarms(cluster[position], said)
             waits_for(cluster[position], "head")
+        wait_for_log(copy, said)
         assert alarms(copy, said)
         time.sleep(CALM)  # nothing may happen in it
         assert copy.chain() is None
         assert "resumed" not in copy.log_text()
-        words = cluster["head"].chain()
+        words = cluster["head"].chain(DEADLINE)
         assert words is not None
         assert (int(words["epoch"]), words["members"]) == (epoch, "head")
         networks.heal()

@@ -175,7 +175,7 @@ def test_who_is_at_a_survivor_sees_at_most_notices_and_others_move(new_cluster: 
         load.wait_for(SAID)
         cluster.kill("head")
         bob.end()
-        with Person(cluster["tail"].address, "bob", within=2.0) as bob_again:
+        with Person(cluster["tail"].address, "bob") as bob_again:
             assert bob_again.welcome.startswith("+OK you are bob")
             assert re.fullmatch(r"\+OK \d+", bob_again.ask("I am back"))
             alice.hear("bob: I am back")
@@ -259,10 +259,8 @@ def test_a_link_that_is_cut_proves_nobody_dead(new_cluster: NewCluster) -> None:
     with Load([cluster["middle"], cluster["tail"]], 6, pause=PAUSE) as load:
         load.wait_for(SAID)
         epoch = cluster.wait_until_it_serves()["epoch"]
-        for cable in cluster.isolate("head"):  # shorter than it takes to be suspected
-            cable.cut()
         for cable in cluster.isolate("head"):
-            cable.mend()
+            cable.interrupt()  # shorter than it takes to be suspected
         assert cluster.wait_until_it_serves()["epoch"] == epoch
         load.wait_for(SAID)
         for cable in cluster.isolate("head"):

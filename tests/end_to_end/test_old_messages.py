@@ -69,6 +69,12 @@ class Writer(Thread):
             self.ids += [int(reply.rpartition("id=")[2]) for reply in self._program.ask_all(sends)]
 
 
+def says(writer: Writer, count: int) -> None:
+    """Wait for so many answers: on a slow disk they take their time, and come."""
+    for goal in range(1_000, count + 1, 1_000):
+        until(lambda goal=goal: len(writer.ids) >= goal, lambda: f"{len(writer.ids)} said")
+
+
 def octets(node: Node) -> int:
     return sum(path.stat().st_size for path in node.data.glob("chainchat.sqlite*"))
 
@@ -93,12 +99,22 @@ def rows(node: Node, query: str) -> int:
 
 def dies_during_the_copy(victim: Node, learner: Node, disk: FaultyDisk) -> None:
     """Start a learner, on this disk, and kill the victim while a checkpoint is copied."""
+
+    def stands_still_while_it_copies() -> bool:
+        if copying(learner):
+            learner.pause()
+            if copying(learner):
+                return True
+            learner.resume()  # too late
+        return False
+
     disk.is_slow(SLOW, LOG)
     learner.start()
-    until(lambda: copying(learner), lambda: f"{learner} copies no checkpoint")
+    until(stands_still_while_it_copies, lambda: f"{learner} copies no checkpoint")
     victim.kill()
     assert copying(learner)
     disk.is_well()
+    learner.resume()
 
 
 def ends_agree(cluster: Cluster) -> None:
@@ -123,10 +139,10 @@ def test_old_messages_go_under_writing_and_who_lacks_them_copies_a_checkpoint(
     disk = FaultyDisk(tail, library, tmp_path)
     cluster.start()
     with Writer(head, "early") as early:
-        until(lambda: len(early.ids) > 1_000, lambda: "nothing is confirmed")
+        says(early, 1_000)
         cluster.kill("tail")
         away = rows(tail, "SELECT max(last) FROM log")
-        until(lambda: len(early.ids) > MUCH, lambda: f"{len(early.ids)} said")
+        says(early, MUCH)
     cluster.stop()
     assert octets(middle) > MOST_FILES
     head.config.write_text(head.config.read_text() + STORAGE)
@@ -185,7 +201,7 @@ def test_who_keeps_old_messages_is_told_the_operator_alone(new_cluster: NewClust
 
     assert kept() is None
     with Program(node.address, "reader", "reader"), Writer(node, "sends-only") as writer:
-        until(lambda: len(writer.ids) > MUCH, lambda: f"{len(writer.ids)} said")
+        says(writer, MUCH)
         until(kept, lambda: "nothing is to go")
     found = kept()
     assert found is not None

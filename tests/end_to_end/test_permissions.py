@@ -39,12 +39,9 @@ def with_umask(umask: int, command: list[str]) -> list[str]:
 
 
 def ended(pid: int) -> bool:
-    """True if a process is gone."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return True
-    return False
+    """True if a process is gone, or dead: who adopted it may never look, as in a container."""
+    state = run("ps", "-o", "stat=", "-p", str(pid)).stdout
+    return not state or state.startswith("Z")
 
 
 def serves(folder: Path, client_port: int) -> None:

@@ -6,7 +6,6 @@ import re
 import signal
 import socket
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -20,12 +19,9 @@ POSITIONS = ("head", "middle", "tail")
 
 
 def greeted(address: tuple[str, int]) -> list[str]:
-    """What a node says to whom it does not serve; nothing if it does not listen yet."""
-    try:
-        with Caller(address) as caller:
-            return caller.end(within=2.0)
-    except (ConnectionRefusedError, TimeoutError):
-        return []
+    """What a node says to whom it does not serve."""
+    with Caller(address) as caller:
+        return caller.end()
 
 
 # --- in any order
@@ -299,7 +295,6 @@ def test_a_polite_stop_tells_people_where_to_go(
         Person(node.address) as nobody,
     ):
         nobody.hear(r"^\* Type your name")  # else it may not be accepted yet
-        begin = time.monotonic()
         alice.say(*(f"line {n}" for n in range(100)))
         alice.hear(r"^\+OK ")
         node.signal(number)
@@ -309,7 +304,6 @@ def test_a_polite_stop_tells_people_where_to_go(
         assert lines[-1] == f"* this node stops; go on at {head} or {tail}"
         assert nobody.end()[-1] == lines[-1]
         status = node.wait()
-        assert time.monotonic() - begin < 5
         told = 1 + sum(line.startswith("+OK ") for line in lines)
     assert status in (0, -number, 128 + number)  # twistd raises the signal once more
     cluster.start("middle")

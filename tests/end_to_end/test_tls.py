@@ -18,11 +18,11 @@ from pathlib import Path
 
 import pytest
 from certificates import Authority, written
-from cluster import Cluster, Node, wait_for_log
+from cluster import Cluster, Node, wait_for_change, wait_for_log
 from commands import CLIENT, run
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from records import ALERT, TEXT, Records
-from talking import HOST, Person, Program, family_of, until
+from talking import DEADLINE, HOST, Person, Program, family_of, until
 
 from chainchat.network.addresses import host_port
 from chainchat.tls.credentials import Credentials
@@ -33,11 +33,15 @@ NewCluster = Callable[..., Cluster]
 
 SECRET = "the-quick-brown-fox-knows-a-secret"
 
+SUSPECT_AFTER = 4.0
+"""Seconds, as in chain.ini: more than a busy machine takes from a node."""
+
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Cluster:
     """A chain with TLS, shared by the tests of this module: their names must not clash."""
-    with Cluster(tmp_path_factory.mktemp("cluster"), tls=True) as shared:
+    folder = tmp_path_factory.mktemp("cluster")
+    with Cluster(folder, tls=True, suspect_after=SUSPECT_AFTER) as shared:
         shared.make_certificates("--renew", "middle", "--name", "localhost")
         yield shared.start()
         shared.stop()
@@ -100,7 +104,7 @@ def test_a_node_does_not_start_with_a_certificate_that_others_would_refuse(
     trusting = Credentials(bad.certificates, bad.key, (authority.certificate,))
     written(trusting, cluster.folder / "tls/tail")
     tail.start()
-    assert tail.wait() == 1
+    assert tail.wait(DEADLINE) == 1
     assert said in tail.last_words()
 
 
@@ -141,10 +145,10 @@ def test_a_dead_node_is_spliced_out_as_fast_as_ever(cluster: Cluster) -> None:
         person.ask("before")
         cluster.kill(before[0])
         assert re.fullmatch(r"\+OK \d+", person.ask("after"))
-        cluster.wait_until_it_serves(*before[1:])
+        wait_for_change(cluster[before[1]], int(cluster.wait_until_it_serves()["epoch"]))
     text = cluster[before[1]].log_text()
     [seconds] = re.findall(rf"without {before[0]}: its process is dead.*for (\d+\.\d+) s", text)
-    assert float(seconds) < 1.0  # a suspicion would have taken longer
+    assert float(seconds) < SUSPECT_AFTER  # a suspicion would have taken longer
     cluster.bring_back(before[0])
 
 
@@ -362,7 +366,7 @@ def test_a_key_that_others_can_read_is_refused_at_the_start(new_cluster: NewClus
     key = cluster.folder / "tls/tail/node.key"
     key.chmod(0o644)
     cluster["tail"].start()
-    assert cluster["tail"].wait() == 1
+    assert cluster["tail"].wait(DEADLINE) == 1
     said = f"{key}: others can read this key (mode 644): chmod 600 it"
     assert said in cluster["tail"].last_words()
 
@@ -378,7 +382,7 @@ def test_a_chain_port_that_somebody_else_holds_open_is_refused(new_cluster: NewC
         tail.launcher = [sys.executable, "-c", program]
         tail.environment = {"LISTEN_FDS": "1"}
         tail.start(pass_fds=(held.fileno(),))
-        assert tail.wait() == 1
+        assert tail.wait(DEADLINE) == 1
     assert "somebody holds it open for this process (socket activation" in tail.last_words()
 
 

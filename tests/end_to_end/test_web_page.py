@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 
 import pytest
 from cluster import Cluster
-from talking import HOST, Program, until
+from talking import DEADLINE, HOST, Program, until
 
 from chainchat.network.addresses import host_port
 
@@ -16,6 +16,8 @@ pytest.importorskip("playwright", reason="the test extras have playwright")
 
 from playwright.sync_api import TimeoutError as TakesTooLong
 from playwright.sync_api import expect, sync_playwright
+
+expect.set_options(timeout=DEADLINE * 1_000)
 
 DESK = {"viewport": {"width": 1280, "height": 900}}
 PHONE = {"viewport": {"width": 360, "height": 740}}
@@ -56,7 +58,7 @@ def url(node, path=""):
 def fetched(node, path):
     """Status and text of an answer."""
     try:
-        with urllib.request.urlopen(url(node, path), timeout=5) as answer:
+        with urllib.request.urlopen(url(node, path), timeout=DEADLINE) as answer:
             return answer.status, answer.read().decode()
     except urllib.error.HTTPError as error:
         return error.code, error.read().decode()
@@ -97,9 +99,9 @@ def test_the_page_follows_a_chain_that_loses_a_node_and_takes_it_back(chain, bro
         expect(headline(page)).to_have_text(" Running without tail")
         expect(page.locator("#nodes")).to_contain_text("away")
         expect(page.locator("#changes")).to_contain_text("without tail: its process is dead")
-        assert page.title() == "▲ test · head"
+        expect(page).to_have_title("▲ test · head")
         chain["tail"].start()
-        expect(headline(page)).to_have_text(" All is well", timeout=20_000)
+        expect(headline(page)).to_have_text(" All is well")
         expect(page.locator("#changes")).to_contain_text("tail has caught up and joins")
 
 
@@ -109,10 +111,10 @@ def test_a_page_says_that_its_own_node_is_gone_and_goes_on_when_it_is_back(chain
         page.wait_for_function("document.getElementById('chain').dataset.html")
         chain["middle"].kill()
         expect(page.locator("#lost")).to_contain_text("No answer from this node since")
-        assert page.title() == "✕ test · middle"
+        expect(page).to_have_title("✕ test · middle")
         chain["middle"].start()
-        expect(page.locator("#lost")).to_be_hidden(timeout=20_000)
-        expect(headline(page)).to_have_text(" All is well", timeout=20_000)
+        expect(page.locator("#lost")).to_be_hidden()
+        expect(headline(page)).to_have_text(" All is well")
 
 
 def test_the_pages_link_to_each_other(still, browser):
@@ -173,7 +175,7 @@ def test_without_javascript_the_page_is_whole_and_loads_itself_anew(chain, brows
         expect(headline(page)).to_have_text(" All is well")
         expect(page.locator("#nodes tbody tr")).to_have_count(3)
         chain["tail"].kill()
-        expect(headline(page)).to_have_text(" Running without tail", timeout=20_000)
+        expect(headline(page)).to_have_text(" Running without tail")
 
 
 def test_on_paper_the_page_is_black_on_white_and_nothing_moves(still, browser):
