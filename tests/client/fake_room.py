@@ -348,6 +348,7 @@ class Server:
             self._listeners.pop(port).close()
             for socket in list(self.sockets):
                 if socket.transport.get_extra_info("sockname")[1] == port:
+                    socket.transport.write_eof()  # before the reset, if something is unread
                     socket.transport.abort()
             await asyncio.sleep(0)
 
