@@ -122,9 +122,9 @@ async def test_the_members_own_address_is_probed_when_somebody_elsewhere_says_it
     await maybeDeferred(port.stopListening)
     await until(lambda: ("head", HERE, here) in receiver.refusals)
     receiver.members["head"] = newcomer.member  # it has joined, where it is
-    await a_moment(2 * LAST_PAUSE)
     receiver.refusals.clear()
     await a_moment(2 * LAST_PAUSE)
+    await until(lambda: receiver.refusals)
     assert receiver.refusals == {("head", HERE, elsewhere)}
 
 
