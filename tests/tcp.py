@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+from held_ports import HeldPorts
 from patience import DEADLINE
 from twisted.internet import reactor as installed_reactor
 from twisted.internet.protocol import Factory, Protocol
@@ -57,9 +58,16 @@ class Talkers(Factory):
         self.made: list[Talker] = []
 
 
+held_ports = HeldPorts()
+
+
 def closed_port() -> int:
-    """A port that nobody listens on."""
-    port = reactor.listenTCP(0, Talkers(), interface=HERE)
-    number = port.getHost().port
-    port.stopListening()
-    return number
+    """A port that nobody listens on; it is the test's as long as ``held_ports`` are held."""
+    return held_ports.new()
+
+
+def free_port() -> int:
+    """One that can be dialled from, too, which somebody else may take."""
+    port = closed_port()
+    held_ports.let_go()
+    return port

@@ -16,6 +16,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
+from held_ports import HeldPorts
 from patience import DEADLINE
 
 ROOT = Path(__file__).parent.parent
@@ -344,13 +345,14 @@ needs_server = pytest.mark.skipif(
 
 
 class Demo:
-    """A checkout whose environment is the one that runs the tests, and a chain on free ports."""
+    """A checkout with the environment that runs the tests, and a chain on ports of its own."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.log = folder / "demo.log"
         self.config = folder / "lab" / "chain.ini"
-        self.ports = free_ports(6)
+        self.held = HeldPorts()
+        self.ports = [self.held.new() for _ in range(6)]
         (folder / "lab").mkdir()
         self.config.write_text(
             "[chain]\nname = test\nfounding = head middle tail\n"
@@ -386,19 +388,11 @@ class Demo:
         return log.read_text()
 
 
-def free_ports(count: int) -> list[int]:
-    sockets = [socket.socket() for _ in range(count)]
-    for free in sockets:
-        free.bind(("127.0.0.1", 0))
-    ports = [free.getsockname()[1] for free in sockets]
-    for free in sockets:
-        free.close()
-    return ports
-
-
 @pytest.fixture
 def demo(checkout):
-    return Demo(checkout)
+    demo = Demo(checkout)
+    yield demo
+    demo.held.let_go()
 
 
 @needs_server

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable
 from typing import Any, Self
 
+from held_ports import HeldPorts
 from patience import DEADLINE
 
 from chainchat.chat.lines import TOO_LONG, LineSplitter, clean
@@ -313,6 +314,7 @@ class Server:
     def __init__(self) -> None:
         self.room = Room()
         self.sockets: list[_Socket] = []
+        self._ports = HeldPorts()
         self._listeners: dict[int, asyncio.Server] = {}
         self._loop = asyncio.new_event_loop()
         self._changed = threading.Condition()
@@ -328,17 +330,18 @@ class Server:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(DEADLINE)
         self._loop.close()
+        self._ports.let_go()
 
     def listen(self, node: str = "tail", at: int = 0) -> int:
         """One more node, at any port or at one that had died; its port."""
+        port = at or self._ports.new()
 
-        async def begin() -> int:
-            listener = await self._loop.create_server(lambda: _Socket(self, node), "127.0.0.1", at)
-            port: int = listener.sockets[0].getsockname()[1]
-            self._listeners[port] = listener
-            return port
+        async def begin() -> None:
+            self._listeners[port] = await self._loop.create_server(
+                lambda: _Socket(self, node), "127.0.0.1", port
+            )
 
-        port: int = asyncio.run_coroutine_threadsafe(begin(), self._loop).result(DEADLINE)
+        asyncio.run_coroutine_threadsafe(begin(), self._loop).result(DEADLINE)
         return port
 
     def kill(self, port: int) -> None:
@@ -348,6 +351,7 @@ class Server:
             self._listeners.pop(port).close()
             for socket in list(self.sockets):
                 if socket.transport.get_extra_info("sockname")[1] == port:
+                    socket.transport.write_eof()  # before the reset, if something is unread
                     socket.transport.abort()
             await asyncio.sleep(0)
 

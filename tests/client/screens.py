@@ -7,7 +7,7 @@ import sys
 import tempfile
 import termios
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -22,19 +22,29 @@ ROWS, COLUMNS = 24, 80
 LONGEST_LOOK = 5.0
 """Seconds that one look at the screen takes at most."""
 
+PERSONAL = frozenset({"NO_COLOR", "CHAINCHAT_PASSWORD"})
+"""Variables with which whoever runs the tests may have chosen something for themselves."""
+
+END = b"\0"
+"""Comes behind all that an ended client has written, and shows nothing."""
+
 
 def command(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "chainchat.client", *arguments]
 
 
 def environment(**changes: str) -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if name != "NO_COLOR"}
+    """Of a client that knows nothing of what whoever runs the tests has chosen and kept."""
+    kept = {name: value for name, value in os.environ.items() if name not in PERSONAL}
     return {
         **kept,
         "PYTHONPATH": str(ROOT),
         "LC_ALL": "C.UTF-8",
         "TERM": "xterm",
         "TZ": "UTC",
+        "LOGNAME": "tester",
+        "XDG_CONFIG_HOME": os.devnull,  # no folder, so there is nothing in it
+        "XDG_STATE_HOME": os.devnull,
         **changes,
     }
 
@@ -43,8 +53,26 @@ def at(port: int) -> tuple[str, str]:
     return ("--connect", f"127.0.0.1:{port}")
 
 
+def in_one_line(lines: Iterable[str]) -> list[str]:
+    """Lines in which it is told at once where the client went on, however long that took.
+
+    After a second, it tells first that it is trying again.
+    """
+    told: list[str] = []
+    for line in lines:
+        if told and told[-1].endswith("; trying again") and line.startswith("* now on "):
+            told[-1] = told[-1].removesuffix("trying again") + line.removeprefix("* ")
+        else:
+            told.append(line)
+    return told
+
+
 class Screen:
-    """A client in a terminal that is really there."""
+    """A client in a terminal that is really there.
+
+    Attributes:
+        first_mode: how the terminal was set before the client began.
+    """
 
     def __init__(
         self,
@@ -75,6 +103,7 @@ class Screen:
         self._master, slave = pty.openpty()
         master = self._master
         self.size(*size, slave)
+        self.first_mode = termios.tcgetattr(slave)
         self.process = subprocess.Popen(
             started,
             stdin=slave,
@@ -138,12 +167,12 @@ class Screen:
         return colour
 
     def shows(self, condition: Callable[[list[str]], bool]) -> list[str]:
-        """Wait until the screen is as it should be; its rows.
+        """Wait until the screen is as it should be, whole; its rows.
 
         When the whole machine stands still for a while, nobody had that time.
         """
         waited, last = 0.0, time.monotonic()
-        while not condition(self.rows):
+        while self.is_drawing or not condition(self.rows):
             now = time.monotonic()
             waited, last = waited + min(now - last, LONGEST_LOOK), now
             assert waited < DEADLINE, "\n".join(self.rows)
@@ -170,6 +199,11 @@ class Screen:
         return termios.tcgetattr(self._slave)
 
     @property
+    def is_drawing(self) -> bool:
+        """True while a part of a drawing has come: the client hides the cursor meanwhile."""
+        return bool(self._screen.cursor.hidden)
+
+    @property
     def is_full(self) -> bool:
         """True while a program has the whole screen."""
         return self._screen.first is not None
@@ -180,6 +214,10 @@ class Screen:
         while self.process.poll() is None:
             self.read(0.05)
             assert time.monotonic() < deadline, "\n".join(self.rows)
-        while self.read(0.05):
+        while self.read(0.0):
             pass
+        os.write(self._slave, END)
+        while not self.received.endswith(END):
+            self.read(0.05)
+            assert time.monotonic() < deadline, "\n".join(self.rows)
         return self.process.returncode

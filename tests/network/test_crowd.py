@@ -7,6 +7,7 @@ import struct
 
 import pytest
 import pytest_twisted
+from patience import DEADLINE
 from tcp import HERE, reactor, until
 from twisted.internet.defer import maybeDeferred
 from twisted.internet.error import ConnectionDone, ConnectionFdescWentAway, ConnectionLost
@@ -238,12 +239,14 @@ def test_that_a_connection_is_reset_is_noticed_while_nobody_reads(crowd, new, en
     assert paused.events == []
     if ends == "in order":
         there.close()
+        assert here.recv(1) == b""
         crowd.doRead()
         assert paused.events == []
         here.send(b"there?")  # the answer is a reset
     else:
         there.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         there.close()
+    select.select([crowd], [], [], DEADLINE)
     crowd.doRead()
     assert paused.events == [ConnectionLost]
     assert crowd._reactor.readers == []

@@ -3,11 +3,13 @@
 With TLS and without: what holds is the same.
 """
 
+import select
 import sys
 
 import pytest
 import pytest_twisted
 from certificates import Authority
+from patience import DEADLINE
 from tcp import HERE, a_moment, reactor, until
 from twisted.internet.defer import ensureDeferred, maybeDeferred
 from twisted.internet.endpoints import TCP4ClientEndpoint
@@ -102,9 +104,15 @@ def ends(request):
     pytest_twisted.blockon(ensureDeferred(ring.close()))
 
 
-def received(reader):
-    """How many octets the socket has, before the reactor reads them; those of TLS, with TLS."""
-    return len(tcp(reader.transport).getHandle().recv(1_000))
+def received(reader, octets):
+    """True if the socket gets so many, before the reactor reads them; those of TLS, with TLS.
+
+    The kernel may take a moment to bring them.
+    """
+    handle, found = tcp(reader.transport).getHandle(), 0
+    while found < octets and select.select([handle], [], [], DEADLINE)[0]:
+        found += len(handle.recv(1_000))
+    return found == octets
 
 
 def fill(writer):
@@ -124,7 +132,7 @@ async def test_what_the_socket_takes_is_sent_before_the_reactor_runs(ends):
     before = writer.outlet.written
     writer.outlet.write(b"one")
     writer.outlet.write(b"two")
-    assert received(reader) == writer.outlet.written - before
+    assert received(reader, writer.outlet.written - before)
     assert writer.told == []
 
 
@@ -144,7 +152,7 @@ async def test_what_the_socket_does_not_take_comes_later_and_in_order(ends):
     await until(lambda: writer.told == [True, False])
     before = writer.outlet.written
     writer.outlet.write(b"at once")
-    assert received(reader) == writer.outlet.written - before
+    assert received(reader, writer.outlet.written - before)
 
 
 @pytest_twisted.ensureDeferred

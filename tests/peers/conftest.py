@@ -2,6 +2,13 @@
 
 import pytest
 from links_rim import lines_logged, open_rim
+from tcp import held_ports
+
+
+@pytest.fixture(autouse=True)
+def ports_are_let_go():
+    yield
+    held_ports.let_go()
 
 
 @pytest.fixture

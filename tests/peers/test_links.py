@@ -122,9 +122,9 @@ async def test_the_members_own_address_is_probed_when_somebody_elsewhere_says_it
     await maybeDeferred(port.stopListening)
     await until(lambda: ("head", HERE, here) in receiver.refusals)
     receiver.members["head"] = newcomer.member  # it has joined, where it is
-    await a_moment(2 * LAST_PAUSE)
     receiver.refusals.clear()
     await a_moment(2 * LAST_PAUSE)
+    await until(lambda: receiver.refusals)
     assert receiver.refusals == {("head", HERE, elsewhere)}
 
 
@@ -448,10 +448,11 @@ async def test_a_box_without_an_end_ends_the_connection(alone, logged):
 @pytest_twisted.ensureDeferred
 async def test_who_was_dialled_and_is_slow_to_answer_is_not_dialled_again(pair, monkeypatch):
     await until(lambda: linked(pair, "head", "tail"))
-    answered = Link._answered
+    answered, calls = Link._answered, []
 
     def late(link, answer):
-        reactor.callLater(0.1 if link.lane == "chain" else 0, answered, link, answer)
+        pause = 0.1 if link.lane == "chain" else 0
+        calls.append(reactor.callLater(pause, answered, link, answer))
 
     monkeypatch.setattr(Link, "_answered", late)
     new = introduction("head", incarnation=2, port=pair.settings["head"].chain_port)
@@ -461,3 +462,9 @@ async def test_who_was_dialled_and_is_slow_to_answer_is_not_dialled_again(pair, 
     await a_moment(0.3)
     links_of_2 = [heard for heard in pair.heard("tail") if heard == ("linked", "head", 2)]
     assert len(links_of_2) == 1
+    for links in pair.links.values():
+        links.stop()
+    await until(lambda: not any(pair.table(position).every for position in pair.links))
+    for call in calls:
+        if call.active():
+            call.cancel()

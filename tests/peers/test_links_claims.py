@@ -22,6 +22,9 @@ pytestmark = pytest.mark.reactor
 
 HERE, THERE, ELSEWHERE = ("a", 1), ("b", 1), ("a", 2)
 
+LONG = 3_600.0
+"""Seconds, in which nobody becomes suspect however long this machine stands still."""
+
 
 @pytest.fixture
 def pair(rim):
@@ -69,18 +72,18 @@ def test_a_claim_is_judged_by_addresses_and_by_whether_the_holder_lives(
 
 
 @pytest_twisted.ensureDeferred
-async def test_a_second_process_of_a_position_is_refused_and_the_first_keeps_its_link(
-    alone, logged
-):
-    first = await alone.dial("tail", as_=head(alone))
-    await until(lambda: linked(alone, "tail", "head"))
-    alone.heard("tail").clear()
+async def test_a_second_process_of_a_position_is_refused_and_the_first_keeps_its_link(rim, logged):
+    rim.start_tail_alone(suspect_after=LONG)
+    first = await rim.dial("tail", as_=head(rim, suspect_after=LONG))
+    await until(lambda: linked(rim, "tail", "head"))
+    rim.heard("tail").clear()
+    second = head(rim, port=9, node_id="id-2", incarnation=7, suspect_after=LONG)
     with pytest.raises(RefusedHelloError, match="tail: it is a second head: head is linked from"):
-        await alone.dial("tail", as_=head(alone, port=9, node_id="id-2", incarnation=7))
+        await rim.dial("tail", as_=second)
     first.say(Ack(1, 1))
-    await until(alone.receivers["tail"].messages)
-    assert alone.heard("tail") == [("head", Ack(1, 1))]
-    at = alone.settings["head"].chain_port
+    await until(rim.receivers["tail"].messages)
+    assert rim.heard("tail") == [("head", Ack(1, 1))]
+    at = rim.settings["head"].chain_port
     assert logged[-1].endswith(f"refused: it is a second head: head is linked from 127.0.0.1:{at}")
 
 
@@ -94,12 +97,14 @@ async def test_who_is_where_chain_ini_has_the_position_takes_the_place_of_who_is
 
 
 @pytest_twisted.ensureDeferred
-async def test_who_is_where_the_configuration_has_the_member_counts_more_than_chain_ini(alone):
-    alone.receivers["tail"].members["head"] = Member("head", "id-2", 7, "127.0.0.1", 9)
-    await alone.dial("tail", as_=head(alone, port=9, node_id="id-2", incarnation=7))
-    await until(lambda: linked(alone, "tail", "head", 7))
+async def test_who_is_where_the_configuration_has_the_member_counts_more_than_chain_ini(rim):
+    rim.start_tail_alone(suspect_after=LONG)
+    rim.receivers["tail"].members["head"] = Member("head", "id-2", 7, "127.0.0.1", 9)
+    member = head(rim, port=9, node_id="id-2", incarnation=7, suspect_after=LONG)
+    await rim.dial("tail", as_=member)
+    await until(lambda: linked(rim, "tail", "head", 7))
     with pytest.raises(RefusedHelloError, match="is a second head"):
-        await alone.dial("tail", as_=head(alone))
+        await rim.dial("tail", as_=head(rim, suspect_after=LONG))
 
 
 @pytest_twisted.ensureDeferred
@@ -136,10 +141,10 @@ async def test_at_the_same_address_whoever_still_speaks_is_the_one_that_lives(al
 async def test_a_life_that_was_waited_for_is_linked_at_once_when_the_old_connection_ends(rim):
     rim.listen("tail")
     rim.settings["head"] = rim.node("head", closed_port())
-    rim.start("tail", suspect_after=3_600.0)
-    first = await rim.dial("tail", as_=head(rim, suspect_after=3_600.0))
+    rim.start("tail", suspect_after=LONG)
+    first = await rim.dial("tail", as_=head(rim, suspect_after=LONG))
     await until(lambda: linked(rim, "tail", "head"))
-    new = head(rim, incarnation=2, suspect_after=3_600.0)
+    new = head(rim, incarnation=2, suspect_after=LONG)
     claim = ensureDeferred(rim.dial("tail", as_=new))
     await until(lambda: rim.trials("tail"))
     first.transport.abortConnection()

@@ -5,7 +5,7 @@ import socket
 import pytest
 import pytest_twisted
 from links_rim import linked
-from tcp import HERE, a_moment, closed_port, reactor, until
+from tcp import HERE, a_moment, free_port, reactor, until
 from twisted.internet.endpoints import TCP4ClientEndpoint
 
 from chainchat.peers import detector, dialling
@@ -46,7 +46,7 @@ def can_be_taken(port):
 @pytest_twisted.ensureDeferred
 async def test_a_node_that_meets_itself_hangs_up_and_dials_again(rim, logged, dialled_itself):
     rim.listen("head")
-    rim.settings["tail"] = rim.node("tail", closed_port())
+    rim.settings["tail"] = rim.node("tail", free_port())
     port = rim.settings["tail"].chain_port
     rim.start("head")
     await until(lambda: dialled_itself.count(port) >= 5)
@@ -60,7 +60,7 @@ async def test_a_node_that_meets_itself_hangs_up_and_dials_again(rim, logged, di
 @pytest_twisted.ensureDeferred
 async def test_a_probe_that_meets_itself_proves_nothing_and_keeps_no_port(dialled_itself):
     refused = []
-    prober, port = detector.Detector(reactor, lambda *at: refused.append(at)), closed_port()
+    prober, port = detector.Detector(reactor, lambda *at: refused.append(at)), free_port()
     prober.watch("tail", HERE, port)
     await until(lambda: len(dialled_itself) >= 3)
     prober.stop()

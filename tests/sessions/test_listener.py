@@ -5,10 +5,12 @@ from contextlib import ExitStack
 
 import pytest
 import pytest_twisted
+from patience import DEADLINE
 from tcp import HERE, reactor, until
 from twisted.internet.defer import ensureDeferred
 from twisted.internet.task import Clock, deferLater
 
+from chainchat.network.farewell import DRAIN_SECONDS
 from chainchat.network.ports import ACCEPTS_PER_TURN
 from chainchat.node.budget import ACCEPT_SHARE
 from chainchat.node.share import Share
@@ -17,7 +19,13 @@ from chainchat.sessions.admission import (
     Admission,
 )
 from chainchat.sessions.limits import ClientLimits, Limits
-from chainchat.sessions.listener import RECEIVE_OCTETS, SEND_OCTETS, ClientFactory, ClientPort
+from chainchat.sessions.listener import (
+    RECEIVE_OCTETS,
+    SEND_OCTETS,
+    ClientFactory,
+    ClientPort,
+    Patience,
+)
 
 pytestmark = pytest.mark.reactor
 
@@ -53,14 +61,17 @@ class FakeSession:
 class House:
     """A client port with sessions of the test."""
 
-    def __init__(self, **limits):
+    def __init__(self, drain=DRAIN_SECONDS, **limits):
         clock = Clock()
         self.opened, self.lost = [], []
         self.admission = Admission(
             Limits(ClientLimits(exempt=(), **limits), clock.seconds), clock.seconds, lambda: 1
         )
         clock.advance(FORGIVING_SECONDS)
-        factory = ClientFactory(self._open, admission=self.admission, clock=reactor)
+        patience = Patience(drain=drain)
+        factory = ClientFactory(
+            self._open, admission=self.admission, clock=reactor, patience=patience
+        )
         self.port = ClientPort(0, factory, 1_000, HERE, reactor)
         self.port.startListening()
         self._stack = ExitStack()
@@ -192,7 +203,7 @@ async def test_the_kernel_keeps_so_much_for_a_client_and_does_not_make_it_more_b
 
 @pytest_twisted.ensureDeferred
 async def test_the_last_word_arrives_though_the_client_has_sent_what_nobody_reads(new_house):
-    house = new_house()
+    house = new_house(drain=DEADLINE)
     caller = house.call()
     assert await hears(caller) == "hello\r\n"
     connection = house.opened[0].connection

@@ -3,6 +3,7 @@
 import pytest
 import pytest_twisted
 from certificates import Authority
+from patience import DEADLINE
 from tcp import HERE, Talker, Talkers, reactor, until
 from twisted.internet.defer import maybeDeferred
 from twisted.internet.endpoints import TCP4ClientEndpoint
@@ -233,12 +234,13 @@ async def test_a_few_of_the_refused_are_told_why():
         told = await house.dial()
         await until(lambda: told.closed)
         assert told.data.startswith(b"-ERR 422 this node has 1 connections already")
+        house.factory.patience = Patience(refused=0.2)
         dumb = [await house.dial(tls=False) for _ in range(MOST_AGREEING + 3)]
         await until(lambda: sum(each.closed for each in dumb) >= 3)
         await until(lambda: all(each.closed for each in dumb))
         assert {each.data for each in dumb} == {b""}
 
-    await with_house(work, connections=1, refused=0.2)
+    await with_house(work, connections=1, refused=DEADLINE)
 
 
 @pytest_twisted.ensureDeferred
