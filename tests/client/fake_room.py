@@ -7,6 +7,7 @@ without I/O; `Server` puts them on sockets, in a thread of its own.
 import asyncio
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Self
 
 from held_ports import HeldPorts
@@ -351,7 +352,8 @@ class Server:
             self._listeners.pop(port).close()
             for socket in list(self.sockets):
                 if socket.transport.get_extra_info("sockname")[1] == port:
-                    socket.transport.write_eof()  # before the reset, if something is unread
+                    with suppress(OSError):  # the other end has gone already
+                        socket.transport.write_eof()  # before a reset, if something is unread
                     socket.transport.abort()
             await asyncio.sleep(0)
 

@@ -204,6 +204,11 @@ class Screen:
         return bool(self._screen.cursor.hidden)
 
     @property
+    def drawings(self) -> int:
+        """How many have come whole: the cursor is shown behind each."""
+        return self.received.count(b"\x1b[?25h")
+
+    @property
     def is_full(self) -> bool:
         """True while a program has the whole screen."""
         return self._screen.first is not None

@@ -173,8 +173,10 @@ def test_whoever_is_not_the_owner_is_told(folder, capsys, monkeypatch, mode):
     with tempfile.TemporaryDirectory(dir="/tmp") as made:  # where nobody gets to
         open_folder = Path(made)
         shutil.copy(folder / "chain.ini", open_folder)
-        open_folder.chmod(0o755)
         data = data_of(open_folder, "head")
+        (open_folder / "chain.ini").chmod(0o644)  # whatever the umask is
+        for each in (open_folder, data.parent):
+            each.chmod(0o755)
         monkeypatch.chdir(open_folder)
         with Node(data, b". @1\n"):
             socket_of(data).chmod(0o600)

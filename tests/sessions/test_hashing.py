@@ -93,12 +93,15 @@ async def test_after_each_the_thread_rests_in_proportion_to_the_work(hashing):
 
 @pytest_twisted.ensureDeferred
 async def test_no_thread_is_there_before_it_is_needed_nor_after_the_end(hashing):
-    before = threading.active_count()
+    def threads():
+        return [each for each in threading.enumerate() if "passwords" in each.name]
+
+    assert threads() == []
     done = Deferred()
-    hashing.start(int, done.callback, done.errback)
-    assert await done == 0
+    hashing.start(threads, done.callback, done.errback)
+    assert await done != []
     hashing.stop()
-    assert threading.active_count() == before
+    assert threads() == []
 
 
 @pytest_twisted.ensureDeferred

@@ -16,6 +16,14 @@ def mode(path):
     return stat.S_IMODE(path.lstat().st_mode)
 
 
+@pytest.fixture(autouse=True)
+def usual_umask():
+    """Whoever runs the tests may have another."""
+    before = os.umask(0o022)
+    yield
+    os.umask(before)
+
+
 @pytest.fixture
 def any_umask():
     before = os.umask(0)

@@ -27,28 +27,27 @@ def test_the_input_line_stays_whole_when_a_message_arrives(server: Server) -> No
         assert server.room.messages[-1].text == "half a line"
 
 
-MOST_LOOKS = 100
+MOST_DRAWINGS = 100
 
 
 def test_what_is_typed_appears_while_it_catches_up(server: Server) -> None:
     """More is said at each look, so that it never has caught up."""
-    looks = 0
 
     def much_is_said() -> None:
         server.do(lambda: [server.room.say("bob", "message") for _ in range(2_000)])
 
     def is_there(rows: list[str]) -> bool:
-        nonlocal looks
-        if "alice> half a li" not in rows:
-            looks += screen.read(0.2)  # so not while the client stands still
-            assert looks < MOST_LOOKS, "it does not appear"
-            much_is_said()
-        return "alice> half a li" in rows
+        if "alice> half a li" in rows:
+            return True
+        assert screen.drawings < before + MOST_DRAWINGS, "it does not appear"
+        much_is_said()
+        return False
 
     with Screen("--name", "alice", *at(server.listen("head"))) as screen:
         screen.is_online()
         much_is_said()
         screen.shows(lambda rows: any("message" in row for row in rows))
+        before = screen.drawings
         screen.type("half a li")
         screen.shows(is_there)
         server.do(server.room.say, "bob", "the last")
@@ -268,7 +267,8 @@ def test_who_comes_back_is_told_what_they_missed_and_sees_the_newest(server: Ser
     for number in range(214):
         server.room.say("bob", f"message {number}")
     with Screen("--name", "alice", *at(server.listen())) as screen:
-        screen.shows(lambda rows: "* you missed 214 messages since 2026-11-22 12:03" in rows)
+        missed = re.compile(r"\* you missed 214 messages since .*12:03")  # how long ago that is
+        screen.shows(lambda rows: any(missed.fullmatch(row) for row in rows))
         assert any(row.endswith("bob: message 213") for row in screen.rows)
         screen.type("\x1b[5~" * 40)  # PageUp
         rows = screen.shows(lambda rows: any(row.endswith("bob: message 0") for row in rows))
