@@ -69,13 +69,13 @@ def test_who_finds_no_server_at_work_is_told_the_state_of_each(new_cluster: NewC
     cluster = new_cluster().start()
     with Terminal(cluster, "alice", cluster["head"], columns=80) as alice:
         alice.see(r"^on head, first of 3 servers")
-        for position in ("head", "middle", "tail"):
-            cluster[position].kill()
+        cluster.kill()
         alice.see(
             r"^offline · .*\b(head|middle|tail), (head|middle|tail), (head|middle|tail): conn"
         )
         cluster["middle"].start()
-        waits = "middle: waiting to be taken back by (head, tail|tail, head)"
+        # The head died first: whether the others have gone on without it is a matter of moments.
+        waits = "middle: waiting to be taken back by (head, tail|tail, head|tail)"
         alice.see(rf"^offline · {waits} · (trying|next try in \d+ s)")
         alice.type("said meanwhile")
         alice.see("^… said meanwhile$")
