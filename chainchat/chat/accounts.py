@@ -3,11 +3,14 @@
 from collections.abc import Iterator
 from copy import copy
 from enum import IntEnum
+from operator import attrgetter
 
 from msgspec import Struct, msgpack
 
 from chainchat.chat.bounds import Bounds
 from chainchat.chat.records import ACCOUNTS_SLOT, Record, key_of
+
+_seen = attrgetter("seen")
 
 
 class AccountRole(IntEnum):
@@ -105,13 +108,18 @@ class AccountRecords:
         """Accounts in these that have changed, as they were."""
         self._removed: dict[int, list[Account]] = {}
         """Accounts in these that were removed since, by record."""
+        self._least: dict[int, int] = {}
+        """The least read mark in each record, where it is known."""
 
     def add(self, account: Account) -> None:
         if not self.room:
             self.newest, self.room = account.number, self._bounds.accounts_in_record
         self.room -= 1
         account.record = self.newest
-        self._records.setdefault(account.record, []).append(account)
+        accounts = self._records.setdefault(account.record, [])
+        if not accounts:
+            self._least[account.record] = account.seen  # nobody has seen more
+        accounts.append(account)
         self._changed.add(account.record)
 
     def changing(self, account: Account) -> None:
@@ -120,9 +128,29 @@ class AccountRecords:
         if record in self._unwritten and account.number not in self._before:
             self._before[account.number] = copy(account)
 
+    def see(self, account: Account, seen: int) -> None:
+        self.changing(account)
+        self._leaves(account)
+        account.seen = seen
+
+    def _leaves(self, account: Account) -> None:
+        """Forget the least mark of its record, if it is the account's."""
+        if self._least.get(account.record) == account.seen:
+            del self._least[account.record]
+
+    def furthest_behind(self) -> Account | None:
+        """Return who has seen least; looks at few of many accounts."""
+        for record in self._records.keys() - self._least.keys():
+            self._least[record] = min(map(_seen, self._records[record]))
+        if not self._least:
+            return None
+        record = min(self._least, key=self._least.__getitem__)
+        return min(self._records[record], key=_seen)
+
     def remove(self, account: Account) -> None:
         record = account.record
         self.changing(account)
+        self._leaves(account)
         before = self._before.pop(account.number, None)
         if before is not None and before.number <= self._snapshot_at:
             self._removed.setdefault(record, []).append(before)
@@ -130,6 +158,7 @@ class AccountRecords:
         accounts.remove(account)
         if not accounts:
             del self._records[record]
+            self._least.pop(record, None)
 
     # --- snapshots
 
@@ -168,6 +197,7 @@ class AccountRecords:
         for account in accounts:
             account.record = accounts[0].record  # one object for all, to save memory
         self._records[accounts[0].record] = accounts
+        self._least[accounts[0].record] = min(map(_seen, accounts))
         return accounts
 
 

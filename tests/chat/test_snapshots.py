@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import DecodeError
 
-from chainchat.chat.accounts import AccountRole, Verifier
+from chainchat.chat.accounts import AccountRecords, AccountRole, Verifier
 from chainchat.chat.bounds import Bounds
 from chainchat.chat.commands import (
     TO_EVERYBODY,
@@ -187,6 +187,49 @@ def busy(chosen, count=150):
             log.open(HERE, THERE)
         log.apply(command, origin)
         yield origin, log.numbers[origin], START, command
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_who_is_furthest_behind_has_the_least_of_all_marks(seed):
+    chosen, state = random.Random(seed), ChatState(LOW_BOUNDS)
+    for at, entry in enumerate(busy(chosen)):
+        follow(state, [entry])
+        if at == 75:
+            state = Stored(LOW_BOUNDS).restored(state)
+        if chosen.random() < 0.3:
+            marks = [account.seen for account in state.accounts.values()]
+            behind = state.furthest_behind()
+            assert (behind and behind.seen) == min(marks, default=None)
+
+
+class WatchedAccount:
+    """An account that counts how often somebody looks at its read mark."""
+
+    looks = 0
+
+    def __init__(self, number):
+        self.number, self.record, self._seen = number, 0, number
+
+    @property
+    def seen(self):
+        WatchedAccount.looks += 1
+        return self._seen
+
+    @seen.setter
+    def seen(self, seen):
+        self._seen = seen
+
+
+def test_few_of_many_accounts_are_looked_at_for_who_is_furthest_behind():
+    records, in_record = AccountRecords(Bounds()), Bounds().accounts_in_record
+    accounts = [WatchedAccount(1 + n) for n in range(100 * in_record)]
+    for account in accounts:
+        records.add(account)
+    for at, account in enumerate(accounts[: 2 * in_record]):
+        records.see(account, 100_000)
+        WatchedAccount.looks = 0
+        assert records.furthest_behind() is accounts[at + 1]
+        assert WatchedAccount.looks <= 2 * in_record
 
 
 @pytest.mark.parametrize("seed", range(60))
