@@ -25,7 +25,7 @@ from lab.processes import (
     reset_peak,
     resident_bytes,
 )
-from lab.report import Result, medians
+from lab.report import Result, median, medians
 
 __all__ = ["ABUSES", "Abuse", "Chainchat", "Stage", "judged", "measure"]
 
@@ -221,7 +221,7 @@ def _stolen(before: Ticks, after: Ticks) -> float:
 def judged(row: Abuse, rounds: Sequence[Result]) -> Result:
     """The rounds of a row as one, with its ``faults``: what misses the targets, in words.
 
-    Waits are medians, but for the longest; everything else must hold in every round.
+    Waits and their ratios are medians, but for the longest; all else must hold in every round.
     """
     found = medians(rounds)
     if "epoch" in found:
@@ -230,17 +230,17 @@ def judged(row: Abuse, rounds: Sequence[Result]) -> Result:
         longest = [one["phases"][phase]["max"] for one in rounds]
         each["max"] = max(filter(None, longest), default=None)
     broken = [fault for each in rounds for fault in _broken(row, each)]
+    phases = [each["phases"] for each in rounds]
+    found["times"] = median(each["abuse"]["p99"] / each["calm"]["p99"] for each in phases)
     found["faults"] = [*_slow(row, found), *dict.fromkeys(broken)]
     return found
 
 
 def _slow(row: Abuse, found: Result) -> Iterator[str]:
-    calm, abused = found["phases"]["calm"], found["phases"]["abuse"]
     if not row.departs:
-        times = abused["p99"] / calm["p99"]
-        if times > (MANY_TIMES if row.many else ONE_TIMES):
-            yield f"p99 x {times:.1f}"
-        if not row.many and abused["p99"] > ONE_AT_MOST:
+        if found["times"] > (MANY_TIMES if row.many else ONE_TIMES):
+            yield f"p99 x {found['times']:.1f}"
+        if not row.many and found["phases"]["abuse"]["p99"] > ONE_AT_MOST:
             yield f"p99 above {ONE_AT_MOST * 1000:.0f} ms"
 
 
