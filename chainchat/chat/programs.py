@@ -150,6 +150,10 @@ class _OfAccount:
         self.cost = 0
         self.used = 0
 
+    def __iter__(self) -> Iterator[Program]:
+        yield from self.recent.values()
+        yield from self.known.values()
+
 
 class Programs:
     """All programs, and their records."""
@@ -165,6 +169,8 @@ class Programs:
         self._cost = 0
         self._changed: set[int] = set()
         self._gone: list[int] = []
+        self._dropped: list[_OfAccount] = []
+        """Programs of deleted accounts, whose records go with the next snapshot."""
         self._unwritten: set[int] = set()
         """Programs whose records the snapshot has yet to write."""
         self._before: dict[int, list[Record]] = {}
@@ -229,9 +235,12 @@ class Programs:
             self._forget(program)
 
     def forget_account(self, account: int) -> None:
-        programs = self._of_account.get(account, _OfAccount())
-        for program in [*programs.recent.values(), *programs.known.values()]:
-            self._forget(program)
+        """Forget a deleted account's programs; the snapshot drops their records, in slices."""
+        programs = self._of_account.pop(account, None)
+        if programs is not None:
+            self._shares.remove(account)
+            self._cost -= programs.cost
+            self._dropped.append(programs)
 
     def _charge(self, programs: _OfAccount, cost: int) -> None:
         programs.cost += cost
@@ -281,22 +290,36 @@ class Programs:
         assert not self._unwritten
         self._unwritten, self._changed = self._changed, set()
         gone, self._gone = self._gone, []
-        return self._write(sorted(self._unwritten), gone)
+        dropped, self._dropped = self._dropped, []
+        return self._write(sorted(self._unwritten), gone, dropped)
 
-    def _write(self, programs: list[int], gone: list[int]) -> Iterator[Record]:
+    def _write(
+        self, programs: list[int], gone: list[int], dropped: list[_OfAccount]
+    ) -> Iterator[Record]:
         left = set(gone)
+        for key in self._drop(dropped):
+            left.discard(key)
+            yield key, b""
         for born in programs:
             if born in self._unwritten:
                 self._changing(self._all[born])
-            for record in self._before.pop(born):
+            for record in self._before.pop(born, ()):  # none of a dropped one
                 left.discard(record[0])  # it replaced a dropped one
                 yield record
         for key in sorted(left):
             yield key, b""
 
+    def _drop(self, dropped: list[_OfAccount]) -> Iterator[int]:
+        for programs in dropped:
+            for program in programs:
+                self._unwritten.discard(program.born)
+                del self._all[program.born]
+                yield from program.written_keys()
+
     def all(self) -> Iterator[Record]:
-        for program in self._all.values():
-            yield from program.records(program.first)
+        for programs in self._of_account.values():
+            for program in programs:
+                yield from program.records(program.first)
 
     def restore(self, born: int, data: bytes) -> None:
         """Take in a record, next to others of its program.

@@ -14,6 +14,7 @@ from twisted.internet.defer import Deferred
 from chainchat.chat import commands
 from chainchat.chat.accounts import AccountRole
 from chainchat.chat.modes.mode import ChatMessage
+from chainchat.chat.modes.verbs import LARGEST
 from chainchat.chat.outcomes import Refused
 from chainchat.chat.refusals import Code, RefusedError
 from chainchat.chat.requests import checked_name
@@ -134,7 +135,7 @@ class Exported(Struct, frozen=True, rename={"sender": "from"}):
 
 async def _export(desk: Desk, words: Words) -> Pages:
     after, *names = words
-    if not after.isdecimal():
+    if not after.isdecimal() or int(after) > LARGEST:
         raise _does_not_fit(VERBS["export"].form)
     account = NOBODY
     for name in names:

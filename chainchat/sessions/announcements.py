@@ -1,4 +1,4 @@
-"""Announcements of who came and went: once a second at most."""
+"""Announcements of who came and went: once a second at most, and more rarely to thousands."""
 
 from collections import deque
 from collections.abc import Callable, Collection, Iterable
@@ -8,6 +8,12 @@ from chainchat.node.interfaces import Clock, Timer
 from chainchat.sessions.interfaces import Attendee
 
 NOTICE_PAUSE = 1.0
+
+HEARER_SECONDS = 0.0002
+"""The least pause for each hearer, whom to tell takes a tenth of that or more.
+
+Else one client that comes and goes could have thousands written to every second.
+"""
 
 NAMED_AT_ONCE = 5
 """The number of names in an announcement; others are counted."""
@@ -62,7 +68,8 @@ class Announcements:
         self._went = {name: None for name, times in comings.items() if times < 0}
         if self._came or self._went:
             self._hearers.extend(present)
-            self._pause = self._clock.callLater(NOTICE_PAUSE, self._pause_ends)
+            pause = max(NOTICE_PAUSE, HEARER_SECONDS * len(self._hearers))
+            self._pause = self._clock.callLater(pause, self._pause_ends)
 
     def _pause_ends(self) -> None:
         self._pause = None

@@ -3,10 +3,12 @@
 Clients are sent away one by one over some seconds, each after its answers.
 """
 
+from collections import deque
 from collections.abc import Callable
 
 from twisted.internet.defer import Deferred
 
+from chainchat.node.budget import TELL_SECONDS, Slice
 from chainchat.node.interfaces import Clock, Timer
 from chainchat.sessions.interfaces import Attendee
 from chainchat.sessions.sessions import Sessions
@@ -25,8 +27,11 @@ class Drain:
         self.drained = False
         self._clock = clock
         self._sessions = sessions
-        self._calls: dict[Attendee | None, Timer] = {}
-        self._leaving: set[Attendee] = set()
+        self._call: Timer | None = None
+        self._here: deque[tuple[float, Attendee]] = deque()
+        """Who is to be sent away, and when."""
+        self._leaving: dict[Attendee, float] = {}
+        """Who gets no more than answers, and until when."""
         self._until = 0.0
         """When clients that do not read count as gone."""
         self._emptied: list[Deferred[bool]] = []
@@ -38,59 +43,70 @@ class Drain:
             True when all are gone or have been told; False if ``end`` came first.
         """
         self.drained = True
-        self._stop_calls()
-        here = list(self._sessions().connections)
-        self._until = self._clock.seconds() + seconds + 2 * ANSWER_SECONDS
-        for place, session in enumerate(here):
-            delay = seconds * place / max(1, len(here))
-            self._later(session, delay, self._send_away, session)
+        now, here = self._clock.seconds(), list(self._sessions().connections)
+        self._until = now + seconds + 2 * ANSWER_SECONDS
+        step = seconds / max(1, len(here))
+        self._here = deque((now + place * step, session) for place, session in enumerate(here))
         emptied: Deferred[bool] = Deferred()
         self._emptied.append(emptied)
-        self._look()
+        self._go_on()
         return emptied
 
     def end(self) -> None:
         self.drained = False
+        self._here.clear()
         self._tell(emptied=False)
 
     def stop(self) -> None:
+        """Leave all who are still here to the end of the node."""
+        self._cancel()
+        self._here.clear()
+        self._leaving.clear()
         self._tell(emptied=False)
 
-    def _later(
-        self, whose: Attendee | None, delay: float, what: Callable[..., None], *arguments: object
-    ) -> None:
-        self._calls[whose] = self._clock.callLater(delay, what, *arguments)
-
-    def _send_away(self, session: Attendee) -> None:
-        session.take_no_more()
-        self._leaving.add(session)
-        self._leave(session, self._clock.seconds() + ANSWER_SECONDS)
-
-    def _leave(self, session: Attendee, deadline: float) -> None:
-        del self._calls[session]
-        if session.busy and self._clock.seconds() < deadline:
-            self._later(session, LOOK_SECONDS, self._leave, session, deadline)
-        else:
-            self._leaving.discard(session)
-            session.sent_elsewhere(REASON)
-
-    def _look(self) -> None:
-        self._calls.pop(None, None)
-        if self._sessions().connections and self._clock.seconds() < self._until:
-            self._later(None, LOOK_SECONDS, self._look)
-        else:
+    def _go_on(self) -> None:
+        """Do a slice: thousands may be due together."""
+        self._cancel()
+        sessions = self._sessions()
+        share = sessions.node.slice(TELL_SECONDS)
+        self._send_away(share)
+        self._let_go(share)
+        if not sessions.connections or self._clock.seconds() >= self._until:
             self._tell(emptied=True)
+        if self._emptied or self._here or self._leaving:
+            self._call = self._clock.callLater(self._pause(share), self._go_on)
+
+    def _send_away(self, share: Slice) -> None:
+        now = self._clock.seconds()
+        while self._here and self._here[0][0] <= now:
+            _, session = self._here.popleft()
+            session.take_no_more()
+            self._leaving.setdefault(session, now + ANSWER_SECONDS)
+            if not share.left():
+                break
+
+    def _let_go(self, share: Slice) -> None:
+        """Close whoever has all answers, or has waited too long for them."""
+        now = self._clock.seconds()
+        for session, deadline in [*self._leaving.items()]:
+            if not session.busy or now >= deadline:
+                del self._leaving[session]
+                session.sent_elsewhere(REASON)
+            if not share.left():
+                break
+
+    def _pause(self, share: Slice) -> float:
+        if not share.left():
+            return 0.0
+        due = self._here[0][0] - self._clock.seconds() if self._here else LOOK_SECONDS
+        return min(max(due, 0.0), LOOK_SECONDS)
+
+    def _cancel(self) -> None:
+        call, self._call = self._call, None
+        if call is not None and call.active():
+            call.cancel()
 
     def _tell(self, *, emptied: bool) -> None:
-        self._stop_calls()
         waiting, self._emptied = self._emptied, []
         for deferred in waiting:
             deferred.callback(emptied)
-
-    def _stop_calls(self) -> None:
-        for call in self._calls.values():
-            if call.active():
-                call.cancel()
-        self._calls = {}
-        while self._leaving:
-            self._leaving.pop().sent_elsewhere(REASON)

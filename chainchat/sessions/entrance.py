@@ -140,8 +140,14 @@ class Entrance:
         own = self._node.state.accounts.get(client.account)
         if low and (own is None or own.role is not AccountRole.OPERATOR):
             raise RefusedError(Code.DISK_NEARLY_FULL, nearly_full(low))
-        if client.id:
-            self._sessions.limits.changed(client.account)
+        limits = self._sessions.limits
+        number = client.account if client.id or self._passwords is None else self._passwords.proved
+        if not client.id and limits.may_say(number) <= 0:  # else its later lines wait
+            wait = ceil(limits.wait(number))
+            text = f"this account is changed too often: wait {wait} seconds"
+            raise RefusedError(Code.TOO_MANY_ATTEMPTS, text)
+        if number:
+            limits.changed(number)
 
     @property
     def passwords(self) -> Passwords:

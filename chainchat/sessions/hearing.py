@@ -313,6 +313,8 @@ class Hearing:
             _, request = self._client.mode.parse(clean(line), logged_in=bool(self._client.id))
         except RefusedError:
             return False
+        if self.handler.entrance.was_typed(line):  # it will be refused, and a refusal waits
+            return False
         return self.handler.is_answered_at_once(request)
 
     def look_again(self) -> None:

@@ -68,6 +68,11 @@ class Passwords:
         number, set_by = self._checked
         return set_by if account is not None and account.number == number else 0
 
+    @property
+    def proved(self) -> int:
+        """The number of the account whose password was proved last, or 0."""
+        return self._checked[0]
+
     # --- people
 
     def log_in(self, login: requests.Login) -> Procedure:

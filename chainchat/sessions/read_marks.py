@@ -130,11 +130,13 @@ class ReadMarks:
 
     Attributes:
         acknowledged: what to call when a mark has moved, by account.
+        moved: what to call of marks that have moved; a program may have a thousand.
         due: people to look at in this turn.
     """
 
     def __init__(self, node: Node, clock: Clock) -> None:
         self.acknowledged: dict[int, list[Callable[[], None]]] = {}
+        self.moved: deque[Callable[[], None]] = deque()
         self.due: deque[Attendee] = deque()
         self._node = node
         self._clock = clock
@@ -185,7 +187,19 @@ class ReadMarks:
         for start in range(0, len(marks), MARKS_IN_ENTRY):
             part = marks[start : start + MARKS_IN_ENTRY]
             done = [call for account, _ in part for call in acknowledged.get(account, ())]
-            self._node.submit(commands.Seen(part), partial(_call_all, done))
+            self._node.submit(commands.Seen(part), partial(self._have_moved, done))
+
+    def _have_moved(self, done: list[Callable[[], None]], _results: Sequence[Result]) -> None:
+        self.moved.extend(done)
+
+    def answer(self, share: Slice) -> None:
+        """Answer programs whose marks have moved, as far as there is time."""
+        while self.moved:
+            self.moved.popleft()()
+            if not share.left():
+                break
+        if self.moved:
+            self._node.wake()
 
     # --- looking at people's machines
 
@@ -212,8 +226,3 @@ class ReadMarks:
                 break
         if self.due:
             self._node.wake()
-
-
-def _call_all(functions: list[Callable[[], None]], _results: Sequence[Result]) -> None:
-    for function in functions:
-        function()

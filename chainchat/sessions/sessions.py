@@ -163,10 +163,11 @@ class Sessions:
                 self.contests.told(event.session, event.silent)
 
     def flush(self) -> bool:
-        waiting = self._unflushed or self._uninformed or self.marks.due
+        waiting = self._unflushed or self._uninformed or self.marks.due or self.marks.moved
         if not waiting and not self.news.waiting and not self._announcements.waiting:
             return False
         share = self.node.slice(TELL_SECONDS)
+        self.marks.answer(share)
         self._flush(share)
         self.news.push(share)
         self._inform(share)

@@ -30,7 +30,10 @@ class Stored:
 
     def write(self, snapshot, meanwhile=lambda: None):
         """Write a snapshot; ``meanwhile`` runs between two records."""
+        keys = set()
         for key, data in snapshot.records:
+            assert key not in keys  # storage has room for one version besides the last
+            keys.add(key)
             self.records[key] = data
             meanwhile()
         self.records = {key: data for key, data in self.records.items() if data}

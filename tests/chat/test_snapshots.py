@@ -27,6 +27,7 @@ from chainchat.chat.commands import (
     Seen,
     SetSecret,
 )
+from chainchat.chat.programs import Program
 from chainchat.chat.state import ChatState
 from tests.chat.applied import present
 
@@ -268,6 +269,25 @@ def test_a_snapshot_has_what_changed_and_no_more(log):
     assert len(list(log.state.snapshot().records)) == 2  # 64 SENDs in each
     log.apply(said("a.1.1", "hi", number=66))
     assert len(list(log.state.snapshot().records)) == 1
+
+
+def test_the_programs_of_a_deleted_account_cost_nothing_until_the_next_snapshot(monkeypatch):
+    """Which drops each of their records once, even if one was forgotten before."""
+    bounds = Bounds(programs=1)
+    log, stored = Log(HERE, bounds=bounds), Stored(bounds)
+    log.login("alice", "a.1.1")
+    for client in ("one", "two"):
+        for number in range(1, 201):
+            log.apply(said("a.1.1", "hi", client=client, number=number))
+    stored.write(log.state.snapshot())
+    assert len(stored.records) == 1 + 1 + 4  # an account, and 64 SENDs in each
+    log.apply(said("a.1.1", "hi", client="three", number=1))
+    looked_at, keys = [], Program.written_keys
+    monkeypatch.setattr(Program, "written_keys", lambda one: looked_at.append(one) or keys(one))
+    log.apply(Delete("a.1.1", UNKNOWN, "alice"))
+    assert looked_at == []
+    assert log.state.image() == stored.restored(log.state).image()
+    assert (len(looked_at), stored.records) == (3, {})
 
 
 def test_records_that_are_not_what_the_digest_was_made_of_are_corrupt(log):

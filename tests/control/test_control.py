@@ -341,6 +341,7 @@ async def test_a_bug_ends_the_connection_and_is_logged(room, logged_failures):
         (b"@1 zzz\n", "-ERR 500 @1 there is no command 'zzz': the commands are status, "),
         (b"@1 kick\n", "-ERR 501 @1 the right form is kick NAME"),
         (b"@1 kick a b\n", "-ERR 501 @1 the right form is kick NAME"),
+        (b"@1 export 9223372036854775808\n", "-ERR 501 @1 the right form is export AFTER [NAME]"),
         (b"@1 operator a maybe\n", "-ERR 501 @1 the right form is operator NAME [on|off]"),
         (b"@1 kick b\xc3\xb6b\n", "-ERR 520 @1 a name has 1 to 32 letters"),
         (b"@1 kick \xff\n", "-ERR 503 @1 "),

@@ -3,7 +3,7 @@
 from twisted.internet.task import Clock
 
 from chainchat.node.budget import Slice
-from chainchat.sessions.announcements import Announcements
+from chainchat.sessions.announcements import HEARER_SECONDS, NOTICE_PAUSE, Announcements
 
 
 class Name(str):
@@ -40,3 +40,19 @@ def test_to_tell_many_of_many_no_name_is_compared_with_each():
     announcements.tell(hearers, Slice(clock.seconds, 1.0))
     assert all(hearer.told == ["99 others: each has joined"] for hearer in hearers)
     assert Name.compared <= 2 * len(hearers)
+
+
+def test_the_more_there_are_to_be_told_the_more_rarely_they_are():
+    clock = Clock()
+    announcements = Announcements(clock, lambda: None)
+    several_seconds = round(3 * NOTICE_PAUSE / HEARER_SECONDS)
+    hearers = [Hearer(f"user{number}") for number in range(several_seconds)]
+    share = Slice(clock.seconds, 60.0)
+    announcements.joined("bob")
+    announcements.tell(hearers, share)
+    announcements.left("bob")
+    for seconds in (1, 2, 3):
+        clock.advance(NOTICE_PAUSE)
+        announcements.tell(hearers, share)
+        told = ["bob has joined"] if seconds < 3 else ["bob has joined", "bob has left"]
+        assert hearers[0].told == hearers[-1].told == told

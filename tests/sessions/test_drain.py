@@ -4,6 +4,7 @@ import pytest
 from msgspec.structs import replace
 from sessions_house import House
 
+from chainchat.node.budget import TELL_SECONDS
 from chainchat.node.status import DRAINED
 from chainchat.sessions.drain import ANSWER_SECONDS, REASON, Drain
 
@@ -61,3 +62,14 @@ def test_who_undrains_meanwhile_keeps_the_others(house, drain):
     house.clock.advance(20.0)
     assert told == [False]
     assert (alice.connection.closed, bob.connection.closed) == (True, False)
+
+
+def test_many_who_are_sent_away_at_once_go_in_slices_with_one_timer(house, drain):
+    clients = [house.client(f"n{number}") for number in range(20)]
+    house.price = TELL_SECONDS / 6
+    timers = len(house.clock.getDelayedCalls())
+    drain.begin(0.0)
+    assert len(house.clock.getDelayedCalls()) <= timers + 2  # the other is the node's next turn
+    assert 1 <= sum(client.connection.closed for client in clients) <= 6
+    house.clock.advance(0)
+    assert all(client.connection.closed for client in clients)

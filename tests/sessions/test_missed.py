@@ -6,6 +6,7 @@ from itertools import pairwise
 import pytest
 from sessions_house import HELLO
 
+from chainchat.node.budget import TELL_SECONDS
 from chainchat.sessions.delivery import CATCH_UP_LEAST, CATCH_UP_OCTETS
 from chainchat.sessions.read_marks import (
     ACKNOWLEDGED,
@@ -253,6 +254,21 @@ def test_while_a_disk_is_nearly_full_marks_move_once_a_second(house):
     lines = alice.reads(MARKS_PAUSE)
     assert house.seen("alice") >= newest
     assert lines == ["+OK @a"] * len(lines) != []
+
+
+def test_many_marks_of_a_program_that_move_together_are_answered_in_slices(house):
+    alice = house.program("alice")
+    house.free = 0  # marks are gathered for a second
+    house.clock.pump([0.1] * 20)
+    alice.reads()
+    alice.sends(*["@a ACK 1"] * 100)
+    house.clock.advance(0)
+    house.price = TELL_SECONDS / 4
+    answered = [0]
+    alice.connection.on_write = lambda: answered.append(alice.connection.data.count(b"+OK @a"))
+    house.clock.advance(MARKS_PAUSE)
+    assert answered[-1] == 100
+    assert max(after - before for before, after in pairwise(answered)) <= 4
 
 
 # --- pages of what was missed

@@ -9,6 +9,8 @@ from typists import OTHER, SECRET, person, proof, protected, words
 
 from chainchat.chat.scram import ITERATIONS
 from chainchat.sessions.guard import FAILURE_SECONDS
+from chainchat.sessions.limits import CHANGE_TOKENS
+from chainchat.sessions.pace import Rate
 
 
 def test_a_program_proves_its_password_and_logs_in(house):
@@ -129,6 +131,22 @@ def test_a_program_sets_and_removes_a_password_that_the_node_never_sees(house):
     assert again.says("@l LOGIN alice")[0].startswith("+OK")
     assert again.says("@3 SECRET none") == ["+OK @3"]
     assert house.node.state.account_named("alice").verifier is None
+
+
+def test_an_account_is_changed_before_its_login_as_rarely_as_after_it(house):
+    protected(house, "alice")
+    house.limit(saying=Rate(per_second=1, at_once=2 * CHANGE_TOKENS))
+    one_of_two, other = house.client(HELLO), house.client(HELLO)
+    for client in (one_of_two, other):
+        assert proof(client, "alice", SECRET).startswith("+OK")
+    line = f"@s SECRET {words(SECRET)}"
+    entries = house.node.state.applied
+    assert one_of_two.says(line, line) == ["+OK @s", "+OK @s"]
+    refusal = "-ERR 435 @s this account is changed too often: wait 1 seconds"
+    assert one_of_two.says(line) == other.says(line) == [refusal]
+    assert house.node.state.applied == entries + 2
+    house.clock.advance(CHANGE_TOKENS)
+    assert one_of_two.says(line) == ["+OK @s"]
 
 
 def test_a_resumed_session_has_shown_no_password(house):

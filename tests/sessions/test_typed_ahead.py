@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import pytest
+from sessions_house import HELLO
 from typists import OTHER, SECRET, person, protected
 
 from chainchat.chat.commands import SetSecret
@@ -77,6 +78,27 @@ def test_so_many_of_the_newest_are_remembered(house, witness):
     oldest = MOST_TYPED // 2
     assert b"-ERR 508" in alice.types(f"possible {oldest}")
     assert witness.types().count(b"alice: ") == 1
+
+
+def test_a_request_that_was_typed_as_a_password_does_not_overtake_and_is_refused_in_its_turn(house):
+    protected(house, "alice")
+    stranger = person(house, "alice", "@12 PING")
+    stranger.types(after=FAILURE_SECONDS)
+    stranger.types(HELLO)
+    answer = stranger.types("@1 LOGIN eve", "@12 PING", "@13 PING")
+    starts = [line[:8] for line in answer.splitlines()]
+    assert starts == [b"+OK @13", b"+OK @1 s", b"-ERR 508"]
+    assert house.node.running
+
+
+def test_nor_does_help_that_was_typed_as_a_password_while_the_chain_cannot_confirm(house):
+    eve = person(house, "eve", "/password", "/help list")
+    eve.types("another")
+    house.cannot_confirm()
+    eve.types()
+    answer = eve.types("/who", "/help list")
+    assert [line[:8] for line in answer.splitlines()] == [b"| eve", b". 1 acco", b"-ERR 508"]
+    assert house.node.running
 
 
 def test_a_line_that_had_begun_before_the_answer_is_dropped_to_its_end(house, witness):
