@@ -55,11 +55,17 @@ def medians(results: Sequence[Result]) -> Result:
     return found
 
 
-def grouped(results: Iterable[Result], *keys: str) -> dict[tuple[Any, ...], Result]:
-    """The medians of results by their values of these keys, in the order of appearance."""
+def in_groups(results: Iterable[Result], *keys: str) -> dict[tuple[Any, ...], list[Result]]:
+    """Results by their values of these keys, in the order of appearance."""
     groups: dict[tuple[Any, ...], list[Result]] = {}
     for result in results:
         groups.setdefault(tuple(result[key] for key in keys), []).append(result)
+    return groups
+
+
+def grouped(results: Iterable[Result], *keys: str) -> dict[tuple[Any, ...], Result]:
+    """The medians of results by their values of these keys, in the order of appearance."""
+    groups = in_groups(results, *keys)
     return {group: medians(members) for group, members in groups.items()}
 
 
