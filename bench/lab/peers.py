@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, Self
 
-from cluster import free_ports  # from tests/end_to_end
+from ports import free_ports  # from tests/end_to_end
 from talking import HOST, until  # from tests/end_to_end
 
 from lab.connections import PATIENCE, Greeting, Visitor, connected

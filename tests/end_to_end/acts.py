@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from abuse import Act, Scene
-from cluster import environment, free_ports, twistd
+from cluster import environment, twistd
 from floods import (
     READ_OCTETS,
     SENT,
@@ -30,6 +30,7 @@ from floods import (
     over_and_over,
     say_many,
 )
+from ports import free_ports
 from records import Records
 from talking import DEADLINE, Program, secret_words
 

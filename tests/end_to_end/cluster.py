@@ -4,26 +4,21 @@
 """
 
 import atexit
-import contextlib
-import fcntl
 import os
-import random
 import re
 import shutil
 import signal
-import socket
 import ssl
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterable, Sequence
-from functools import cache
 from pathlib import Path
-from typing import BinaryIO, Self
+from typing import Self
 
 from cables import Cable, Cables
 from networks import Networks
-from talking import DEADLINE, HOST, PASSWORD, SECURED, Caller, Program, family_of, until
+from ports import free_ports
+from talking import DEADLINE, HOST, PASSWORD, SECURED, Caller, Program, until
 
 import chainchat
 from chainchat.network.addresses import host_port
@@ -39,9 +34,6 @@ LIMITLESS = "send-rate = 0\nmost-accounts = 1000000"
 
 STOPS_WITHIN = 10.0
 """Seconds that a node has for a polite end."""
-
-PORTS = range(10_000, 32_000)
-"""Below those that the kernel gives to outgoing connections, which might take a node's port."""
 
 
 def twistd() -> list[str]:
@@ -68,46 +60,6 @@ def copy_data(data: Path, to: Path) -> Path:
     """Copy a data folder, but for the socket of a process that was killed; returns ``to``."""
     without = shutil.ignore_patterns("control")
     return Path(shutil.copytree(data, to, ignore=without, dirs_exist_ok=True))
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports that nobody has, and that no process of tests is given again while this one runs.
-
-    A node has its ports neither before it starts nor while it is down: others' tests run meanwhile.
-    """
-    ports: list[int] = []
-    while len(ports) < count:
-        port = random.choice(PORTS)
-        if _is_free(port) and _claim(port):
-            ports.append(port)
-    return ports
-
-
-def _is_free(port: int) -> bool:
-    with contextlib.suppress(OSError), socket.socket(family_of(HOST)) as attempt:
-        attempt.bind((HOST, port))
-        return True
-    return False
-
-
-_claimed: set[int] = set()
-
-
-@cache
-def _claims() -> BinaryIO:
-    """A file that nobody writes: whoever was given a port has the lock of that octet."""
-    return Path(tempfile.gettempdir(), f"chainchat-ports-{os.getuid()}").open("ab")
-
-
-def _claim(port: int) -> bool:
-    """Claim a port until this process ends; False if it was claimed before."""
-    if port in _claimed:
-        return False
-    with contextlib.suppress(OSError):
-        fcntl.lockf(_claims(), fcntl.LOCK_EX | fcntl.LOCK_NB, 1, port)
-        _claimed.add(port)
-        return True
-    return False
 
 
 class Node:

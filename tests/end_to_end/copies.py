@@ -3,7 +3,8 @@
 import shutil
 from pathlib import Path
 
-from cluster import Cluster, Node, copy_data, free_ports, make_certificates
+from cluster import Cluster, Node, copy_data, make_certificates
+from ports import free_ports
 
 
 def copy_of(cluster: Cluster, position: str, folder: Path, host: str = "") -> Node:

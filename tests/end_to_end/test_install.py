@@ -12,7 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from cluster import SOURCES, free_ports
+from cluster import SOURCES
+from ports import free_ports
 from talking import DEADLINE, HOST, Person, until
 
 from chainchat.network.addresses import host_port

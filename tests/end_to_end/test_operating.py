@@ -13,8 +13,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from cluster import SOURCES, Cluster, Node, environment, free_ports, twistd, wait_for_log
+from cluster import SOURCES, Cluster, Node, environment, twistd, wait_for_log
 from commands import CTL, ctl, run, run_twistd, told
+from ports import free_ports
 from talking import DEADLINE, Person, Program, until
 
 from chainchat import __version__

@@ -13,8 +13,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from cluster import SOURCES, Cluster, environment, free_ports, twistd
+from cluster import SOURCES, Cluster, environment, twistd
 from commands import CTL, run
+from ports import free_ports
 from talking import DEADLINE, HOST, Person, family_of, until
 
 NewCluster = Callable[..., Cluster]

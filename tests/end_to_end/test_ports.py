@@ -3,8 +3,8 @@
 import random
 from typing import Any
 
-from cluster import free_ports
 from helpers import Helper, pipe
+from ports import free_ports
 
 PORTS = 30
 

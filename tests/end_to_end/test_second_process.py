@@ -6,9 +6,10 @@ import time
 from pathlib import Path
 
 import pytest
-from cluster import Cluster, Node, copy_data, free_ports, wait_for_log
+from cluster import Cluster, Node, copy_data, wait_for_log
 from conftest import NewCluster
 from msgspec import msgpack, structs
+from ports import free_ports
 from talking import HOST, Person, until
 from twisted.protocols.amp import AmpBox
 
