@@ -98,7 +98,7 @@ class Node:
         self._engine = engine = self._new_engine(record, settings, limits)
         self._pending = Pending(engine.replica.own_requests, limits.pending)
         self.turn_clock = TurnClock(
-            self._work, partial(self._log, event="slow", alarm=True), self.tally
+            self._work, lambda text, alarm: self._log(text, event="slow", alarm=alarm), self.tally
         )
         self._disk = DiskWork(
             storage, machine, network, clock=self.turn_clock, tally=self.tally, tell=self._log
