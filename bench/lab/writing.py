@@ -202,20 +202,31 @@ class Side:
 
 
 def write(
-    writers: Sequence[Writer], window: int, seconds: float, pids: Mapping[str, int]
+    writers: Sequence[Writer],
+    window: int,
+    seconds: float,
+    pids: Mapping[str, int],
+    *,
+    warm_up: float | None = None,
 ) -> Result:
-    """Measure for so long, after a warm-up of a third of that.
+    """Measure for so long.
 
     Args:
         window: messages in flight on each.
         pids: the servers' processes, whose processor time is counted.
+        warm_up: seconds before; a third of the others unless given.
     """
-    [measured] = side_by_side([Side(writers, pids)], window, seconds, bursts=1)
+    [measured] = side_by_side([Side(writers, pids)], window, seconds, bursts=1, warm_up=warm_up)
     return measured
 
 
 def side_by_side(
-    sides: Sequence[Side], window: int, seconds: float, bursts: int
+    sides: Sequence[Side],
+    window: int,
+    seconds: float,
+    bursts: int,
+    *,
+    warm_up: float | None = None,
 ) -> Sequence[Result]:
     """Measure each for so long, in bursts by turns: what disturbs the machine disturbs all alike.
 
@@ -225,7 +236,7 @@ def side_by_side(
         generators = [stack.enter_context(Generator(side.writers, window)) for side in sides]
         stack.enter_context(no_garbage_collection())
         for generator in generators:
-            generator.run(seconds / 3)
+            generator.run(seconds / 3 if warm_up is None else warm_up)
             generator.drain()
         meters = [
             _Bursts(side.pids, generator) for side, generator in zip(sides, generators, strict=True)
