@@ -223,10 +223,10 @@ class Entrance:
             self._begin(tag, self.passwords.log_in(request))
             return
         checked = 0 if self._passwords is None else self._passwords.checked(account)
-        if _is_hopeless(request, account):
-            self._check_refused_logins()
         if client.mode.asks and account is not None:
             checked = account.secret  # the same, or it was removed since
+        if _is_hopeless(request, account, checked):
+            self._check_refused_logins()
         self.enter(self._replies.reserve(holds_later=True), tag, request, checked)
 
     def _check_refused_logins(self) -> None:
@@ -377,13 +377,16 @@ class Entrance:
         self._order(tag, delete, f"{name} is deleted")
 
 
-def _is_hopeless(request: requests.Login | requests.Resume, account: Account | None) -> bool:
+def _is_hopeless(
+    request: requests.Login | requests.Resume, account: Account | None, checked: int
+) -> bool:
     """True if this node expects a refusal; a login that makes an account may be refused, too."""
     if account is None:
         return True
     if isinstance(request, requests.Resume):
         return account.token != _hashed(request.token)
-    return account.session != ""
+    once = account.verifier is not None and account.verifier.once
+    return account.session != "" or account.secret != checked or once
 
 
 def _hashed(text: str) -> bytes:
