@@ -138,9 +138,14 @@ class Entrance:
     def _count_change(self) -> None:
         client, low = self._client, self._node.readiness.low
         own = self._node.state.accounts.get(client.account)
-        if low and (own is None or own.role is not AccountRole.OPERATOR):
-            raise RefusedError(Code.DISK_NEARLY_FULL, nearly_full(low))
         limits = self._sessions.limits
+        if low:
+            if own is None or own.role is not AccountRole.OPERATOR:
+                raise RefusedError(Code.DISK_NEARLY_FULL, nearly_full(low))
+            wait = ceil(limits.operator_changes())
+            if wait:  # one whose account was broken into must not fill the rest
+                text = f"{nearly_full(low)}; or wait {wait} s"
+                raise RefusedError(Code.DISK_NEARLY_FULL, text)
         number = client.account if client.id or self._passwords is None else self._passwords.proved
         if not client.id and limits.may_say(number) <= 0:  # else its later lines wait
             wait = ceil(limits.wait(number))

@@ -21,6 +21,9 @@ LINES_PER_TOKEN = 10
 CHANGE_TOKENS = 20
 """The price of a change of accounts: it is an entry, and mostly a line of a node's log."""
 
+OPERATORS_CHANGES = Rate(per_second=1, at_once=100)
+"""Changes of accounts by all operators of a node while a disk is nearly full: room for days."""
+
 SLOWED_SECONDS = 0.05
 """The least wait of an account without tokens, so that it wakes rarely."""
 
@@ -67,6 +70,8 @@ class Limits:
         self._made: Buckets[str] = Buckets(clock)
         self._refused: Buckets[str] = Buckets(clock)
         self._said: Buckets[int] = Buckets(clock)
+        self._clock = clock
+        self._changes_paid_until = 0.0
         self._exempt = exempt
 
     def owner(self, text: str) -> str | None:
@@ -141,6 +146,14 @@ class Limits:
     def changed(self, account: int) -> None:
         """Count a request to change accounts, done or refused."""
         self.said(account, CHANGE_TOKENS)
+
+    def operator_changes(self) -> float:
+        """Count a change by an operator while a disk is nearly full, or return seconds to wait."""
+        now, paid_until = self._clock(), self._changes_paid_until
+        wait = OPERATORS_CHANGES.wait(paid_until, now)
+        if wait <= 0:
+            self._changes_paid_until = OPERATORS_CHANGES.pay(paid_until, now, 1)
+        return wait
 
     def wait(self, account: int) -> float:
         """Seconds until an account may say something."""
