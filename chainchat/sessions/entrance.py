@@ -15,6 +15,7 @@ from chainchat.node.interfaces import Clock, Timer
 from chainchat.node.status import nearly_full
 from chainchat.sessions.explanations import TOOK_NOTHING, explanation, name_held, removed_notice
 from chainchat.sessions.interfaces import Client, Connection, ServerInfo
+from chainchat.sessions.limits import Ration
 from chainchat.sessions.passwords import Passwords
 from chainchat.sessions.procedures import Procedure, Procedures, Submitting
 from chainchat.sessions.replies import Reply
@@ -142,10 +143,7 @@ class Entrance:
         if low:
             if own is None or own.role is not AccountRole.OPERATOR:
                 raise RefusedError(Code.DISK_NEARLY_FULL, nearly_full(low))
-            wait = ceil(limits.operator_changes())
-            if wait:  # one whose account was broken into must not fill the rest
-                text = f"{nearly_full(low)}; or wait {wait} s"
-                raise RefusedError(Code.DISK_NEARLY_FULL, text)
+            self._ration(limits.last_changes, low)  # an operator's account may be broken into
         number = client.account if client.id or self._passwords is None else self._passwords.proved
         if not client.id and limits.may_say(number) <= 0:  # else its later lines wait
             wait = ceil(limits.wait(number))
@@ -153,6 +151,13 @@ class Entrance:
             raise RefusedError(Code.TOO_MANY_ATTEMPTS, text)
         if number:
             limits.changed(number)
+
+    @staticmethod
+    def _ration(ration: Ration, low: tuple[str, ...]) -> None:
+        wait = ration.take()
+        if wait > 0:
+            text = f"{nearly_full(low)}; or wait {ceil(wait)} s"
+            raise RefusedError(Code.DISK_NEARLY_FULL, text)
 
     @property
     def passwords(self) -> Passwords:
@@ -225,6 +230,7 @@ class Entrance:
         if isinstance(request, requests.Login) and self._needs_password(account):
             if not client.mode.asks:
                 raise RefusedError(Code.PASSWORD_NEEDED, "a password is needed: AUTH, then PROVE")
+            self._ration_login(low)
             self._begin(tag, self.passwords.log_in(request))
             return
         checked = 0 if self._passwords is None else self._passwords.checked(account)
@@ -232,7 +238,12 @@ class Entrance:
             checked = account.secret  # the same, or it was removed since
         if _is_hopeless(request, account, checked):
             self._check_refused_logins()
+        self._ration_login(low)
         self.enter(self._replies.reserve(holds_later=True), tag, request, checked)
+
+    def _ration_login(self, low: tuple[str, ...]) -> None:
+        if low:
+            self._ration(self._sessions.limits.last_logins, low)
 
     def _check_refused_logins(self) -> None:
         """Refuse a client that could fill the log with refused logins."""

@@ -8,7 +8,7 @@ from sessions_house import HELLO, House
 from chainchat.chat.accounts import AccountRole
 from chainchat.chat.refusals import Code
 from chainchat.sessions.hearing import WAITING_OCTETS
-from chainchat.sessions.limits import CHANGE_TOKENS
+from chainchat.sessions.limits import CHANGE_TOKENS, Ration
 from chainchat.sessions.pace import Rate
 
 SAYING = Rate(per_second=10.0, at_once=20)
@@ -204,6 +204,29 @@ def test_nor_do_operators_fill_the_last_of_a_disk(house):
     house.clock.pump([1.0])
     alice.says(*["@k KICK nobody"] * 10)
     assert house.node.state.applied == committed + 1
+
+
+def test_nor_do_logins_from_many_addresses(house):
+    alice = house.client("alice")
+    house.free = 0
+    house.clock.pump([1.0] * 15)
+    alice.session.lost()
+    house.clock.advance(0)
+    house.limits.last_logins = Ration(Rate(per_second=5, at_once=3), house.clock.seconds)
+
+    def comes_and_goes(number):
+        client = house.client(address=f"10.0.0.{number}")
+        client.reads()
+        [answer, *_] = client.says("alice")
+        client.session.lost()
+        house.clock.advance(0)
+        return answer
+
+    answers = [comes_and_goes(number) for number in range(5)]
+    assert [answer.split()[0] for answer in answers] == ["+OK"] * 3 + ["-ERR"] * 2
+    assert answers[-1].startswith("-ERR 453 ")
+    house.clock.advance(0.2)
+    assert comes_and_goes(6).startswith("+OK")
 
 
 # --- whose logins are refused ------------------------------------------------------------
