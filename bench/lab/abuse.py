@@ -129,9 +129,14 @@ class Chainchat:
             "epoch": max(epochs, default=1),
             "members": members,
             "log_octets": sum(map(len, logs)),
-            "long_turns": sum(text.count("a turn took ") for text in logs),
+            "long_turns": sum(map(_long_turns, logs)),
             "complaints": len(self._cluster.complaints()),
         }
+
+
+def _long_turns(log: str) -> int:
+    lines = re.findall(r"a turn took .*?(?:; not told before: (\d+))?$", log, re.MULTILINE)
+    return sum(1 + int(untold or 0) for untold in lines)
 
 
 def measure(stage: Stage, row: Abuse, seconds: float) -> Result:

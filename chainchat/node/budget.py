@@ -44,12 +44,17 @@ TELL_SECONDS = 0.004
 PUSH_SHARE = 0.2
 """A share for pushing messages to thousands."""
 
-LONG_TURN_SECONDS = 0.05
+LONG_TURN_SECONDS = 0.02
 """A longer turn, the disk's sync aside, is logged."""
 
+ALARMING_SECONDS = 0.05
+"""A longer turn is a warning."""
 
 LONG_SYNC_SECONDS = 0.5
 """A turn's longer syncs are logged: ``suspect_after`` is mostly some seconds."""
+
+TOLD_SECONDS = 60.0
+"""A line about turns, or syncs, follows another so soon only if it tells of twice as much."""
 
 
 class CheckpointPace(Struct, frozen=True):
@@ -88,6 +93,25 @@ class Slice:
         return self._clock() - self._began
 
 
+class Rarely:
+    """Which of many things of a kind are told, by the seconds that they took."""
+
+    def __init__(self) -> None:
+        self._told_at, self._told, self._untold = -TOLD_SECONDS, 0.0, 0
+
+    def line(self, text: str, seconds: float, now: float) -> str:
+        """Return the line, with the number of those before that were not told; empty: nor is this.
+
+        ``now``: seconds of the same clock.
+        """
+        if now - self._told_at < TOLD_SECONDS and seconds < 2 * self._told:
+            self._untold += 1
+            return ""
+        untold, self._untold = self._untold, 0
+        self._told_at, self._told = now, seconds
+        return f"{text}; not told before: {untold}" if untold else text
+
+
 class TurnClock:
     """How long turns take, and their parts: the reactor's time, too.
 
@@ -97,8 +121,9 @@ class TurnClock:
     SOCKETS, SYNC = "sockets and timers", "sync"
 
     def __init__(
-        self, clock: WorkClock, tell: Callable[[str], None], tally: Tally | None = None
+        self, clock: WorkClock, tell: Callable[[str, bool], None], tally: Tally | None = None
     ) -> None:
+        """``tell`` takes a line of the log, and whether it is a warning."""
         self._tally = tally or Tally()
         self.longest = 0.0
         self._clock = clock
@@ -108,6 +133,7 @@ class TurnClock:
         self._ended = 0.0
         self._follows = False
         self._syncing = 0.0
+        self._long_turns, self._long_syncs = Rarely(), Rarely()
 
     def begin(self) -> None:
         self._marks = [(self.SOCKETS, self._clock())]
@@ -132,9 +158,13 @@ class TurnClock:
         self.longest = max(self.longest, total)
         self._tally.turns.add(total)
         if self._syncing > LONG_SYNC_SECONDS:
-            self._tell(f"the log's sync took {self._syncing:.2f} s: the disk is slow")
+            text = f"the log's sync took {self._syncing:.2f} s: the disk is slow"
+            if line := self._long_syncs.line(text, self._syncing, self._ended):
+                self._tell(line, True)
         if total > LONG_TURN_SECONDS:
-            self._tell(f"a turn took {total:.2f} s: {self._named_parts(began)}")
+            text = f"a turn took {total:.2f} s: {self._named_parts(began)}"
+            if line := self._long_turns.line(text, total, self._ended):
+                self._tell(line, total > ALARMING_SECONDS)
 
     def _named_parts(self, began: float) -> str:
         parts: dict[str, float] = {}

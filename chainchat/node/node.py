@@ -20,11 +20,12 @@ from chainchat.chain.messages import BadMessageError, ChainMessage, Message, New
 from chainchat.chain.record import Record
 from chainchat.chain.surroundings import Application, Surroundings
 from chainchat.chain.timing import Timing
-from chainchat.chat import commands
+from chainchat.chat import commands, queries
 from chainchat.chat.commands import AnyCommand
 from chainchat.chat.modes.mode import ChainView
 from chainchat.chat.queries import Page, Query
 from chainchat.node.budget import APPLY_SECONDS, LEND_SECONDS, Slice, TurnClock, WorkClock
+from chainchat.node.bugs import Bugs
 from chainchat.node.disk_work import DiskWork
 from chainchat.node.interfaces import Audience, Clock, Network, Timer
 from chainchat.node.limits import USUAL_LIMITS, NodeLimits
@@ -85,13 +86,19 @@ class Node:
         self._state_machine = machine = StateMachine(storage, limits.pace, limits.bounds)
         self.state = machine.state
         self.history = machine.history
+        self.bugs = Bugs(me.position)
         self._questions = Questions(
-            machine, clock, new_slice=self.slice, wake=self.wake, distrust=self._distrust_tail
+            machine,
+            clock,
+            new_slice=self.slice,
+            wake=self.wake,
+            distrust=self._distrust_tail,
+            bugs=self.bugs,
         )
         self._engine = engine = self._new_engine(record, settings, limits)
         self._pending = Pending(engine.replica.own_requests, limits.pending)
         self.turn_clock = TurnClock(
-            self._work, partial(self._log, event="slow", alarm=True), self.tally
+            self._work, lambda text, alarm: self._log(text, event="slow", alarm=alarm), self.tally
         )
         self._disk = DiskWork(
             storage, machine, network, clock=self.turn_clock, tally=self.tally, tell=self._log
@@ -139,7 +146,7 @@ class Node:
             self._engine,
             self._state_machine,
             self._storage,
-            submit=lambda command: self._submit(command, None),
+            submit=self.submit,
             tell=partial(self._log, event="unread"),
         )
 
@@ -181,14 +188,14 @@ class Node:
 
     def submit(self, command: AnyCommand, replied: Replied | None = None) -> None:
         """Send through the chain; ``replied`` takes its results."""
-        self._noted(self._submit, command, replied)
+        self._noted(self._submit, commands.encode(command), commands.span(command), replied)
 
-    def _submit(self, command: AnyCommand, replied: Replied | None) -> None:
-        number = self._engine.submit(commands.encode(command), commands.span(command))
-        self._pending.submitted(number, replied)
+    def _submit(self, command: bytes, span: int, replied: Replied | None) -> None:
+        self._pending.submitted(self._engine.submit(command, span), replied)
 
     def ask(self, query: Query, answered: Callable[[Page], None]) -> None:
-        self._noted(self._questions.ask, self._engine, query, answered)
+        again = not queries.asker_chooses_price(query)
+        self._noted(self._questions.ask, self._engine, queries.encode(query), answered, again)
 
     @property
     def status(self) -> NodeStatus:
@@ -348,6 +355,8 @@ class Node:
     def _guarded(self, action: Callable[..., None], *arguments: object) -> None:
         """Carry out one input; after any error in it, this node must not go on.
 
+        Sessions and questions keep their own errors to themselves: ``sessions.isolation``.
+
         Inputs are never nested: what follows waits for the next turn.
         """
         if self._stopped:
@@ -364,10 +373,14 @@ class Node:
 
     def _noted(self, note: Callable[..., None], *arguments: object) -> None:
         """Take in an input for the next turn; may be nested."""
-        if self._carrying_out:
-            note(*arguments)
-        else:
+        if not self._carrying_out:
             self._guarded(note, *arguments)
+        else:
+            try:
+                note(*arguments)
+            except Exception:
+                self.stop()  # so nobody takes this for an error of a client's
+                raise
         if self._engine.due and self._phase is not _Phase.HEAR:  # else it is done in this turn
             self.wake()
 

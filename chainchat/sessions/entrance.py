@@ -15,6 +15,7 @@ from chainchat.node.interfaces import Clock, Timer
 from chainchat.node.status import nearly_full
 from chainchat.sessions.explanations import TOOK_NOTHING, explanation, name_held, removed_notice
 from chainchat.sessions.interfaces import Client, Connection, ServerInfo
+from chainchat.sessions.isolation import isolated_for
 from chainchat.sessions.limits import Ration
 from chainchat.sessions.passwords import Passwords
 from chainchat.sessions.procedures import Procedure, Procedures, Submitting
@@ -292,7 +293,8 @@ class Entrance:
                 result = Refused(Code.BAD_TOKEN, name)  # nobody learns who exists
             if result.code is Code.NAME_IN_USE and holder is not None and holder.session:
                 self._sessions.contests.ask(
-                    holder.session, lambda silent: refuse(self._held(tag, result, silent))
+                    holder.session,
+                    isolated_for(client, lambda silent: refuse(self._held(tag, result, silent))),
                 )
             else:
                 refuse(self._handler.refused(tag, result))

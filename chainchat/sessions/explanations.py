@@ -49,6 +49,7 @@ EXPLANATIONS = {
         "the server that searched is lost, and no other was asked; "
         "ask again, with a pattern that begins plainly, like: al"
     ),
+    Code.SEARCH_BROKE: "a bug of the server that searched: tell who runs it",
     Code.PATTERN_TOO_COSTLY: (
         "the search takes too long; use a pattern that begins plainly, like: al"
     ),
@@ -72,6 +73,8 @@ def how_to_log_in(*, everybody: bool, encrypted: bool) -> list[str]:
     second = ", and ".join(off)
     return [first, f"{second[:1].upper()}{second[1:]}."] if second else [first]
 
+
+OUR_BUG = "a bug of this server ended this connection: connect again, and tell who runs the server"
 
 STOPPED = (
     f"your terminal took nothing for {STOPPED_SECONDS:.0f} s, so your session has ended: log in "

@@ -25,6 +25,7 @@ from chainchat.node.times import DAY
 from chainchat.sessions.entrance import Entrance
 from chainchat.sessions.explanations import described, explanation, removed_notice
 from chainchat.sessions.interfaces import Client, Connection, ServerInfo
+from chainchat.sessions.isolation import isolated_for
 from chainchat.sessions.replies import Replies, Reply
 from chainchat.sessions.sessions import Sessions
 
@@ -103,7 +104,9 @@ class Handler:
             case requests.Acknowledge():
                 reply, done = self.replies.reserve(), mode.done(tag, "")
                 self._sessions.marks.acknowledge(
-                    self._client.account, request.id, lambda: self.replies.complete(reply, done)
+                    self._client.account,
+                    request.id,
+                    isolated_for(self._client, lambda: self.replies.complete(reply, done)),
                 )
             case requests.Since():
                 count = (1 << 62) if request.count is None else request.count
@@ -167,7 +170,7 @@ class Handler:
                 self.entrance.audit(command, results[0])
             done(results)
 
-        self._sessions.submit(self._client.account, command, replied)
+        self._sessions.submit(self._client.account, command, isolated_for(self._client, replied))
 
     # --- what needs nobody else
 
@@ -294,8 +297,10 @@ class Handler:
         shows_days = mode.day(0) is not None  # programs get whole times
         count, day = 0, -1
 
-        def show(page: Page) -> None:
+        def show_page(page: Page) -> None:
             self._client.when_writable(lambda: write(page))
+
+        show = isolated_for(self._client, show_page)
 
         def write(page: Page) -> None:
             nonlocal count, day
@@ -313,8 +318,7 @@ class Handler:
             self.replies.add(reply, *lines)
             more = page.more
             if page.refused is not None:
-                text = explanation(page.refused, "")
-                self.replies.complete(reply, mode.refused(tag, page.refused, text))
+                self.replies.complete(reply, self.refused(tag, Refused(page.refused)))
             elif more is not None:
                 self._node.ask(more, show)
             else:

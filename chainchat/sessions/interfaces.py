@@ -33,7 +33,10 @@ class ServerInfo(Struct, frozen=True):
 
 
 class Attendee(Protocol):
-    """The session for its node's other parts; ``id`` is empty before the login."""
+    """The session for its node's other parts; ``id`` is empty before the login.
+
+    An error in one of its methods is its own (``isolation``); those of ``push`` are ``news``'s.
+    """
 
     id: str
     account: int
@@ -88,6 +91,9 @@ class Attendee(Protocol):
 
     def ended(self, reason: str, by: str) -> None:
         """Close, as an entry of the log ended the session."""
+
+    def broke(self, error: Exception) -> None:
+        """End the session, by an error in what was done for it; raise one of the node's own."""
 
     def readiness_changed(self) -> None: ...
 

@@ -207,7 +207,10 @@ class News:
             if delivery not in self._lacking:
                 continue
             self._lacking.remove(delivery)
-            pushed = 0 if self._push(delivery) else pushed + 1
+            try:
+                pushed = 0 if self._push(delivery) else pushed + 1
+            except Exception as error:
+                delivery.recipient.broke(error)
             if pushed % PUSHES_AT_ONCE == 0 and not share.left():
                 break
         self.pushes += queued - len(self._queue)

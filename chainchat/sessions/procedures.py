@@ -200,9 +200,8 @@ class Procedures:
             self._handler.replies.complete(reply, text)
             if self._asked:
                 self._client.turned_away()
-        except BaseException:
-            self._client.close()  # which would wait for an answer for ever
-            raise
+        except Exception as error:
+            self._client.broke(error)
 
     def _carry_out(
         self,

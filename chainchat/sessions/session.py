@@ -17,11 +17,20 @@ from chainchat.node.interfaces import Clock
 from chainchat.node.status import DRAINED
 from chainchat.sessions.contests import Probe
 from chainchat.sessions.delivery import Delivery
-from chainchat.sessions.explanations import LISTED, STOPPED, how_to_log_in, unanswered, why_ended
+from chainchat.sessions.explanations import (
+    LISTED,
+    OUR_BUG,
+    STOPPED,
+    how_to_log_in,
+    unanswered,
+    why_ended,
+)
 from chainchat.sessions.hearing import NEWCOMER_OCTETS, Hearing
 from chainchat.sessions.interfaces import Connection, ServerInfo
+from chainchat.sessions.isolation import isolated
 from chainchat.sessions.read_marks import Reading
 from chainchat.sessions.sessions import Sessions
+from chainchat.storage.interface import StorageError
 
 PERSON_READ, PROGRAM_READ = 16 * 1024, 64 * 1024
 """Octets read at once; while more is unsent, nothing is pushed."""
@@ -227,10 +236,12 @@ class Session:
         if self._input_ended:
             self._sessions.unflushed(self)
 
+    @isolated
     def lacks_nothing(self) -> None:
         if self._input_ended:
             self._sessions.unflushed(self)
 
+    @isolated
     def fell_behind(self) -> None:
         self._sessions.rounds.waits(self)
 
@@ -246,12 +257,15 @@ class Session:
 
     # --- its turn
 
+    @isolated
     def hear(self, share: Slice) -> bool:
         return self._hearing.hear(share)
 
+    @isolated
     def rested(self) -> None:
         self._hearing.rested()
 
+    @isolated
     def go_on(self, share: Slice) -> bool:
         if not self.is_open or self._closing:
             return False
@@ -286,6 +300,7 @@ class Session:
             self._sessions.unflushed(self)
         return False
 
+    @isolated
     def flush(self) -> None:
         if not self.is_open:
             return
@@ -296,6 +311,7 @@ class Session:
         else:
             self._hearing.queue()
 
+    @isolated
     def has_room(self) -> None:
         self._hearing.queue(first=True)
 
@@ -328,6 +344,17 @@ class Session:
         self.say([self.mode.refused("-", code, text)])
         self.close()
 
+    def broke(self, error: Exception) -> None:
+        if isinstance(error, StorageError) or not self._node.running:
+            raise error
+        self._node.bugs.note(error, "the connection of a client")
+        if not self._closing:
+            self.close_with(Code.BUG, OUR_BUG)
+        else:  # its last words may be what is wrong
+            self.is_open = False
+            self._connection.abort()
+
+    @isolated
     def ended(self, reason: str, by: str) -> None:
         if reason == "lost":
             text = "the chain took this node for dead and ended your session; log in again"
@@ -338,6 +365,7 @@ class Session:
         self.id = ""
         self.close()
 
+    @isolated
     def take_no_more(self) -> None:
         self._note_seen()
         self._hearing.take_no_more()
@@ -350,6 +378,7 @@ class Session:
     def _awaits_answer(self) -> bool:
         return self._hearing.handler.entrance.asking
 
+    @isolated
     def sent_elsewhere(self, why: str) -> None:
         if self._closing:
             return
@@ -371,6 +400,7 @@ class Session:
 
     # --- the node's readiness
 
+    @isolated
     def readiness_changed(self) -> None:
         readiness = self._node.readiness
         if self._closing or not self._greeted:
@@ -427,6 +457,7 @@ class Session:
         if reading.did_something(self._connection.acknowledged(), self._written):
             self._sessions.marks.move(self.account, reading.seen)
 
+    @isolated
     def look(self) -> bool:
         reading = self._reading
         if reading is None or not self.is_open:
@@ -454,6 +485,7 @@ class Session:
         self._connection.wait_for_reader()
         self.close_with(Code.SESSION_ENDED, STOPPED)
 
+    @isolated
     def contested(self) -> None:
         if self._probe is None:
             self._probe = Probe(self._connection, self._clock)

@@ -6,6 +6,7 @@ only the sessions that it concerns.
 
 from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Iterator
+from itertools import islice
 
 from chainchat.chat import commands
 from chainchat.chat.commands import UNANNOUNCED, is_announced
@@ -24,6 +25,9 @@ from chainchat.sessions.rounds import Rounds
 
 MOST_REMEMBERED = 1000
 """The most accounts remembered because their last connection took nothing."""
+
+WOKEN_AT_ONCE = 1_000
+"""Sessions woken in a turn because there is room again: some milliseconds."""
 
 
 class Sessions:
@@ -48,6 +52,8 @@ class Sessions:
         self._took_nothing: OrderedDict[int, None] = OrderedDict()
         self._uninformed: deque[Attendee] = deque()
         self._without_room: dict[Attendee, None] = {}
+        self._waking: dict[Attendee, None] = {}
+        """For whom there is room again."""
         self._announcements = Announcements(clock, node.wake)
         self.contests = Contests(clock)
         self.marks = ReadMarks(node, clock)
@@ -87,6 +93,7 @@ class Sessions:
         self._sessions.pop(session.id, None)
         self.marks.forget(session)
         self._without_room.pop(session, None)
+        self._waking.pop(session, None)
         self.rounds.forget(session)
 
     def unflushed(self, session: Attendee) -> None:
@@ -130,6 +137,8 @@ class Sessions:
     # --- the node's audience
 
     def hear(self) -> bool:
+        if self._waking:
+            self._wake_some()
         speaks = self.rounds.somebody_speaks
         if speaks:
             self.rounds.serve_speaking(self.node.slice(HEAR_SECONDS))
@@ -199,6 +208,13 @@ class Sessions:
             self.node.wake()
 
     def room_again(self) -> None:
-        waiting, self._without_room = self._without_room, {}
-        for session in reversed(waiting):  # each goes before the others
-            session.has_room()
+        self._waking |= self._without_room
+        self._without_room = {}
+        self._wake_some()
+
+    def _wake_some(self) -> None:
+        for session in reversed([*islice(self._waking, WOKEN_AT_ONCE)]):
+            del self._waking[session]
+            session.has_room()  # before all others
+        if self._waking:
+            self.node.wake()

@@ -10,6 +10,7 @@ from chainchat.chat.lines import TOO_LONG
 from chainchat.node.budget import PATIENT_SECONDS
 from chainchat.sessions.explanations import LISTED
 from chainchat.sessions.hearing import HEARD_AT_ONCE, HEARD_OF_PERSON, WAITING_OCTETS
+from chainchat.sessions.sessions import WOKEN_AT_ONCE
 
 
 @pytest.fixture
@@ -246,3 +247,25 @@ def test_those_who_wait_for_room_get_it_in_turn(house):
         house.clock.advance(PATIENT_SECONDS)
         heard.append([person.connection.data.count(b"+OK") for person in crowd])
     assert max(max(now) - min(now) for now in heard) <= 2 * HEARD_AT_ONCE
+
+
+class Waiting:
+    """Notes that it is woken."""
+
+    def __init__(self, woken):
+        self.woken = woken
+
+    def has_room(self):
+        self.woken.append(self)
+
+
+def test_thousands_who_wait_for_room_are_woken_in_some_turns(house):
+    woken, sessions = [], house.sessions
+    waiting = [Waiting(woken) for _ in range(2 * WOKEN_AT_ONCE + 1)]
+    for one in waiting:
+        sessions.wait_for_room(one)
+    sessions.room_again()
+    assert woken == waiting[:WOKEN_AT_ONCE][::-1]  # each is put before all others
+    house.clock.advance(0)
+    second = waiting[WOKEN_AT_ONCE : 2 * WOKEN_AT_ONCE]
+    assert woken[WOKEN_AT_ONCE:] == [*reversed(second), waiting[-1]]

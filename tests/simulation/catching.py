@@ -22,7 +22,7 @@ from tests.simulation.retained import run_retained
 from tests.simulation.scenario import Summary, opening, run
 from tests.simulation.strangers import run_strangers
 
-CROWDS = 20
+CROWDS = 10
 TWO_HISTORIES = 100
 WITH_STRANGERS = 60
 WITH_RETENTION = 40

@@ -14,6 +14,7 @@ from chainchat.logs.audit import Audit
 from chainchat.node.node import Node
 from chainchat.sessions.guard import Guard
 from chainchat.sessions.hashing import ThreadedHashing
+from chainchat.sessions.hearing import Hearing
 from chainchat.sessions.interfaces import ServerInfo
 from chainchat.sessions.session import Session
 from chainchat.sessions.sessions import Sessions
@@ -32,13 +33,21 @@ SENT_AT_ONCE = 32
 """Messages that a guest sends in one piece."""
 
 
-class PricedSession(Session):
-    """The product's session, which works for each line that it hears."""
+class PricedHearing(Hearing):
+    """The product's hearing, which works for each line."""
 
     def _hear(self, line: Line, said: list[tuple[str, Say]] | None = None) -> None:
         assert isinstance(self._connection, Wire)
         self._connection.work(work.LINE)
         super()._hear(line, said)
+
+
+class PricedSession(Session):
+    """The product's session, whose lines have a price."""
+
+    def __init__(self, sessions: Sessions, wire: "Wire", host: Host, info: ServerInfo) -> None:
+        super().__init__(sessions, wire, host.clock, info)
+        self._hearing = PricedHearing(self, wire, sessions, host.clock, info)
 
 
 class House:
@@ -94,9 +103,7 @@ class Wire:
         self._lines: list[bytes] = []
         self._at_once = 0
         self._written = 0
-        self._session = PricedSession(
-            house.sessions[host.position], self, host.clock, house.server_info
-        )
+        self._session = PricedSession(house.sessions[host.position], self, host, house.server_info)
         self._on_host(self._session.opened)
 
     # --- for the session

@@ -27,7 +27,7 @@ from tests.simulation.strangers import run_strangers
 from tests.simulation.world import EVENTS
 
 ROOT = Path(__file__).parents[2]
-STANDING_SEEDS = 500
+STANDING_SEEDS = 250
 
 
 Run = Callable[[int], Summary]

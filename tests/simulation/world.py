@@ -20,6 +20,7 @@ from chainchat.chain.messages import Message
 from chainchat.chain.record import Record
 from chainchat.chat import commands
 from chainchat.chat.commands import AnyCommand
+from chainchat.node.bugs import Bugs
 from chainchat.node.limits import USUAL_LIMITS, NodeLimits
 from chainchat.node.lives import begin_life
 from chainchat.node.node import Node
@@ -278,6 +279,7 @@ class World:
             limits=self._limits,
         )
         node.world = self
+        node.bugs = node._questions._bugs = StrictBugs(host.position)
         return node
 
     def _step(self, host: Host) -> int:
@@ -392,6 +394,13 @@ class World:
         records = [host.disk.record for host in self.hosts.values()]
         known = [record.configuration for record in records if record is not None]
         return max(known, key=lambda configuration: configuration.epoch, default=Configuration())
+
+
+class StrictBugs(Bugs):
+    """In a simulation, no bug ends one client alone."""
+
+    def note(self, error: Exception, ended: str) -> None:
+        raise error
 
 
 class TracedNode(Node):

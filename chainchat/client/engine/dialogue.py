@@ -41,7 +41,7 @@ Such a node cannot confirm, and another may be on the side that goes on.
 
 ANSWERED_AT_ONCE = frozenset({"CHAIN", "PING"})
 
-ENDING_CODES = frozenset({421, 422, 423, 424, 425, 431, 505})
+ENDING_CODES = frozenset({421, 422, 423, 424, 425, 427, 431, 505})
 """Codes after which the server closes the connection."""
 
 LONGEST_LIST = 64 << 20
