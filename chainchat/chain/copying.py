@@ -211,8 +211,14 @@ class Learner:
     # --- a checkpoint
 
     def offered(self, sender: str, message: Offer, now: float) -> Iterator[Output]:
-        if not self._is_answer(sender, message) or (self._agreed and not self._replacing):
+        """Copy a checkpoint, if this log has not come so far.
+
+        One that has agreed with the source's, and then stood still, may lack much again.
+        """
+        if not self._is_answer(sender, message) or self.frozen:
             return
+        if self._agreed and not self._replacing and message.checkpoint.seq <= self._held.seq:
+            return  # an answer to an earlier question
         offered = Offered(message.checkpoint, message.beginning, message.header)
         staged = self._log.staged
         same = staged is not None and staged.offered == offered
@@ -223,10 +229,11 @@ class Learner:
             self._candidate = self._log.last
             yield self._ask(now)
             return
-        if message.common and self._candidate != self._log.last:
+        self._parts = []
+        if not self._agreed and message.common and self._candidate != self._log.last:
             yield Cut(self._candidate.seq, message.checkpoint)
         if not same:
-            yield Replace(sender, offered, message.common)
+            yield Replace(sender, offered, self._agreed or message.common)
         self._replacing = True
         yield self._ask(now)
 

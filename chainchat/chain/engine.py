@@ -218,6 +218,8 @@ class Engine:
         yield from self._mark()
         now = self._now()
         yield from self._deliver(chain(self.membership.tick(now), self.learner.tick(now)))
+        if self.active:
+            yield from self.sponsor.tick(now)
 
     def _mark(self) -> Iterator[Mark]:
         """*kept*: the next life must know what clients were told of."""
@@ -344,7 +346,7 @@ class Engine:
         if membership.resuming or membership.record.vote is not None:
             return 0
         if membership.status is Status.ACTIVE and self.active:
-            up_to = min(up_to, self.replica.held_by_all, self.sponsor.needed_after())
+            up_to = min(up_to, self.replica.held_by_all, self.sponsor.needed_after(self._clock()))
         elif membership.status is not Status.LEARNER:
             return 0
         return min(up_to, self._log.committed)

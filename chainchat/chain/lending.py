@@ -1,15 +1,16 @@
 """How the tail lends its log to learners: the other side of ``copying`` (rule 10).
 
-While a learner copies a checkpoint, the tail keeps the checkpoint and the log.
+While a learner copies a checkpoint, the tail keeps the checkpoint and the log. But nobody may fill
+its disk by copying no further: such a loan ends, and the learner begins again.
 """
 
 from collections.abc import Callable, Iterator
 
 from msgspec import Struct
 
-from chainchat.chain.checkpoints import Place
+from chainchat.chain.checkpoints import START, Place
 from chainchat.chain.configuration import MOST, Member
-from chainchat.chain.effects import Send
+from chainchat.chain.effects import Send, Tell
 from chainchat.chain.entries import EntryId
 from chainchat.chain.limits import USUAL_PROTOCOL, ProtocolLimits
 from chainchat.chain.log import FRAME_ENTRIES, Log, newest_not_after, older_than, size
@@ -30,6 +31,48 @@ class AnsweringRows(Struct):
     fetch: FetchRows
     sent: Place
     room: int
+
+
+class Loan(Struct):
+    """What a learner needs of this log, and how far it has come.
+
+    Attributes:
+        after: it needs the entries after this one.
+        offered: the newest checkpoint that it was offered, and the log's beginning then.
+        copies_rows: it copies rows of a checkpoint now.
+        entry, row: the furthest sent.
+        moved: when it last came further, in monotonic seconds.
+        told: operators know that it is over.
+    """
+
+    moved: float
+    after: int = 0
+    offered: tuple[EntryId, EntryId] | None = None
+    copies_rows: bool = False
+    entry: int = 0
+    row: Place = START
+    told: bool = False
+
+    def move(self, now: float) -> None:
+        self.moved = now
+        self.told = False
+
+    def offer(self, checkpoint: EntryId, beginning: EntryId, now: float) -> None:
+        """Lend a checkpoint; to be offered the same again is no progress."""
+        self.after, self.copies_rows = beginning.seq, True
+        if self.offered != (checkpoint, beginning):
+            self.offered, self.row = (checkpoint, beginning), START
+            self.move(now)
+
+    def sent_entry(self, seq: int, now: float) -> None:
+        if seq > self.entry:
+            self.entry = seq
+            self.move(now)
+
+    def sent_row(self, place: Place, now: float) -> None:
+        if place > self.row:
+            self.row = place
+            self.move(now)
 
 
 class Sponsor:
@@ -55,10 +98,7 @@ class Sponsor:
         self._answering: dict[str, Answering | AnsweringRows] = {}
         self._newest: dict[Member, int] = {}
         self._told_committed: dict[Member, int] = {}
-        self._needs: dict[str, int] = {}
-        """After which entry each position needs the log."""
-        self._lent: dict[str, float] = {}
-        """When learners last asked for the checkpoint, in monotonic seconds."""
+        self._loans: dict[str, Loan] = {}
 
     def adopt(self) -> None:
         """Forget all questions: learners ask again."""
@@ -67,8 +107,7 @@ class Sponsor:
         self._answering = {}
         self._newest = {}
         self._told_committed = {}
-        self._needs = {}
-        self._lent = {}
+        self._loans = {}
 
     def nearby(self) -> frozenset[Member]:
         end, near = self._log.last.seq, self._limits.near_entries
@@ -76,26 +115,47 @@ class Sponsor:
 
     def lends_checkpoint(self, now: float) -> bool:
         patience = self._limits.checkpoint_patience
-        return any(now - asked < patience for asked in self._lent.values())
+        return any(
+            loan.copies_rows and now - loan.moved < patience for loan in self._loans.values()
+        )
 
-    def needed_after(self) -> int:
+    def needed_after(self, now: float) -> int:
         """Return after which entry learners need the log; ``MOST``: none does."""
-        beginning = self._log.beginning.seq
-        return beginning if self._lent else min(self._needs.values(), default=MOST)
+        loans = self._loans.items()
+        needed = (loan.after for position, loan in loans if not self._is_over(position, loan, now))
+        return min(needed, default=MOST)
+
+    def _is_over(self, position: str, loan: Loan, now: float) -> bool:
+        """Return whether a learner has come no further for too long.
+
+        One whose question waits has all that there is.
+        """
+        return position not in self._waiting and now - loan.moved > self._limits.loan_patience
+
+    def tick(self, now: float) -> Iterator[Tell]:
+        """Tell operators, once, for whom the log is kept no longer."""
+        for position, loan in self._loans.items():
+            if not loan.told and self._is_over(position, loan, now):
+                loan.told = True
+                yield Tell(
+                    f"{position} has copied nothing for {self._limits.loan_patience:.0f} s: no log "
+                    "is kept for it any longer"
+                )
 
     def asked(self, sender: str, fetch: Fetch | FetchRows, now: float = 0.0) -> None:
         self._answering.pop(sender, None)
+        loan = self._loans.setdefault(sender, Loan(now))
+        loan.copies_rows = isinstance(fetch, FetchRows)
         if isinstance(fetch, FetchRows):
-            self._lent[sender] = now
+            loan.after = self._log.beginning.seq
             room = self._limits.answer_octets
             self._answering[sender] = AnsweringRows(fetch, fetch.after, room)
         else:
-            self._lent.pop(sender, None)
-            self._needs[sender] = fetch.last.seq
+            loan.after = fetch.last.seq
             self._waiting[sender] = fetch
 
     def forget(self, position: str) -> None:
-        for asked in (self._waiting, self._answering, self._needs, self._lent):
+        for asked in (self._waiting, self._answering, self._loans):
             asked.pop(position, None)
         for told in (self._newest, self._told_committed):
             for learner in [member for member in told if member.position == position]:
@@ -130,7 +190,7 @@ class Sponsor:
             if may_lend(fetch.learner):
                 yield from self._begin_answer(asker, fetch, offers=offers, now=now)
         while (position := self._next_in_round(full)) is not None:
-            yield Send(position, self._next_part(position))
+            yield Send(position, self._next_part(position, now))
             if position in self._answering:
                 self._answering[position] = self._answering.pop(position)  # to the end of the line
             if not go_on():
@@ -143,13 +203,15 @@ class Sponsor:
         offer = self._offer_for(fetch) if offers and fetch.takes_offers else None
         if offer is not None:
             del self._waiting[asker]
-            self._lent[asker] = now
+            self._loans[asker].offer(offer.checkpoint, offer.beginning, now)
             yield Send(asker, offer)
         elif not self._holds(fetch.last):
             del self._waiting[asker]
             yield Send(asker, self._difference(fetch))
         elif self._has_news_for(fetch):
             del self._waiting[asker]
+            if fetch.last.seq >= self._loans[asker].entry:
+                self._loans[asker].move(now)  # it has all that it was sent
             self._answering[asker] = Answering(fetch, fetch.last, self._limits.answer_octets)
 
     def _holds(self, entry: EntryId) -> bool:
@@ -190,14 +252,15 @@ class Sponsor:
         more = self._committed() > self._told_committed.get(fetch.learner, 0)
         return new or more or fetch.last != self._log.last or fetch.learner == self.sealed
 
-    def _next_part(self, position: str) -> Copied | Rows:
+    def _next_part(self, position: str, now: float) -> Copied | Rows:
         answering, end = self._answering[position], self._log.last
         if isinstance(answering, AnsweringRows):
-            return self._next_rows(position, answering)
+            return self._next_rows(position, answering, now)
         fetch, previous = answering.fetch, answering.sent
         entries = tuple(self._log.read(previous.seq, end.seq, FRAME_ENTRIES))
         if entries:
             answering.sent = entries[-1].id
+            self._loans[position].sent_entry(answering.sent.seq, now)
             answering.room -= sum(map(size, entries))
         more = answering.sent != end and answering.room > 0
         if not more:
@@ -206,7 +269,7 @@ class Sponsor:
         committed = self._told_committed[fetch.learner] = self._committed()
         return Copied(fetch.epoch, previous, entries, end, sealed, more, fetch.identity, committed)
 
-    def _next_rows(self, position: str, answering: AnsweringRows) -> Rows:
+    def _next_rows(self, position: str, answering: AnsweringRows, now: float) -> Rows:
         fetch, after, offered = answering.fetch, answering.sent, self._log.offered()
         asked = fetch.epoch, fetch.checkpoint, after
         if offered is None or offered.checkpoint != fetch.checkpoint:
@@ -214,6 +277,7 @@ class Sponsor:
             return Rows(*asked, (), complete=False, gone=True, identity=fetch.identity)
         rows, complete = self._log.rows(after, FRAME_ENTRIES)
         answering.sent = rows[-1].place if rows else after
+        self._loans[position].sent_row(answering.sent, now)
         answering.room -= sum(len(row.data) for row in rows)
         more = not complete and answering.room > 0
         if not more:

@@ -15,7 +15,8 @@ class ProtocolLimits(Struct, frozen=True):
         near_entries: a learner that lacks no more has caught up.
         answer_octets: of entries in an answer to a learner, by ``log.size``.
         checkpoint_worth: a learner that lacks more sequence numbers is offered one.
-        checkpoint_patience: seconds for which it is kept for a silent learner.
+        checkpoint_patience: seconds for which it is kept for a learner that copies no more of it.
+        loan_patience: likewise the log: to install a checkpoint of millions of accounts takes some.
     """
 
     apply_octets: int = 4_000
@@ -26,6 +27,7 @@ class ProtocolLimits(Struct, frozen=True):
     answer_octets: int = 1_000_000
     checkpoint_worth: int = 40_000
     checkpoint_patience: float = 10.0
+    loan_patience: float = 300.0
 
 
 USUAL_PROTOCOL = ProtocolLimits()

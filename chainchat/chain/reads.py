@@ -57,6 +57,9 @@ class Reads:
     """One node's questions and, at the tail, those of all.
 
     An unanswered question goes to every new tail, and on every new connection (but *not again*).
+
+    Attributes:
+        barriers: how many were begun.
     """
 
     def __init__(
@@ -81,7 +84,7 @@ class Reads:
         self._holds_lease = holds_lease
         self._committed = committed
         self._applied = applied
-        self._barriers = 0
+        self.barriers = 0
         self._behind: dict[int, list[_Asked]] = {}
         self._configuration = Configuration()
         self.active = False
@@ -220,10 +223,10 @@ class Reads:
                 yield Distrust(asked.sender, str(error))
                 continue
             if not asked.proven and not self._holds_lease():
-                self._barriers += 1
-                self._behind[self._barriers] = [asked, *self._queue]
+                self.barriers += 1
+                self._behind[self.barriers] = [asked, *self._queue]
                 self._queue.clear()
-                yield Barrier(self._barriers)
+                yield Barrier(self.barriers)
                 return
             yield from self._give(asked, answer)
             if not go_on():

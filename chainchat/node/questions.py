@@ -19,6 +19,10 @@ from chainchat.node.share import Share
 from chainchat.node.state_machine import StateMachine
 from chainchat.storage.interface import StorageError
 
+BARRIERS_PER_SECOND, BARRIERS_AT_ONCE = 20, 200
+"""Barriers in the long run, and after a pause: each is an entry, with which a reader could fill a
+disk that is full for all else. Questions that come meanwhile share the next one."""
+
 
 class Questions:
     """Who waits for which answer."""
@@ -37,8 +41,11 @@ class Questions:
         self._state_machine = state_machine
         self._new_slice = new_slice
         self._distrust = distrust
+        self._clock = clock
         self._bugs = bugs
         self._share = Share(clock, wake, READ_SHARE)
+        self._paid_until = 0.0
+        """When all barriers will be paid for, in monotonic seconds."""
         self._askers: dict[int, Callable[[Page], None]] = {}
 
     def ask(
@@ -51,13 +58,20 @@ class Questions:
         """Ask, answer and hand out answers, if it is time; return whether it was."""
         due = self._share.is_due
         if due:
-            reading = self._new_slice(READ_SECONDS)
+            reading, barriers = self._new_slice(READ_SECONDS), engine.reads.barriers
             for effect in engine.answer(reading.left):
                 perform(effect)
             self._share.took(reading.spent())
+            if engine.reads.barriers > barriers:
+                self._pay_for_barrier()
         if engine.reads.busy:
             self._share.wake_when_due()
         return due
+
+    def _pay_for_barrier(self) -> None:
+        now = self._clock.seconds()
+        self._paid_until = max(self._paid_until, now) + 1 / BARRIERS_PER_SECOND
+        self._share.rest(self._paid_until - now - (BARRIERS_AT_ONCE - 1) / BARRIERS_PER_SECOND)
 
     def evaluate(self, query: bytes) -> bytes:
         """Answer as the tail; a bug is answered, too, or one question would end tail after tail.

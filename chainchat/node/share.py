@@ -26,6 +26,10 @@ class Share:
     def took(self, seconds: float) -> None:
         self._from = self._clock.seconds() + seconds * self._rest
 
+    def rest(self, seconds: float) -> None:
+        """Let nothing be due for so long, at least."""
+        self._from = max(self._from, self._clock.seconds() + seconds)
+
     def wake_when_due(self) -> None:
         """Ask for a turn when the work may go on."""
         if self.is_due:

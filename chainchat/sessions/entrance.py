@@ -16,6 +16,7 @@ from chainchat.node.status import nearly_full
 from chainchat.sessions.explanations import TOOK_NOTHING, explanation, name_held, removed_notice
 from chainchat.sessions.interfaces import Client, Connection, ServerInfo
 from chainchat.sessions.isolation import isolated_for
+from chainchat.sessions.limits import Ration
 from chainchat.sessions.passwords import Passwords
 from chainchat.sessions.procedures import Procedure, Procedures, Submitting
 from chainchat.sessions.replies import Reply
@@ -139,9 +140,11 @@ class Entrance:
     def _count_change(self) -> None:
         client, low = self._client, self._node.readiness.low
         own = self._node.state.accounts.get(client.account)
-        if low and (own is None or own.role is not AccountRole.OPERATOR):
-            raise RefusedError(Code.DISK_NEARLY_FULL, nearly_full(low))
         limits = self._sessions.limits
+        if low:
+            if own is None or own.role is not AccountRole.OPERATOR:
+                raise RefusedError(Code.DISK_NEARLY_FULL, nearly_full(low))
+            self._ration(limits.last_changes, low)  # an operator's account may be broken into
         number = client.account if client.id or self._passwords is None else self._passwords.proved
         if not client.id and limits.may_say(number) <= 0:  # else its later lines wait
             wait = ceil(limits.wait(number))
@@ -149,6 +152,13 @@ class Entrance:
             raise RefusedError(Code.TOO_MANY_ATTEMPTS, text)
         if number:
             limits.changed(number)
+
+    @staticmethod
+    def _ration(ration: Ration, low: tuple[str, ...]) -> None:
+        wait = ration.take()
+        if wait > 0:
+            text = f"{nearly_full(low)}; or wait {ceil(wait)} s"
+            raise RefusedError(Code.DISK_NEARLY_FULL, text)
 
     @property
     def passwords(self) -> Passwords:
@@ -221,14 +231,20 @@ class Entrance:
         if isinstance(request, requests.Login) and self._needs_password(account):
             if not client.mode.asks:
                 raise RefusedError(Code.PASSWORD_NEEDED, "a password is needed: AUTH, then PROVE")
+            self._ration_login(low)
             self._begin(tag, self.passwords.log_in(request))
             return
         checked = 0 if self._passwords is None else self._passwords.checked(account)
-        if _is_hopeless(request, account):
-            self._check_refused_logins()
         if client.mode.asks and account is not None:
             checked = account.secret  # the same, or it was removed since
+        if _is_hopeless(request, account, checked):
+            self._check_refused_logins()
+        self._ration_login(low)
         self.enter(self._replies.reserve(holds_later=True), tag, request, checked)
+
+    def _ration_login(self, low: tuple[str, ...]) -> None:
+        if low:
+            self._ration(self._sessions.limits.last_logins, low)
 
     def _check_refused_logins(self) -> None:
         """Refuse a client that could fill the log with refused logins."""
@@ -379,13 +395,16 @@ class Entrance:
         self._order(tag, delete, f"{name} is deleted")
 
 
-def _is_hopeless(request: requests.Login | requests.Resume, account: Account | None) -> bool:
+def _is_hopeless(
+    request: requests.Login | requests.Resume, account: Account | None, checked: int
+) -> bool:
     """True if this node expects a refusal; a login that makes an account may be refused, too."""
     if account is None:
         return True
     if isinstance(request, requests.Resume):
         return account.token != _hashed(request.token)
-    return account.session != ""
+    once = account.verifier is not None and account.verifier.once
+    return account.session != "" or account.secret != checked or once
 
 
 def _hashed(text: str) -> bytes:

@@ -21,6 +21,15 @@ LINES_PER_TOKEN = 10
 CHANGE_TOKENS = 20
 """The price of a change of accounts: it is an entry, and mostly a line of a node's log."""
 
+LAST_CHANGES = Rate(per_second=1, at_once=100)
+"""Changes of accounts by all operators of a node while a disk is nearly full."""
+
+LAST_LOGINS = Rate(per_second=5, at_once=2_000)
+"""Logins at a node while a disk is nearly full: with its end, each takes some 700 octets.
+
+A hundred addresses would fill 100 MB within a quarter of an hour.
+"""
+
 SLOWED_SECONDS = 0.05
 """The least wait of an account without tokens, so that it wakes rarely."""
 
@@ -52,8 +61,28 @@ UNLIMITED: Final = ClientLimits(
 )
 
 
+class Ration:
+    """What all clients of a node share while a disk is nearly full, or they would fill the rest."""
+
+    def __init__(self, rate: Rate, clock: Callable[[], float]) -> None:
+        self._rate = rate
+        self._clock = clock
+        self._paid_until = 0.0
+
+    def take(self) -> float:
+        """Take one, or return the seconds until there is one."""
+        now = self._clock()
+        wait = self._rate.wait(self._paid_until, now)
+        if not wait:
+            self._paid_until = self._rate.pay(self._paid_until, now, 1)
+        return wait
+
+
 class Limits:
-    """The limits in force at one node; ``current`` is replaceable: read it each time."""
+    """The limits in force at one node; ``current`` is replaceable: read it each time.
+
+    ``last_changes``, ``last_logins``: while a disk is nearly full.
+    """
 
     def __init__(
         self,
@@ -67,6 +96,8 @@ class Limits:
         self._made: Buckets[str] = Buckets(clock)
         self._refused: Buckets[str] = Buckets(clock)
         self._said: Buckets[int] = Buckets(clock)
+        self.last_changes = Ration(LAST_CHANGES, clock)
+        self.last_logins = Ration(LAST_LOGINS, clock)
         self._exempt = exempt
 
     def owner(self, text: str) -> str | None:

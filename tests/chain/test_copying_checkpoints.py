@@ -242,19 +242,92 @@ def test_a_copied_log_that_lacks_what_was_committed_here_stops_the_node():
         pair.hear(Copied(EPOCH, offered.beginning, everything(its), its.last, False))
 
 
+def asks(sponsor, question, now):
+    sponsor.asked("newcomer", question, now)
+    return [send.message for send in sponsor.turn(set(), now=now)]
+
+
 def test_a_tail_keeps_the_checkpoint_and_the_log_that_it_lends():
     its = lender()
     sponsor = Sponsor(its, LIMITS)
     assert not sponsor.lends_checkpoint(0.0)
-    sponsor.asked("newcomer", Fetch(EPOCH, ME, EntryId(), takes_offers=True), 1.0)
-    [offer] = sponsor.turn(set(), now=1.0)
+    [offer] = asks(sponsor, Fetch(EPOCH, ME, EntryId(), takes_offers=True), 1.0)
     assert sponsor.lends_checkpoint(1.0)
-    assert sponsor.needed_after() == 20
-    sponsor.asked("newcomer", FetchRows(EPOCH, ME, offer.message.checkpoint, START), 5.0)
+    assert sponsor.needed_after(1.0) == 20
+    asks(sponsor, FetchRows(EPOCH, ME, offer.checkpoint, START), 5.0)
     assert sponsor.lends_checkpoint(14.0)
     assert not sponsor.lends_checkpoint(15.0)  # it says nothing any more
-    sponsor.asked("newcomer", Fetch(EPOCH, ME, its.id_of(25), staged=True, takes_offers=True))
+    asks(sponsor, Fetch(EPOCH, ME, its.id_of(25), staged=True, takes_offers=True), 15.0)
     assert not sponsor.lends_checkpoint(5.0)
-    assert sponsor.needed_after() == 25
+    assert sponsor.needed_after(15.0) == 25
     sponsor.forget("newcomer")
-    assert sponsor.needed_after() > its.last.seq
+    assert sponsor.needed_after(15.0) > its.last.seq
+
+
+def test_to_ask_for_the_same_again_and_again_keeps_neither_checkpoint_nor_log():
+    its = lender()
+    sponsor = Sponsor(its, LIMITS)
+    [offer] = asks(sponsor, Fetch(EPOCH, ME, EntryId(), takes_offers=True), 1.0)
+    for now in range(1, 12):
+        asks(sponsor, FetchRows(EPOCH, ME, offer.checkpoint, START), float(now))
+    assert not sponsor.lends_checkpoint(11.0)
+    for now in range(12, 302):
+        asks(sponsor, Fetch(EPOCH, ME, EntryId(), takes_offers=True), float(now))
+    assert not sponsor.lends_checkpoint(301.0)
+    assert sponsor.needed_after(301.0) == 20
+    assert sponsor.needed_after(302.0) > its.last.seq
+
+
+def test_who_stops_copying_the_log_keeps_it_for_five_minutes_and_operators_are_told_once():
+    its = lender(beginning=0)
+    sponsor = Sponsor(its, ProtocolLimits(answer_octets=1))
+    question = Fetch(EPOCH, ME, its.id_of(5))
+    for now in range(302):
+        asks(sponsor, question, float(now))
+    assert [sponsor.needed_after(300.0), list(sponsor.tick(300.0))] == [5, []]
+    [told] = sponsor.tick(301.0)
+    assert told.text == "newcomer has copied nothing for 300 s: no log is kept for it any longer"
+    assert list(sponsor.tick(302.0)) == []
+    assert sponsor.needed_after(302.0) > its.last.seq
+    asks(sponsor, Fetch(EPOCH, ME, its.last), 303.0)  # it goes on
+    assert sponsor.needed_after(303.0) == its.last.seq
+
+
+def test_who_has_the_whole_log_may_wait_for_more_for_hours():
+    its = lender(beginning=0)
+    sponsor = Sponsor(its, LIMITS)
+    asks(sponsor, Fetch(EPOCH, ME, its.last), 0.0)
+    asks(sponsor, Fetch(EPOCH, ME, its.last), 1.0)
+    assert list(sponsor.tick(9_000.0)) == []
+    its.append(chained(its.last, entries(1, after=its.last.seq)))
+    [_] = sponsor.turn(set(), now=9_000.0)
+    assert list(sponsor.tick(9_001.0)) == []
+    assert sponsor.needed_after(9_001.0) == its.last.seq - 1
+
+
+def agreed_then_apart(its):
+    """A learner that has agreed with its source, and has stood still since."""
+    pair = Pair(log_of(5), log_of(5))
+    pair.run()
+    pair.sponsor._log = its
+    return pair
+
+
+@pytest.mark.parametrize("beginning", [0, 20])
+def test_who_has_agreed_and_then_lacks_much_copies_the_checkpoint(beginning):
+    its = lender(beginning=beginning)
+    pair = agreed_then_apart(its)
+    pair.run()
+    assert pair.kinds() == ["Replace", "StageRows", "StageEntries", "Install"]
+    assert not any(isinstance(effect, Cut) for effect in pair.done)
+    assert everything_kept(pair.mine) == everything_kept(its)
+
+
+def test_what_was_offered_before_it_came_further_is_not_taken():
+    its = lender(beginning=0)
+    pair = Pair(log_of(35), its)
+    pair.run()
+    assert pair.mine.last == its.last
+    offered = its.offered()
+    pair.hear(Offer(EPOCH, offered.checkpoint, offered.beginning, offered.header, True))
+    assert "Replace" not in pair.kinds()

@@ -182,6 +182,13 @@ def test_a_text_that_is_far_too_long_is_refused_before_it_costs_anything():
         scram.prepared("x" * (scram.MOST_CHARACTERS + 1))
 
 
+def test_nor_does_a_short_one_cost_much_that_would_become_long():
+    """U+FDFA becomes eighteen characters: 341 of them, which fit in a line, took 70 ms."""
+    assert scram.prepared("\ufdfa" * 28)
+    with pytest.raises(ValueError, match="so many characters"):
+        scram.prepared("\ufdfa" * 29)
+
+
 @given(st.text(max_size=12))
 @deterministic
 def test_another_library_prepares_the_same(text):

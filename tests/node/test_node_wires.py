@@ -8,6 +8,7 @@ from chainchat.chain.messages import Copied, Forward
 from chainchat.chat import queries
 from chainchat.node.budget import CheckpointPace
 from chainchat.node.limits import NodeLimits
+from chainchat.node.questions import BARRIERS_AT_ONCE
 
 
 def test_all_that_is_said_in_an_epoch_carries_the_identity_of_its_configuration():
@@ -115,3 +116,22 @@ def test_a_question_behind_a_barrier_asks_for_one_more_turn_and_not_for_turns_un
     house.slow = set()
     house.run()
     assert len(answers) == 1
+
+
+def test_readers_fill_no_disk_with_barriers():
+    house = founded(refusal_is_death=False)
+    house.later(0.2)
+    tail, answers = house["tail"], []
+
+    def asks(times):
+        for _ in range(times):
+            tail.ask(queries.Present(), answers.append)
+            house.run(5)
+
+    before = house.disks["tail"].last.seq
+    asks(BARRIERS_AT_ONCE + 30)
+    at_once = house.disks["tail"].last.seq - before
+    assert at_once in (BARRIERS_AT_ONCE - 1, BARRIERS_AT_ONCE)  # as numbers are rounded
+    house.later(0.2)
+    assert len(answers) == BARRIERS_AT_ONCE + 30
+    assert house.disks["tail"].last.seq - before <= BARRIERS_AT_ONCE + 1

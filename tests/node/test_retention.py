@@ -274,3 +274,39 @@ def test_a_checkpoint_that_had_to_wait_begins_though_nothing_more_is_said(monkey
         held.run()
     held.later(2.0)
     assert set(beginnings(held).values()) == {27}
+
+
+def test_a_learner_that_stands_still_keeps_the_log_for_a_while_only_and_goes_on_later():
+    keep = Keep(octets=4_000, unread=False, look_seconds=0.0, at_least=1)
+    patient = replace(LIMITS.protocol, loan_patience=5.0)
+    held = House(*THREE, limits=replace(LIMITS, keep=keep, protocol=patient))
+    held.start(*THREE)
+    held.run()
+    say(held, 10)
+    held.kill("tail")
+    held.later(1.0)
+    asked = []
+
+    def stands_still(sender, to, message):
+        """Hold back what it asks after its first question."""
+        if type(message).__name__ == "Fetch":
+            asked.append(message)
+        return type(message).__name__ == "Fetch" and len(asked) > 1
+
+    held.kept = stands_still
+    held.start("tail")
+    held.later(0.5)
+    lacks = asked[0].last.seq
+    with lines_logged() as lines:
+        say(held, 80)
+        held.later(2.0)
+        assert beginnings(held)["middle"] <= lacks
+        assert beginnings(held)["head"] > lacks
+        held.later(5.0)
+    assert beginnings(held)["middle"] > lacks
+    [line] = [line for _, line in lines if "copied nothing" in line]
+    assert line == "middle: tail has copied nothing for 5 s: no log is kept for it any longer"
+    held.let_go()
+    held.later(5.0)
+    assert held.chains() == dict.fromkeys(THREE, THREE)
+    assert len(states(held)) == 1

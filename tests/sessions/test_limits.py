@@ -1,12 +1,14 @@
 """Limits of accounts and addresses: who says much is slowed down, and nothing is lost."""
 
+from collections import Counter
+
 import pytest
 from sessions_house import HELLO, House
 
 from chainchat.chat.accounts import AccountRole
 from chainchat.chat.refusals import Code
 from chainchat.sessions.hearing import WAITING_OCTETS
-from chainchat.sessions.limits import CHANGE_TOKENS
+from chainchat.sessions.limits import CHANGE_TOKENS, Ration
 from chainchat.sessions.pace import Rate
 
 SAYING = Rate(per_second=10.0, at_once=20)
@@ -181,6 +183,50 @@ def test_on_the_last_of_a_disk_only_operators_change_accounts(house):
         assert code(alice.says(line)[0]) == Code.DISK_NEARLY_FULL
     house.node.state.account_named("alice").role = AccountRole.OPERATOR
     assert code(alice.says("@k KICK nobody")[0]) == Code.NO_SUCH_ACCOUNT
+
+
+def test_nor_do_operators_fill_the_last_of_a_disk(house):
+    alice, bob = house.program("alice"), house.program("bob")
+    for name in ("alice", "bob"):
+        house.node.state.account_named(name).role = AccountRole.OPERATOR
+    house.free = 0
+    house.clock.pump([1.0] * 15)
+    house.exempt = {alice.session.account, bob.session.account}
+    alice.reads(), bob.reads()
+    alice.sends(*["@k KICK nobody"] * 90)
+    bob.sends(*["@k KICK nobody"] * 20)
+    house.clock.pump([0.0] * 200)
+    kicks = alice.reads() + bob.reads()
+    refused = Counter(map(code, kicks))
+    assert refused == {Code.NO_SUCH_ACCOUNT: 100, Code.DISK_NEARLY_FULL: 10}
+    assert sum(kick.endswith("; or wait 1 s") for kick in kicks) == 10
+    committed = house.node.state.applied
+    house.clock.pump([1.0])
+    alice.says(*["@k KICK nobody"] * 10)
+    assert house.node.state.applied == committed + 1
+
+
+def test_nor_do_logins_from_many_addresses(house):
+    alice = house.client("alice")
+    house.free = 0
+    house.clock.pump([1.0] * 15)
+    alice.session.lost()
+    house.clock.advance(0)
+    house.limits.last_logins = Ration(Rate(per_second=5, at_once=3), house.clock.seconds)
+
+    def comes_and_goes(number):
+        client = house.client(address=f"10.0.0.{number}")
+        client.reads()
+        [answer, *_] = client.says("alice")
+        client.session.lost()
+        house.clock.advance(0)
+        return answer
+
+    answers = [comes_and_goes(number) for number in range(5)]
+    assert [answer.split()[0] for answer in answers] == ["+OK"] * 3 + ["-ERR"] * 2
+    assert answers[-1].startswith("-ERR 453 ")
+    house.clock.advance(0.2)
+    assert comes_and_goes(6).startswith("+OK")
 
 
 # --- whose logins are refused ------------------------------------------------------------

@@ -5,7 +5,7 @@ from random import Random
 import pytest
 import scramp
 from sessions_house import HELLO, one
-from typists import OTHER, SECRET, person, proof, protected, words
+from typists import OTHER, SECRET, operator, person, proof, protected, words
 
 from chainchat.chat.scram import ITERATIONS
 from chainchat.sessions.guard import FAILURE_SECONDS
@@ -184,3 +184,31 @@ def test_who_is_logged_in_does_not_have_one_password_checked_after_the_other(hou
     assert b"-ERR 435 too many attempts" in refusal
     house.clock.advance(10)
     assert b"your new password" in alice.types("/password", SECRET)
+
+
+def test_a_proof_of_an_old_password_fills_no_log_with_refused_logins(house):
+    protected(house, "alice")
+    old = house.client(HELLO)
+    assert proof(old, "alice", SECRET).startswith("+OK")
+    new = house.client(HELLO)
+    assert proof(new, "alice", SECRET).startswith("+OK")
+    assert one(new.says(f"@s SECRET {words(OTHER)}")) == "+OK @s"
+    assert_few_refused_logins_reach_the_log(house, old, "@l LOGIN alice", "-ERR 434 @l")
+
+
+def test_nor_does_a_proof_of_a_password_that_has_to_be_changed_first(house):
+    typist = operator(house)
+    invitation = typist.types("/invite bob")
+    password = invitation.decode().split(": ")[-1].strip()
+    client = house.client(HELLO)
+    assert proof(client, "bob", password).startswith("+OK")
+    assert_few_refused_logins_reach_the_log(house, client, "@l LOGIN bob", "-ERR 513 @l")
+
+
+def assert_few_refused_logins_reach_the_log(house, client, login, refusal):
+    house.limit(refused_logins=Rate(per_second=0.1, at_once=3))
+    committed = house.node.state.applied
+    answers = [one(client.says(login)) for _ in range(10)]
+    assert [answer.startswith(refusal) for answer in answers] == [True] * 3 + [False] * 7
+    assert all(answer.startswith("-ERR 435 @l too many logins") for answer in answers[3:])
+    assert house.node.state.applied == committed + 3
