@@ -206,17 +206,14 @@ def write(
     window: int,
     seconds: float,
     pids: Mapping[str, int],
-    *,
-    warm_up: float | None = None,
 ) -> Result:
-    """Measure for so long.
+    """Measure for so long, after a warm-up of a third of that.
 
     Args:
         window: messages in flight on each.
         pids: the servers' processes, whose processor time is counted.
-        warm_up: seconds before; a third of the others unless given.
     """
-    [measured] = side_by_side([Side(writers, pids)], window, seconds, bursts=1, warm_up=warm_up)
+    [measured] = side_by_side([Side(writers, pids)], window, seconds, bursts=1)
     return measured
 
 
@@ -231,6 +228,9 @@ def side_by_side(
     """Measure each for so long, in bursts by turns: what disturbs the machine disturbs all alike.
 
     ``bursts`` of the result has of each burst its rate, median wait, and seconds of processor time.
+
+    Args:
+        warm_up: seconds of each before; a third of the others unless given.
     """
     with ExitStack() as stack:
         generators = [stack.enter_context(Generator(side.writers, window)) for side in sides]
