@@ -48,6 +48,19 @@ def site_of(host: str) -> str:
     return str(ip_network((address, SITE_BITS), strict=False))
 
 
+WIDE_BITS = 48
+"""The longest prefix that a provider gives one customer, who then has 65,536 sites."""
+
+
+def owners_of(host: str) -> tuple[str, ...]:
+    """The ``site_of`` an address; for IPv6 the network around that, which may be one person's."""
+    site = site_of(host)
+    prefix, slash, _ = site.partition("/")
+    if slash:
+        return site, str(ip_network((prefix, WIDE_BITS), strict=False))
+    return (host if site == host else site,)  # the same object: there can be thousands
+
+
 def is_loopback(host: str) -> bool:
     try:
         address = ip_address(host)

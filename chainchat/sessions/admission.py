@@ -1,6 +1,6 @@
 """Admission to the client port: bounds on connections, addresses and open files."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from math import ceil
 
 from twisted.logger import Logger
@@ -8,6 +8,7 @@ from twisted.logger import Logger
 from chainchat.chat.refusals import Code, RefusedError
 from chainchat.logs.complaints import Complaints
 from chainchat.network.ports import ACCEPTS_PER_TURN
+from chainchat.sessions.buckets import WIDER
 from chainchat.sessions.limits import Limits
 
 FORGIVING_SECONDS = 30.0
@@ -30,6 +31,9 @@ MOST_AGREEING = 2 * ACCEPTS_PER_TURN
 """Refused connections that agree on TLS, to be told why."""
 
 MOST_FAREWELLS = 24
+
+_WHOSE = "your address", "the network of your address"
+"""Of ``Limits.owners``."""
 
 log = Logger()
 
@@ -55,21 +59,21 @@ class Admission:
         self._of: dict[str, int] = {}
         self._complaints: Complaints[Code] = Complaints(clock, len(Code))
 
-    def admit(self, host: str) -> str | None:
-        """Admit a connection; return the address for which it counts, for ``leave``.
+    def admit(self, host: str) -> tuple[str, ...]:
+        """Admit a connection; return for whom it counts, for ``leave``.
 
         Raises:
             RefusedError: there are too many.
         """
         self.notice_epoch()
         self._refuse_if_full()
-        owner = self._limits.owner(host)
-        if owner is not None:
-            if self._clock() >= self._forgiving_until:
-                self._refuse_if_greedy(owner)
+        owners = self._limits.owners(host)
+        if owners and self._clock() >= self._forgiving_until:
+            self._refuse_if_greedy(owners)
+        for owner in owners:
             self._of[owner] = self._of.get(owner, 0) + 1
         self.admitted += 1
-        return owner
+        return owners
 
     def _refuse_if_full(self) -> None:
         limits = self._limits.current
@@ -84,32 +88,32 @@ class Admission:
                 f"this node has {most} connections already; try another node",
             )
 
-    def _refuse_if_greedy(self, owner: str) -> None:
-        limits = self._limits.current
-        has = self._of.get(owner, 0)
-        if has >= limits.per_address:
-            why = "{owner} has {has} connections already"
-            self._complain(Code.TOO_MANY_OF_ADDRESS, why, owner=owner, has=has)
-            raise RefusedError(
-                Code.TOO_MANY_OF_ADDRESS,
-                f"your address has {has} connections here already; close one of them",
-            )
-        rate, connected = limits.connecting, self._limits.connected
-        if rate is None:
-            return
-        if connected.left(owner, rate) < 1:
-            why = "{owner} has connected {times} times within a minute"
-            self._complain(Code.CONNECTS_TOO_OFTEN, why, owner=owner, times=int(rate.at_once))
-            raise RefusedError(
-                Code.CONNECTS_TOO_OFTEN,
-                f"your address has connected here {rate.at_once:.0f} times within a minute; try "
-                f"again in {ceil(connected.wait(owner, rate))} s",
-            )
-        connected.take(owner, rate)
+    def _refuse_if_greedy(self, owners: Sequence[str]) -> None:
+        limits, connected = self._limits.current, self._limits.connected
+        for number, owner in enumerate(owners):
+            has = self._of.get(owner, 0)
+            if has >= limits.per_address * WIDER**number:
+                why = "{owner} has {has} connections already"
+                self._complain(Code.TOO_MANY_OF_ADDRESS, why, owner=owner, has=has)
+                raise RefusedError(
+                    Code.TOO_MANY_OF_ADDRESS,
+                    f"{_WHOSE[number]} has {has} connections here already; close one of them",
+                )
+        for number, (owner, rate, wait) in enumerate(connected.waits(owners, limits.connecting)):
+            if wait > 0:
+                times = int(rate.at_once)
+                why = "{owner} has connected {times} times within a minute"
+                self._complain(Code.CONNECTS_TOO_OFTEN, why, owner=owner, times=times)
+                raise RefusedError(
+                    Code.CONNECTS_TOO_OFTEN,
+                    f"{_WHOSE[number]} has connected here {times} times within a minute; try again "
+                    f"in {ceil(wait)} s",
+                )
+        connected.take(owners, limits.connecting)
 
-    def leave(self, owner: str | None) -> None:
+    def leave(self, owners: Sequence[str]) -> None:
         self.admitted -= 1
-        if owner is not None:
+        for owner in owners:
             self._of[owner] -= 1
             if not self._of[owner]:
                 del self._of[owner]

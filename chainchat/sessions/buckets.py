@@ -4,13 +4,16 @@ A bucket is one number, as in ``pace``. The older of two generations is dropped 
 full again.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import Generic, TypeVar
 
 from chainchat.sessions.pace import Rate
 
 LONGEST_DEBT = 5.0
 """Within so many seconds a bucket has a token again, however many were taken."""
+
+WIDER = 16
+"""What an IPv6 /48 may in all, in units of what each /64 may: one customer can have it."""
 
 Key = TypeVar("Key", int, str)
 
@@ -55,3 +58,36 @@ class Buckets(Generic[Key]):
     def _paid_until(self, key: Key) -> float | None:
         paid_until = self._newer.get(key)
         return self._older.get(key) if paid_until is None else paid_until
+
+
+class AddressBuckets:
+    """Buckets of addresses by their ``owners_of``, the second with a WIDER rate; None: no limit."""
+
+    def __init__(self, clock: Callable[[], float], most: int = 65_536) -> None:
+        """See ``Buckets``."""
+        self._buckets: Buckets[str] = Buckets(clock, most)
+
+    def waits(self, owners: Sequence[str], rate: Rate | None) -> Iterator[tuple[str, Rate, float]]:
+        """Yield each, its rate, and the seconds until it has a token."""
+        for owner, its in _rates(owners, rate):
+            yield owner, its, self._buckets.wait(owner, its)
+
+    def wait(self, owners: Sequence[str], rate: Rate | None) -> float:
+        """Seconds until all have a token."""
+        return max([seconds for _, _, seconds in self.waits(owners, rate)], default=0.0)
+
+    def taken(self, owners: Sequence[str], rate: Rate) -> float:
+        """Tokens that are missing where most are, by the rate of a site."""
+        rates = _rates(owners, rate)
+        left = min(self._buckets.left(owner, its) / its.at_once for owner, its in rates)
+        return rate.at_once * (1 - left)
+
+    def take(self, owners: Sequence[str], rate: Rate | None, tokens: float = 1) -> None:
+        for owner, its in _rates(owners, rate):
+            self._buckets.take(owner, its, tokens)
+
+
+def _rates(owners: Sequence[str], rate: Rate | None) -> Iterator[tuple[str, Rate]]:
+    if rate is not None:
+        for number, owner in enumerate(owners):
+            yield owner, rate.times(WIDER**number)

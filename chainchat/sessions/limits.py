@@ -9,8 +9,8 @@ from msgspec import Struct
 from chainchat.chat.bounds import USUAL_BOUNDS
 from chainchat.chat.refusals import Code
 from chainchat.config import Network
-from chainchat.network.addresses import site_of
-from chainchat.sessions.buckets import Buckets
+from chainchat.network.addresses import owners_of
+from chainchat.sessions.buckets import AddressBuckets, Buckets
 from chainchat.sessions.pace import Rate
 
 NO_LIMIT: Final = 1 << 62
@@ -38,11 +38,11 @@ class ClientLimits(Struct, frozen=True):
     """The limits of one node; a rate of None is no limit.
 
     Attributes:
-        per_address: connections of one IPv4 address, or one IPv6 /64.
+        per_address: connections of one IPv4 address, or one IPv6 /64; of a /48, WIDER times that.
         exempt: networks without limits by address.
         files: open files for clients.
-        connecting, new_accounts: of one address.
-        refused_logins: of one address, that the chain refused: each is an entry or two.
+        connecting, new_accounts: the same.
+        refused_logins: likewise, that the chain refused: each is an entry or two.
     """
 
     connections: int
@@ -92,26 +92,25 @@ class Limits:
     ) -> None:
         """``clock`` gives monotonic seconds; an ``exempt`` account may say as much as it likes."""
         self.current = current
-        self.connected: Buckets[str] = Buckets(clock)
-        self._made: Buckets[str] = Buckets(clock)
-        self._refused: Buckets[str] = Buckets(clock)
+        self.connected = AddressBuckets(clock)
+        self._made = AddressBuckets(clock)
+        self._refused = AddressBuckets(clock)
         self._said: Buckets[int] = Buckets(clock)
         self.last_changes = Ration(LAST_CHANGES, clock)
         self.last_logins = Ration(LAST_LOGINS, clock)
         self._exempt = exempt
 
-    def owner(self, text: str) -> str | None:
-        """For whom an address counts (``site_of``); None if exempt or no IP address."""
+    def owners(self, text: str) -> tuple[str, ...]:
+        """For whom an address counts (``owners_of``): nobody if it is exempt, or no IP address."""
         try:
             address = ip_address(text.partition("%")[0])
         except ValueError:
-            return None
+            return ()
         if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
             address = address.ipv4_mapped
         if any(address in network for network in self.current.exempt):
-            return None
-        owner = site_of(text)
-        return text if owner == text else owner  # the same object: there can be thousands
+            return ()
+        return owners_of(text)
 
     # --- who makes an account
 
@@ -120,34 +119,23 @@ class Limits:
         limits = self.current
         if there_are >= limits.most_accounts:
             return Code.TOO_MANY_ACCOUNTS
-        owner, rate = self.owner(address), limits.new_accounts
-        if owner is None or rate is None:
-            return None
-        if self._made.left(owner, rate) < 1:
+        if self._made.wait(self.owners(address), limits.new_accounts) > 0:
             return Code.TOO_MANY_NEW_ACCOUNTS
-        self._made.take(owner, rate)
+        self._made.take(self.owners(address), limits.new_accounts)
         return None
 
     def not_new(self, address: str) -> None:
         """Take back the count of an account that has not been made."""
-        self._take(self._made, address, self.current.new_accounts, -1)
+        self._made.take(self.owners(address), self.current.new_accounts, -1)
 
     # --- whose logins are refused
 
     def wait_for_login(self, address: str) -> float:
         """Seconds until an address of too many refused logins may try again."""
-        owner, rate = self.owner(address), self.current.refused_logins
-        return 0.0 if owner is None or rate is None else self._refused.wait(owner, rate)
+        return self._refused.wait(self.owners(address), self.current.refused_logins)
 
     def login_refused(self, address: str) -> None:
-        self._take(self._refused, address, self.current.refused_logins)
-
-    def _take(
-        self, buckets: Buckets[str], address: str, rate: Rate | None, tokens: float = 1
-    ) -> None:
-        owner = self.owner(address)
-        if owner is not None and rate is not None:
-            buckets.take(owner, rate, tokens)
+        self._refused.take(self.owners(address), self.current.refused_logins)
 
     # --- what an account says and reads
 

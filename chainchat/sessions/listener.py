@@ -4,7 +4,7 @@ import socket
 import struct
 import sys
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from fcntl import ioctl
 from termios import FIONREAD, TIOCOUTQ
@@ -79,7 +79,10 @@ class ClientProtocol(Protocol):
     transport: Any
 
     def __init__(
-        self, new_session: Callable[["ClientProtocol"], Session], address: str, owner: str | None
+        self,
+        new_session: Callable[["ClientProtocol"], Session],
+        address: str,
+        owners: Sequence[str],
     ) -> None:
         self.address = address
         self.encrypted = False
@@ -87,7 +90,7 @@ class ClientProtocol(Protocol):
         self._new_session = new_session
         self._session: Session | None = None
         self._held = False
-        self._owner = owner
+        self._owners = owners
         self._input_ended = False
         self._waits_for_reader = False
         self._farewell: Farewell | None = None
@@ -163,7 +166,7 @@ class ClientProtocol(Protocol):
             self.transport.abortConnection()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        self.factory.admission.leave(self._owner)
+        self.factory.admission.leave(self._owners)
         self._stop_deadline()
         if self._farewell is not None:
             self._farewell.over()
@@ -397,11 +400,11 @@ class ClientFactory(Factory):
     def buildProtocol(self, addr: Any) -> Any:
         host = getattr(addr, "host", "")
         try:
-            owner = self.admission.admit(host)
+            owners = self.admission.admit(host)
         except RefusedError as refusal:
             protocol: Any = RefusedProtocol(refusal)
         else:
-            protocol = ClientProtocol(self._new_session, host, owner)
+            protocol = ClientProtocol(self._new_session, host, owners)
         protocol.factory = self
         return protocol
 

@@ -41,6 +41,9 @@ class Rate(Struct, frozen=True):
         """Units that may be used now; below 0 in debt."""
         return self.at_once - max(0.0, paid_until - now) * self.per_second
 
+    def times(self, factor: float) -> "Rate":
+        return Rate(self.per_second * factor, self.at_once * factor)
+
     @property
     def seconds_to_fill(self) -> float:
         """Seconds until all units may be used again."""

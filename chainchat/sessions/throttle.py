@@ -8,8 +8,8 @@ from collections.abc import Callable
 from math import ceil
 
 from chainchat.chat.refusals import Code, RefusedError
-from chainchat.network.addresses import site_of
-from chainchat.sessions.buckets import Buckets
+from chainchat.network.addresses import owners_of, site_of
+from chainchat.sessions.buckets import AddressBuckets, Buckets
 from chainchat.sessions.pace import Rate
 
 OF_ACCOUNT = Rate(per_second=0.1, at_once=10)
@@ -40,8 +40,8 @@ class Throttle:
     def __init__(self, clock: Callable[[], float], most: int = MOST_REMEMBERED) -> None:
         self._of_account: Buckets[str] = Buckets(clock, most)
         """Attempts by name, or by name and address once known there."""
-        self._of_address: Buckets[str] = Buckets(clock, most)
-        self._hashes: Buckets[str] = Buckets(clock, most)
+        self._of_address = AddressBuckets(clock, most)
+        self._hashes = AddressBuckets(clock, most)
         self._most = most
         self._known: dict[str, None] = {}
         self._places: dict[str, dict[str, None]] = {}
@@ -64,7 +64,7 @@ class Throttle:
         ``known_as``: a name, if that is known there; else the whole address counts as one.
         """
         whose, least = _hasher(host, known_as), 0.0 if known_as else STRANGERS_RANK
-        return least + OF_HASHES.at_once - self._hashes.left(whose, OF_HASHES)
+        return least + self._hashes.taken(whose, OF_HASHES)
 
     def hashes(self, host: str, known_as: str, price: float) -> None:
         """Note a hash that takes ``price`` times the usual work; below 0: it was not done."""
@@ -79,12 +79,12 @@ class Throttle:
         whose = self._whose(name, host)
         wait = self._of_account.wait(whose, OF_ACCOUNT)
         if not self.knows(name, host):
-            wait = max(wait, self._of_address.wait(site_of(host), OF_ADDRESS))
+            wait = max(wait, self._of_address.wait(owners_of(host), OF_ADDRESS))
         if wait > 0:
             text = f"too many attempts: wait {ceil(wait)} seconds"
             raise RefusedError(Code.TOO_MANY_ATTEMPTS, text)
         self._of_account.take(whose, OF_ACCOUNT)
-        self._of_address.take(site_of(host), OF_ADDRESS)
+        self._of_address.take(owners_of(host), OF_ADDRESS)
 
     def _whose(self, name: str, host: str) -> str:
         return _pair(name, host) if self.knows(name, host) else name.lower()
@@ -94,7 +94,7 @@ class Throttle:
         self._wrong -= self._wrong / MEMORY
         if not counts:
             self._of_account.forget(self._whose(name, host))
-        self._of_address.take(site_of(host), OF_ADDRESS, -1)
+        self._of_address.take(owners_of(host), OF_ADDRESS, -1)
         self.met(name, host)
 
     def met(self, name: str, host: str) -> None:
@@ -123,11 +123,11 @@ class Throttle:
     def undone(self, name: str, host: str) -> None:
         """Take back an attempt that was not checked."""
         self._of_account.take(self._whose(name, host), OF_ACCOUNT, -1)
-        self._of_address.take(site_of(host), OF_ADDRESS, -1)
+        self._of_address.take(owners_of(host), OF_ADDRESS, -1)
 
 
-def _hasher(host: str, known_as: str) -> str:
-    return _pair(known_as, host) if known_as else site_of(host)
+def _hasher(host: str, known_as: str) -> tuple[str, ...]:
+    return (_pair(known_as, host),) if known_as else owners_of(host)
 
 
 def _pair(name: str, host: str) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from chainchat.config import ConfigError, load
-from chainchat.network.addresses import host_port, is_loopback, objection_to, site_of
+from chainchat.network.addresses import host_port, is_loopback, objection_to, owners_of, site_of
 from chainchat.network.resolving import chain_addresses, client_addresses
 from chainchat.service import preflight
 
@@ -25,6 +25,11 @@ from chainchat.service import preflight
 )
 def test_an_ipv6_address_stands_for_its_network(host, site):
     assert site_of(host) == site
+
+
+def test_an_ipv6_network_is_part_of_a_wider_one_that_may_be_one_persons():
+    assert owners_of("2001:db8:1:2::3") == ("2001:db8:1:2::/64", "2001:db8:1::/48")
+    assert owners_of("::ffff:10.1.2.3") == owners_of("10.1.2.3") == ("10.1.2.3",)
 
 
 @pytest.mark.parametrize("host", ["10.0.0.1", "127.0.0.1", "::1", "2001:db8::1", "fd00::7"])

@@ -13,6 +13,7 @@ from chainchat.sessions.admission import (
     Admission,
     reserve,
 )
+from chainchat.sessions.buckets import WIDER
 from chainchat.sessions.limits import ClientLimits, Limits
 from chainchat.sessions.pace import Rate
 
@@ -94,6 +95,29 @@ def test_the_addresses_of_one_ipv6_site_are_one():
     site = [f"2001:db8::{n}" for n in range(1, 5)]
     assert door.knock(*site) == [None] * 3 + [Code.TOO_MANY_OF_ADDRESS]
     assert door.knock("2001:db8:0:1::1") == [None]
+
+
+def test_whoever_has_many_ipv6_sites_has_no_more_than_some():
+    """A /48 has 65,536 of them, and a household mostly 256."""
+    door = Door(connections=1_000)
+    sites = [f"2001:db8:0:{n:x}::1" for n in range(WIDER + 1) for _ in range(3)]
+    assert door.knock(*sites) == [None] * 3 * WIDER + [Code.TOO_MANY_OF_ADDRESS] * 3
+    with pytest.raises(RefusedError, match=r"^424 the network of your address has 48 "):
+        door.admission.admit("2001:db8:0:fe::1")
+    assert door.knock("2001:db8:2::1") == [None]
+    door.leave(sites[0])
+    assert door.knock("2001:db8:0:ff::1") == [None]
+    door.leave(*[host for host, _ in door.inside])
+    assert door.admission._of == {}
+
+
+def test_whoever_has_many_ipv6_sites_does_not_connect_more_often_than_some():
+    door = often()
+    sites = [f"2001:db8:0:{n:x}::1" for n in range(4 * WIDER + 1)]
+    for site in sites[:-1]:
+        assert door.knock(site) == [None]
+        door.leave(site)
+    assert door.knock(sites[-1]) == [Code.CONNECTS_TOO_OFTEN]
 
 
 def test_an_ipv4_address_in_ipv6_is_that_address():

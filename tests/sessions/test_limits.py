@@ -7,6 +7,7 @@ from sessions_house import HELLO, House
 
 from chainchat.chat.accounts import AccountRole
 from chainchat.chat.refusals import Code
+from chainchat.sessions.buckets import WIDER
 from chainchat.sessions.hearing import WAITING_OCTETS
 from chainchat.sessions.limits import CHANGE_TOKENS, Ration
 from chainchat.sessions.pace import Rate
@@ -297,6 +298,15 @@ def test_what_makes_no_account_counts_for_nothing(house):
     for name in ("ann", "server", "an.n", "ann"):
         assert code(login(house, name)) in (Code.NAME_IN_USE, 523, 524)
     assert code(login(house, "bea")) == 0
+
+
+def test_whoever_has_many_networks_of_ipv6_makes_no_more_than_some(house):
+    house.limit(new_accounts=Rate(per_second=0.01, at_once=1))
+    clients = [house.client(address=f"2001:db8:0:{n:x}::1") for n in range(WIDER + 1)]
+    for client in clients:
+        client.reads()
+    codes = [client.says(f"user{n}")[0].split()[0] for n, client in enumerate(clients)]
+    assert codes == ["+OK"] * WIDER + ["-ERR"]
 
 
 def test_exempt_addresses_make_as_many_as_there_may_be(house):

@@ -4,6 +4,7 @@ import pytest
 from twisted.internet.task import Clock
 
 from chainchat.chat.refusals import RefusedError
+from chainchat.sessions.buckets import WIDER
 from chainchat.sessions.throttle import MOST_PLACES, MOST_REST, Throttle
 
 
@@ -64,6 +65,12 @@ def test_who_knows_the_password_is_not_slowed_down(guesses):
     for _ in range(100):
         guesses.begin("alice", "10.0.0.1")
         guesses.succeeded("alice", "10.0.0.1")
+
+
+def test_nobody_tries_more_often_by_having_many_networks_of_ipv6(guesses):
+    sites = [f"2001:db8:0:{n:x}::1" for n in range(20 * WIDER + 10)]
+    assert sum(admitted(guesses, f"user{n}", site, 1) for n, site in enumerate(sites)) == 20 * WIDER
+    assert admitted(guesses, "else", "2001:db8:1::1", 1)
 
 
 def test_a_success_forgives_the_account_and_not_the_address(guesses):
@@ -143,6 +150,13 @@ def test_who_is_known_is_hashed_before_strangers_until_they_had_more(guesses, cl
     assert guesses.rank("10.0.0.2", "") < rank() < rank("alice")
     clock.advance(60)
     assert rank("alice") == rank("bob") < rank()
+
+
+def test_who_has_many_networks_of_ipv6_is_hashed_after_a_stranger_in_the_end(guesses):
+    for n in range(4 * WIDER):
+        guesses.hashes(f"2001:db8:0:{n:x}::1", "", 1.0)
+    another = guesses.rank("2001:db8:1::1", "")
+    assert guesses.rank("2001:db8:0:ff::1", "") == pytest.approx(another + 4)
 
 
 def test_a_hash_that_was_not_done_is_taken_back(guesses):
