@@ -31,11 +31,13 @@ class Read:
         told_before: the newest id that anybody had been told of when it began.
         shown: the ids that it showed.
         about: whose it was, where and when, for the trace.
+        kept_from: when it was answered, a node had removed all messages before this id.
     """
 
     told_before: int
     shown: list[int]
     about: str = ""
+    kept_from: int = 0
 
 
 @dataclass
@@ -257,7 +259,7 @@ class Client:
                 node.ask(page.more, self._heard(node, shown))
                 return
             about = f" at {node.me.position}, {asked:.4f} s to {self._world.clock.now:.4f} s,"
-            self._records.reads.append(Read(before, ids, about))
+            self._records.reads.append(Read(before, ids, about, self._world.kept_from()))
             self._records.told(max(ids, default=0))
 
         node.ask(Recent(self._account, READ_MESSAGES), self._heard(node, shown))

@@ -48,7 +48,8 @@ class Mishaps:
         """
         newest = self._world.newest_configuration()
         founders = [self._world.hosts[position] for position in self._world.founding]
-        one_knows = any(one.disk.record is not None for one in founders if one is not host)
+        records = [one.disk.record for one in founders if one is not host]
+        one_knows = any(record is not None and record.configuration.members for record in records)
         if newest.members and host.position not in newest.positions and one_knows:
             self._world.wipe(host)
 

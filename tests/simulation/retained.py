@@ -105,7 +105,8 @@ class RetentionChecks(Checks):
         for read in self._records.reads:
             newest = read.shown[-1] if read.shown else 0
             in_order = read.shown == sorted(set(read.shown))
-            right = in_order and newest >= read.told_before and len(read.shown) <= READ_MESSAGES
+            fresh = newest >= read.told_before or read.told_before < read.kept_from
+            right = in_order and fresh and len(read.shown) <= READ_MESSAGES
             self._require(right, f"a read{read.about} showed {read.shown}, of {read.told_before}")
 
 
@@ -201,8 +202,7 @@ def _run(seed: int, trace: Callable[[str], None] | None, disks: Cabinet | None) 
         world.run(world.clock.now + QUIET / 4)
         quiet = quiet + QUIET / 4 if checks.settled() else 0.0
     checks.at_end()
-    nodes = [host.node for host in world.hosts.values() if host.node is not None]
-    before = max(node.state.removed.before for node in nodes)
+    before = world.kept_from()
     for host in world.hosts.values():
         if host.disk.beginning.seq:
             world.events["log that lost its beginning"] += 1

@@ -395,6 +395,11 @@ class World:
         known = [record.configuration for record in records if record is not None]
         return max(known, key=lambda configuration: configuration.epoch, default=Configuration())
 
+    def kept_from(self) -> int:
+        """The first id that no running node has removed."""
+        nodes = [host.node for host in self.hosts.values() if host.node is not None]
+        return max((node.state.removed.before for node in nodes), default=0)
+
 
 class StrictBugs(Bugs):
     """In a simulation, no bug ends one client alone."""
