@@ -45,6 +45,10 @@ def question(name):
     return ASKS + b"\r" + text.encode()
 
 
+def question_again(name):
+    return question(name).removeprefix(ASKS)
+
+
 def protected(house, name, secret=SECRET):
     """An account with a password, and nobody on."""
     typist = person(house, name, "/password", secret)

@@ -85,10 +85,9 @@ class Passwords:
         return self._log_in(login)
 
     def _log_in(self, login: requests.Login) -> Procedure:
-        line = yield Ask(f"password of {login.name} ({SHOWN}; {BACK})")
-        if not line:
+        question = f"password of {login.name} ({SHOWN}; {BACK})"
+        if not (yield from self._ask_for_old(login.name, question)):
             raise RefusedError(Code.PASSWORD_NEEDED, "no password: type a name to log in")
-        yield from self._check_typed(login.name, line)
         account = self._account_named(login.name)
         if account.verifier is not None and account.verifier.once:
             verifier = yield from self._ask_for_new(f"choose a password for {account.name}")
@@ -110,10 +109,9 @@ class Passwords:
     def _change(self, request: requests.ChangePassword) -> Procedure:
         account, mode = self._own_account(), self._client.mode
         if account.verifier is not None:
-            line = yield Ask(f"your password now ({SHOWN}; {BACK})")
-            if not line:
+            question = f"your password now ({SHOWN}; {BACK})"
+            if not (yield from self._ask_for_old(account.name, question)):
                 return [mode.done("", UNCHANGED)]
-            yield from self._check_typed(account.name, line)
         elif request.remove:
             return [mode.done("", "you have no password")]
         verifier = None
@@ -128,17 +126,41 @@ class Passwords:
             return [mode.done("", "your password is removed: anybody can log in as you")]
         return [mode.done("", "your password is set")]
 
+    def _ask_for_old(self, name: str, question: str) -> Generator[Step, Any, bool]:
+        """Ask until the password is right; False if nothing is typed.
+
+        Raises:
+            RefusedError: too many were wrong: the connection ends.
+        """
+        refusal = None
+        while line := (yield Ask(question, refusal)):
+            try:
+                yield from self._check_typed(name, line)
+            except RefusedError as refused:
+                if self._failures >= MOST_FAILURES:
+                    raise
+                refusal = refused
+            else:
+                return True
+        return False
+
     def _ask_for_new(self, what: str) -> Generator[Step, Any, Verifier | None]:
-        line = yield Ask(f"{what} ({SHORTEST} to {LONGEST} characters; {SHOWN})")
-        if not line:
-            return None
-        password = checked_password(clean(line))
-        again = yield Ask(f"the same again ({SHOWN})")
-        if again != line:
-            text = f"that was not the same: {UNCHANGED}"
-            raise RefusedError(Code.BAD_PASSWORD, text)
-        verifier: Verifier = yield from self._hash(self._guard.hashing_of(password))
-        return verifier
+        """Ask until a password is possible, and typed twice; None if nothing is typed."""
+        refusal, hint = None, SHOWN
+        while line := (yield Ask(f"{what} ({SHORTEST} to {LONGEST} characters; {hint})", refusal)):
+            try:
+                password = checked_password(clean(line))
+                again = yield Ask(f"the same again ({SHOWN}; {BACK})")
+                if not again:
+                    return None
+                if again != line:
+                    raise RefusedError(Code.BAD_PASSWORD, "that was not the same: choose again")
+                verifier: Verifier = yield from self._hash(self._guard.hashing_of(password))
+            except RefusedError as refused:
+                refusal, hint = refused, BACK
+            else:
+                return verifier
+        return None
 
     def _hash(
         self,

@@ -28,9 +28,14 @@ MOST_TYPED = 64
 
 
 class Ask(Struct, frozen=True):
-    """Ask for a line; gives the octets that the person typed."""
+    """Ask for a line; gives the octets that the person typed.
+
+    Attributes:
+        refusal: of the line before, for which this asks again: the next may be a secret, too.
+    """
 
     question: str
+    refusal: RefusedError | None = None
 
 
 class Hash(Struct, frozen=True):
@@ -211,7 +216,13 @@ class Procedures:
         refused: Callable[[RefusedError], None],
     ) -> None:
         match step:
-            case Ask(question):
+            case Ask(question, refusal):
+                if refusal is not None:
+                    text = self._client.mode.refused("", refusal.code, refusal.text)
+                    self._handler.replies.add(reply, text)
+                    self._client.turned_away()
+                    if not self._client.is_open:
+                        return
                 self._asked = True
                 self._answered = gave
                 self._client.ask(question)

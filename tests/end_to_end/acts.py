@@ -133,9 +133,9 @@ def guesses(sources: int) -> Act:
                 connection.settimeout(DEADLINE)
                 connection.bind((source, 0))
                 connection.connect(scene.middle[0])
+                connection.sendall(f"guarded{sources}-{lot.randrange(GUARDED)}\n".encode())
                 while connection.recv(READ_OCTETS):
-                    name = f"guarded{sources}-{lot.randrange(GUARDED)}"
-                    connection.sendall(f"{name}\nwrong guess\n".encode())
+                    connection.sendall(b"wrong guess\n")
                     time.sleep(0.05)
 
     return lambda scene: in_threads(partial(guess, scene), scene.size)

@@ -2,7 +2,18 @@
 
 import pytest
 from sessions_house import one
-from typists import ASKS, OTHER, SECRET, SHOWS, Typist, person, protected, question, rules
+from typists import (
+    ASKS,
+    OTHER,
+    SECRET,
+    SHOWS,
+    Typist,
+    person,
+    protected,
+    question,
+    question_again,
+    rules,
+)
 
 from chainchat.chat.commands import SetSecret
 from chainchat.chat.refusals import Code, RefusedError
@@ -34,8 +45,8 @@ def test_a_wrong_password_is_answered_after_a_second(house):
     typist = person(house, "alice")
     assert typist.types(OTHER) == b""
     assert typist.types(after=FAILURE_SECONDS - 0.1) == b""
-    assert typist.types(after=0.2) == b"-ERR 512 wrong password: try again\r\n"
-    assert typist.types("alice") == question("alice")
+    refusal = b"-ERR 512 wrong password: try again\r\n"
+    assert typist.types(after=0.2) == refusal + question_again("alice")
     assert b"+OK you are alice" in typist.types(SECRET)
 
 
@@ -44,7 +55,6 @@ def test_three_wrong_passwords_close_the_connection(house):
     typist = person(house, "alice")
     for _ in range(2):
         assert b"-ERR 512" in typist.types(OTHER, after=1)
-        typist.types("alice")
     refusal = b"-ERR 512 wrong password, 3 times: connect again\r\n"
     assert typist.types(OTHER, after=1) == refusal
     assert typist.connection.closed
@@ -104,8 +114,9 @@ def test_backspace_rubs_out_and_control_u_clears(house, keys):
 def test_a_line_that_is_not_text_is_a_wrong_password(house):
     protected(house, "alice")
     typist = person(house, "alice")
-    assert typist.types(b"\xfe\xfe\x01", after=1) == b"-ERR 512 wrong password: try again\r\n"
-    typist.types("alice")
+    assert typist.types(b"\xfe\xfe\x01", after=1).startswith(
+        b"-ERR 512 wrong password: try again\r\n"
+    )
     assert b"-ERR 513" in typist.types(b"x" * 2_000)  # too long: nothing was typed
 
 
@@ -136,11 +147,11 @@ def test_a_password_that_nobody_had_time_to_check_is_no_attempt(house, monkeypat
 def test_a_password_that_could_not_be_hashed_is_refused_and_is_no_attempt(house):
     protected(house, "alice")
     house.hashing.broken = True
-    typist = person(house)
+    typist = person(house, "alice")
     for _ in range(25):
-        assert b"-ERR 435 broken" in typist.types("alice", SECRET, after=1)
+        assert b"-ERR 435 broken" in typist.types(SECRET, after=1)
     house.hashing.broken = False
-    assert b"+OK you are alice" in typist.types("alice", SECRET)
+    assert b"+OK you are alice" in typist.types(SECRET)
 
 
 def test_who_has_tried_too_often_does_not_learn_so_at_once(house):
@@ -290,7 +301,8 @@ def test_a_password_is_set_by_typing_it_twice(house):
     asked = typist.types("/password")
     text = b"* your new password (8 to 128 characters; some clients, like nc, show it): "
     assert asked == ASKS + b"\r" + text
-    assert typist.types(SECRET) == b"\r* the same again (some clients, like nc, show it): "
+    again = b"* the same again (some clients, like nc, show it; an empty line goes back): "
+    assert typist.types(SECRET) == b"\r" + again
     assert typist.types(SECRET) == b"+OK your password is set\r\n"
     assert house.node.state.account_named("alice").verifier is not None
 
@@ -300,7 +312,8 @@ def test_who_changes_a_password_types_the_old_one_first(house):
     typist = person(house, "alice", SECRET)
     assert b"* your password now (" in typist.types("/password")
     assert b"-ERR 512" in typist.types(OTHER, after=1)
-    typist.types("/password", SECRET, OTHER)
+    assert b"* your new password (" in typist.types(SECRET)
+    typist.types(OTHER)
     assert typist.types(OTHER) == b"+OK your password is set\r\n"
     typist.types("/logout")
     assert b"+OK you are alice" in person(house, "alice").types(OTHER)
@@ -311,7 +324,7 @@ def test_who_changes_a_password_types_the_old_one_first(house):
     [
         ("short", "", "-ERR 522 a password has 8 to 128 characters"),
         ("x" * 129, "", "-ERR 522 a password has 8 to 128 characters"),
-        (SECRET, OTHER, "-ERR 522 that was not the same: nothing is changed"),
+        (SECRET, OTHER, "-ERR 522 that was not the same: choose again"),
         ("", "", "+OK nothing is changed"),
         ("\U0001f600" * 8, "", "-ERR 522 a password cannot hold a character that no password"),
     ],
@@ -321,6 +334,27 @@ def test_what_is_no_password_changes_nothing(house, first, again, refusal):
     said = typist.types(first, again) if again else typist.types(first)
     assert refusal.encode() in said
     assert house.node.state.account_named("alice").verifier is None
+
+
+def test_who_is_refused_a_password_is_asked_for_another_which_is_not_said(house):
+    bob = house.client("bob")
+    typist = person(house, "alice", "/password")
+    asked = b"\r* your new password (8 to 128 characters; an empty line goes back): "
+    for lines in (["short"], [SECRET, OTHER], ["tiny"]):
+        assert typist.types(*lines).endswith(asked)
+    assert b"* the same again" in typist.types("longenough77")
+    assert typist.types("longenough77") == b"+OK your password is set\r\n"
+    assert b"longenough77" not in bob.connection.data
+
+
+def test_who_types_a_wrong_password_is_asked_again_until_an_empty_line(house):
+    protected(house, "alice")
+    typist = person(house, "alice", SECRET)
+    assert b"* your password now" in typist.types("/password")
+    assert b"* your password now" in typist.types(OTHER, after=1)
+    assert typist.types("") == b"+OK nothing is changed\r\n"
+    assert b"* the same again" in typist.types("/password", SECRET, "new-secret")
+    assert typist.types("") == b"+OK nothing is changed\r\n"
 
 
 def test_a_password_can_be_removed(house):

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 from sessions_house import HELLO
-from typists import OTHER, SECRET, person, protected
+from typists import OTHER, SECRET, person, protected, question_again
 
 from chainchat.chat.commands import SetSecret
 from chainchat.config import NewAccounts, Plaintext
@@ -34,10 +34,22 @@ def test_what_was_typed_behind_a_wrong_password_is_no_name_and_nothing_said(hous
     alice = person(house)
     answer = alice.types("alice", OTHER, "hello", "more", after=FAILURE_SECONDS)
     assert b"-ERR 512 wrong password: try again\r\n" in answer
-    assert answer.endswith(NOT_READ)
+    assert answer.endswith(NOT_READ + question_again("alice"))
     assert house.node.state.account_named("hello") is None
     assert witness.types() == b""
-    assert b"+OK you are alice" in alice.types("alice", SECRET)
+    assert b"+OK you are alice" in alice.types(SECRET)
+
+
+@pytest.mark.parametrize("answers", [["hunter22"], ["hunter22", "hunter23"]])
+def test_what_is_typed_after_a_wrong_password_is_one_too(house, witness, answers):
+    """A person is told to try again, and does."""
+    protected(house, "alice")
+    alice = person(house, "alice", OTHER)
+    alice.types(after=FAILURE_SECONDS)
+    for answer in answers:
+        alice.types(answer, after=FAILURE_SECONDS)
+        assert house.node.state.account_named(answer) is None
+    assert witness.types() == b""
 
 
 def test_a_password_typed_twice_is_no_name(house, witness):
@@ -74,6 +86,7 @@ def test_so_many_of_the_newest_are_remembered(house, witness):
     for number in range(MOST_TYPED):
         alice.types("/password", f"possible {number}", after=1)
         alice.types(f"another {number}", after=1)
+        alice.types("")
     assert b"+OK" in alice.types("possible 0")
     oldest = MOST_TYPED // 2
     assert b"-ERR 508" in alice.types(f"possible {oldest}")
@@ -84,6 +97,7 @@ def test_a_request_that_was_typed_as_a_password_does_not_overtake_and_is_refused
     protected(house, "alice")
     stranger = person(house, "alice", "@12 PING")
     stranger.types(after=FAILURE_SECONDS)
+    stranger.types("")
     stranger.types(HELLO)
     answer = stranger.types("@1 LOGIN eve", "@12 PING", "@13 PING")
     starts = [line[:8] for line in answer.splitlines()]
@@ -94,6 +108,7 @@ def test_a_request_that_was_typed_as_a_password_does_not_overtake_and_is_refused
 def test_nor_does_help_that_was_typed_as_a_password_while_the_chain_cannot_confirm(house):
     eve = person(house, "eve", "/password", "/help list")
     eve.types("another")
+    eve.types("")
     house.cannot_confirm()
     eve.types()
     answer = eve.types("/who", "/help list")
@@ -106,8 +121,9 @@ def test_a_line_that_had_begun_before_the_answer_is_dropped_to_its_end(house, wi
     alice = person(house, "alice", OTHER)
     alice.session.received(b"hunt", 0, 0)
     alice.types(after=FAILURE_SECONDS)
-    alice.session.received(b"er22\nwitless\n", 0, 0)
-    assert b"+OK you are witless" in alice.types()
+    alice.session.received(b"er22\n\n", 0, 0)
+    assert b"-ERR 513" in alice.types()
+    assert b"+OK you are witless" in alice.types("witless")
     assert house.node.state.account_named("er22") is None
 
 
@@ -118,6 +134,8 @@ def test_what_was_under_way_when_the_answer_was_written_is_dropped(house, witnes
     alice.connection.acked = alice.connection.written
     assert b"-ERR 512" in alice.types(OTHER, after=FAILURE_SECONDS)
     assert alice.types("hunter22") == b""
+    alice.connection.acked = alice.connection.written
+    assert b"-ERR 513" in alice.types("")
     alice.connection.acked = alice.connection.written
     assert b"+OK you are bob" in alice.types("bob")
     assert house.node.state.account_named("hunter22") is None
@@ -204,4 +222,4 @@ def test_by_invitation_what_follows_a_name_that_there_is_not_is_dropped(house, w
     house.guard.rules = replace(house.guard.rules, new=NewAccounts.INVITED)
     answer = person(house).types("nobody", "hunter22", "witless", after=FAILURE_SECONDS)
     assert b"-ERR 512" in answer
-    assert answer.endswith(NOT_READ)
+    assert answer.endswith(NOT_READ + question_again("nobody"))
