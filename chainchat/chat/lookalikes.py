@@ -19,8 +19,10 @@ def skeleton_of(name: str) -> str:
     return name.lower().translate(_SKELETON)
 
 
-SERVERS_WORDS = frozenset(map(skeleton_of, ("you", "everybody", "server", "system")))
-"""What the server calls itself, and whom it speaks to."""
+SERVERS_WORDS = frozenset(
+    map(skeleton_of, ("you", "everybody", "server", "system", "help", "quit", "exit"))
+)
+"""What the server calls itself, whom it speaks to, and what people type who look for a way."""
 
 
 def is_servers_word(name: str, positions: Iterable[str]) -> bool:

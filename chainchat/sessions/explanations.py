@@ -29,8 +29,8 @@ EXPLANATIONS = {
         "nobody takes for theirs, or log in as {about} if that is you"
     ),
     Code.SERVERS_WORD: (
-        "nobody can be named {about}, since others would take it for the server: choose "
-        "another name"
+        "nobody can be named {about}, which others would take for the server or for a command: "
+        "choose another name, or type /help"
     ),
     Code.PASSWORD_CHANGED: (
         "the password of {about} was changed meanwhile; log in with the new one"

@@ -55,6 +55,25 @@ def test_plain_text_is_said_to_everybody_as_it_is(text):
     assert parse(text) == Say(EVERYBODY, text)
 
 
+@pytest.mark.parametrize("line", [" /last 5", "    /LAST 5"])
+def test_a_slip_before_a_verb_tells_nobody(line):
+    assert parse(line) == Last(5)
+
+
+@pytest.mark.parametrize("text", [" /usr/bin/last", " / 5", "  //last", " /* last */"])
+def test_what_is_pasted_with_its_indentation_is_no_verb(text):
+    assert parse(text) == Say(EVERYBODY, text)
+
+
+@pytest.mark.parametrize("line", [b"/password", b" /Password", b"\t\xc2\xa0/password remove"])
+def test_a_password_may_follow_a_change_of_it_behind_any_blanks(line):
+    assert Human().precedes_secret(line, logged_in=True)
+    assert Human().without_secrets(["hello", clean(line), "secret"], logged_in=True) == [
+        "hello",
+        clean(line),
+    ]
+
+
 @pytest.mark.parametrize(
     ("line", "text"), [("//text", "/text"), ("//", "/"), ("///x", "//x"), ("//list a", "/list a")]
 )

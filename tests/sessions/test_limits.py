@@ -329,12 +329,12 @@ def test_an_account_that_is_in_the_log_already_logs_in_though_this_node_does_not
 
 
 @pytest.mark.parametrize(
-    "name", ["server", "SYSTEM", "y0u", "every-body", "s.olo", "0ther", "S0L0"]
+    "name", ["server", "SYSTEM", "y0u", "every-body", "s.olo", "0ther", "S0L0", "help", "Quit"]
 )
 def test_no_account_is_called_what_the_server_says(house, name):
     assert login(house, name) == (
-        f"-ERR 524 nobody can be named {name}, since others would take it for the server: choose "
-        "another name"
+        f"-ERR 524 nobody can be named {name}, which others would take for the server or for a "
+        "command: choose another name, or type /help"
     )
 
 

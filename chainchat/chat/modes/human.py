@@ -14,7 +14,7 @@ from chainchat.chat.blanks import without_padding
 from chainchat.chat.lines import TOO_LONG, Line
 from chainchat.chat.modes.help import PRIVATE, about
 from chainchat.chat.modes.mode import NO_TAG, ChainView, ChatMessage, LoggedIn, Mode, date_of, drawn
-from chainchat.chat.modes.typed import login, private_message, verb_of
+from chainchat.chat.modes.typed import is_command, login, private_message, verb_of
 from chainchat.chat.refusals import Code, RefusedError
 from chainchat.chat.requests import (
     EVERYBODY,
@@ -22,8 +22,8 @@ from chainchat.chat.requests import (
     Say,
 )
 
-_ASKING = re.compile(r"/password\b", re.IGNORECASE)
-_ASKING_OCTETS = re.compile(_ASKING.pattern.encode(), re.IGNORECASE)
+_ASKING = re.compile(r"\s*/password\b", re.IGNORECASE)
+_ASKING_OCTETS = re.compile(rb"[^!-~]*/password\b", re.IGNORECASE)
 _MINUTE, _DAY = 60_000, 86_400_000  # in milliseconds
 _MINUTES_OF_DAY = _DAY // _MINUTE
 
@@ -49,9 +49,9 @@ class Human(Mode):
     def parse(self, line: str, *, logged_in: bool) -> tuple[str, Request]:
         if not logged_in:
             line = line.strip()
-        if line.startswith("/") and not line.startswith("//"):
+        # Both even behind spaces: a slip must not tell everybody.
+        if is_command(line):
             return "", verb_of(line, logged_in=logged_in)
-        # Even behind spaces: a slip must not tell everybody.
         private = line.lstrip().startswith(PRIVATE)
         if not logged_in:
             if private or line.startswith("//"):

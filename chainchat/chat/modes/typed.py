@@ -143,13 +143,22 @@ _READERS: dict[str, Callable[[str], Request | None]] = {
 }
 
 
+def is_command(line: str) -> bool:
+    """Return True for what begins with one slash, and for a known verb even behind spaces."""
+    word, _, _ = line.lstrip().partition(" ")
+    if not word.startswith("/") or word.startswith("//"):
+        return False
+    verb = word[1:].lower()
+    return line.startswith("/") or ALIASES.get(verb, verb) in _READERS
+
+
 def verb_of(line: str, *, logged_in: bool) -> Request:
-    """Return the request of a line that begins with a slash.
+    """Return the request of a command.
 
     Raises:
         RefusedError: 500, 501, 506, 511 or 520.
     """
-    word, _, rest = line[1:].partition(" ")
+    word, _, rest = line.lstrip()[1:].partition(" ")
     word = word.lower()
     verb = ALIASES.get(word, word)
     if verb not in _READERS:

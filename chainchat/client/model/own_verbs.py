@@ -38,7 +38,7 @@ class OwnVerbs:
 
     def answer(self, line: str) -> list[str] | None:
         """Lines to show; None if the line has no verb of the client's own."""
-        word, _, rest = line.partition(" ")
+        word, _, rest = line.lstrip().partition(" ")
         match word.lower(), rest.split():
             case "/search", _:
                 return self._search(rest.strip())

@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 
 import msgspec
 
+from chainchat.chat.modes.typed import is_command
 from chainchat.chat.refusals import Code
 from chainchat.client.connection import Connection
 from chainchat.client.engine import events
@@ -166,8 +167,7 @@ class Pipe:
             self._connection.flush()
 
     async def _type(self, line: str) -> None:
-        verb = line.startswith("/") and not line.startswith("//")
-        limit = 0 if verb else MOST_PENDING
+        limit = 0 if is_command(line) else MOST_PENDING
         await self._until(lambda: self._engine.pending <= limit and not self._output.full)
         lines = self._conversation.typed(line)
         self._refused += sum(shown.startswith("-ERR") for shown in lines)
