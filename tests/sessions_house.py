@@ -154,7 +154,7 @@ class House:
         addresses = {"solo": "10.0.0.1:7001", "other": "10.0.0.2:7001"}
         self.hashing = Hashing()
         self.guard = Guard(AccountRules(), self.hashing, self.clock.seconds, positions=addresses)
-        audit = Audit("solo", self.clock.seconds)
+        audit = Audit("solo", self.clock.callLater)
         self.server_info = ServerInfo("lab", MAX_LINE, addresses, self.new_token, self.guard, audit)
         if not founding:
             self.node.start()

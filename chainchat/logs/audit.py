@@ -4,6 +4,7 @@ It names people, addresses and sessions, never what is said or a secret. A node 
 clients and operator did.
 """
 
+from collections import Counter
 from collections.abc import Callable
 
 from twisted.logger import Logger
@@ -12,20 +13,31 @@ from chainchat.chat import commands
 from chainchat.chat.commands import AnyCommand
 from chainchat.chat.outcomes import Accepted, Result
 from chainchat.chat.refusals import Code
-from chainchat.logs.complaints import Complaints
+from chainchat.logs.complaints import PERIOD
 from chainchat.network.addresses import site_of
 
 MOST_ADDRESSES = 1_024
+
+MOST_KINDS = 8
+"""Kinds of refusals of an address told apart in a line: strangers choose names."""
 
 log = Logger()
 
 
 class Audit:
-    """The audit of one node."""
+    """The audit of one node.
 
-    def __init__(self, position: str, clock: Callable[[], float]) -> None:
+    The first refusal of an address is told at once, and what follows once a minute.
+    """
+
+    def __init__(self, position: str, later: Callable[..., object]) -> None:
+        """``later``: Twisted's ``callLater``."""
         self._position = position
-        self._refusals: Complaints[str] = Complaints(clock, MOST_ADDRESSES)
+        self._later = later
+        self._untold: dict[str, Counter[str]] = {}
+        """By site, the refusals since its last line, of what kinds."""
+        self._of_others = 0
+        """Refusals of addresses beyond the most."""
 
     def carried_out(self, command: AnyCommand, result: Result, by: str, address: str) -> None:
         """Note what became of a command, if this concerns the audit."""
@@ -54,10 +66,39 @@ class Audit:
 
     def refused(self, what: str, address: str, code: Code) -> None:
         """Note a refusal, at most one line a minute for each address."""
-        if count := self._refusals.count(site_of(address)):
-            why = f"{code.value} {code.name.lower().replace('_', ' ')}"
-            more = f" ({count - 1} more from there since the last line)" if count > 1 else ""
-            self._log(f"refused: {what} from {address}: {why}{more}")
+        site, why = site_of(address), f"{code.value} {code.name.lower().replace('_', ' ')}"
+        untold = self._untold.get(site)
+        if untold is not None:
+            kind = f"{what}: {why}"
+            untold[kind if kind in untold or len(untold) < MOST_KINDS else "others"] += 1
+        elif len(self._untold) >= MOST_ADDRESSES:
+            self._of_others += 1
+        else:
+            self._log(f"refused: {what} from {address}: {why}")
+            self._count(site)
+
+    def _count(self, site: str) -> None:
+        self._untold[site] = Counter()
+        self._later(PERIOD, self._period_ends, site)
+
+    def _period_ends(self, site: str) -> None:
+        untold = self._untold.pop(site, Counter())
+        self._tell_rest(site, untold)
+        if untold:
+            self._count(site)
+
+    def _tell_rest(self, site: str, untold: Counter[str]) -> None:
+        if self._of_others:
+            self._log(f"refused: {self._of_others} times from more addresses than are told apart")
+            self._of_others = 0
+        if untold:
+            kinds = "; ".join(f"{times} x {kind}" for kind, times in untold.most_common())
+            self._log(f"refused: {untold.total()} more from {site} within a minute: {kinds}")
+
+    def stop(self) -> None:
+        """Tell now what is not told yet."""
+        while self._untold:
+            self._tell_rest(*self._untold.popitem())
 
     def controlled(self, command: str, user: str, outcome: str) -> None:
         self._log(f"control, by {user}: {command}: {outcome}")

@@ -192,7 +192,7 @@ class NodeService(Service):
         self._tls = NodeTLS(self._reactor, settings, credentials, addresses)
         preflight.keep_data_private(own)
         self._storage = SQLiteStorage(own.data)
-        self._audit = Audit(own.position, self._reactor.seconds)
+        self._audit = Audit(own.position, self._reactor.callLater)
         self._hashing = ThreadedHashing(self._reactor)
         self._make_guard_and_orders(addresses[own.position])
         self._begin_life()
@@ -416,6 +416,7 @@ class NodeService(Service):
         self._control.close()
         yield maybeDeferred(self._control_port.stopListening)
         self._hashing.stop()
+        self._audit.stop()
         self._node.stop()
         yield task.deferLater(self._reactor, 0)  # let the sockets take what was written
         # The chain port closes with the process, not before: a refusal there means death.

@@ -51,7 +51,7 @@ class Room:
             report=lambda: report(self.sources),
             reload=self._reload,
             new_invitation=self._new_invitation,
-            audit=Audit("solo", self.house.clock.seconds),
+            audit=Audit("solo", self.house.clock.callLater),
             drain=self.drain.begin,
             undrain=self.drain.end,
             stop=lambda: self.stops.append(True),

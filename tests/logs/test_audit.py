@@ -20,7 +20,7 @@ from chainchat.chat.commands import (
 )
 from chainchat.chat.outcomes import Accepted, Refused
 from chainchat.chat.refusals import Code
-from chainchat.logs.audit import Audit
+from chainchat.logs.audit import MOST_ADDRESSES, MOST_KINDS, Audit
 from chainchat.logs.complaints import PERIOD
 
 VERIFIER = Verifier(b"a salt", 4096, b"stored key", b"server key")
@@ -49,7 +49,7 @@ def clock():
 
 @pytest.fixture
 def audit(clock):
-    return Audit("head", clock.seconds)
+    return Audit("head", clock.callLater)
 
 
 @pytest.mark.parametrize(
@@ -117,15 +117,51 @@ def test_refusals_are_told_once_a_minute_for_each_address_and_counted(audit, clo
         "refused: login of alice from 10.1.2.3: 433 name in use",
         "refused: login of bob from 10.9.9.9: 512 wrong password",
     ]
-    clock.advance(PERIOD)
     audit.refused("login of carol", "10.1.2.3", Code.WRONG_PASSWORD)
     clock.advance(PERIOD)
-    audit.refused("login of carol", "10.1.2.3", Code.WRONG_PASSWORD)
     assert lines[2:] == [
-        "refused: login of carol from 10.1.2.3: 512 wrong password"
-        " (2 more from there since the last line)",
-        "refused: login of carol from 10.1.2.3: 512 wrong password",
+        "refused: 3 more from 10.1.2.3 within a minute: 2 x login of alice: 433 name in use; "
+        "1 x login of carol: 512 wrong password",
     ]
+    audit.refused("login of carol", "10.1.2.3", Code.WRONG_PASSWORD)
+    assert len(lines) == 3
+    clock.advance(PERIOD)
+    assert lines[3:] == [
+        "refused: 1 more from 10.1.2.3 within a minute: 1 x login of carol: 512 wrong password"
+    ]
+    clock.advance(PERIOD)
+    audit.refused("login of carol", "10.1.2.3", Code.WRONG_PASSWORD)
+    assert lines[4:] == ["refused: login of carol from 10.1.2.3: 512 wrong password"]
+
+
+def test_a_line_is_not_long_however_many_names_are_tried(audit, clock, lines):
+    for number in range(1_000):
+        audit.refused(f"login of name{number}", "10.1.2.3", Code.TOO_MANY_ACCOUNTS)
+    clock.advance(PERIOD)
+    assert len(lines) == 2
+    assert lines[1].startswith("refused: 999 more from 10.1.2.3 within a minute: 991 x others; ")
+    assert lines[1].count(" x login of ") == MOST_KINDS
+
+
+def test_few_lines_are_written_however_many_addresses_are_refused(audit, clock, lines):
+    for number in range(2 * MOST_ADDRESSES):
+        audit.refused("login of bob", f"10.1.{number // 256}.{number % 256}", Code.NAME_IN_USE)
+    assert len(lines) == MOST_ADDRESSES
+    clock.advance(PERIOD)
+    assert lines[MOST_ADDRESSES:] == [
+        f"refused: {MOST_ADDRESSES} times from more addresses than are told apart"
+    ]
+
+
+def test_who_stops_tells_what_was_counted(audit, clock, lines):
+    for _ in range(3):
+        audit.refused("login of bob", "2001:db8::1", Code.WRONG_PASSWORD)
+    audit.stop()
+    assert lines[1:] == [
+        "refused: 2 more from 2001:db8::/64 within a minute: 2 x login of bob: 512 wrong password"
+    ]
+    clock.advance(PERIOD)
+    assert len(lines) == 2
 
 
 def test_all_addresses_of_an_ipv6_network_count_as_one(audit, lines):

@@ -34,7 +34,7 @@ def greeted(chain, position):
     chain.clock.advance(0)
     addresses = {position: "10.0.0.1:7001", "other": "10.0.0.2:7001"}
     guard = Guard(AccountRules(), Hashing(), chain.clock.seconds)
-    audit = Audit(position, chain.clock.seconds)
+    audit = Audit(position, chain.clock.callLater)
     server_info = ServerInfo("lab", 1024, addresses, str, guard, audit)
     Session(Sessions(chain[position], chain.clock), connection, chain.clock, server_info).opened()
     chain.clock.advance(0)
