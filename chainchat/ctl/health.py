@@ -13,15 +13,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from chainchat import config
-from chainchat.ctl.asking import Connection, UnreachableError, is_here, tell_to_wait
+from chainchat.ctl.asking import Connection, UnreachableError, is_here
 from chainchat.ctl.tables import aligned, size, span
 from chainchat.network.addresses import host_port
 
 WELL, DEGRADED, DOWN = 0, 1, 2
 """Exit statuses: all is well; the chain confirms, but something is wrong; it does not confirm."""
 
-PATIENCE = 3.0
-"""Seconds for a node elsewhere to answer."""
+PATIENCE, LEAST_PATIENCE = 3.0, 0.1
+"""Seconds for a node to answer; at the end of a longer waiting, no less than the other."""
 
 POLL_SECONDS = 0.2
 
@@ -87,32 +87,42 @@ class Seen:
         yield from report.get("warnings", ())
 
 
-def seen(settings: config.Settings, position: str) -> Seen:
-    """Ask one node, at its control socket, or at its client port if it is elsewhere."""
+def seen(settings: config.Settings, position: str, patience: float = PATIENCE) -> Seen:
+    """Ask one node, at its control socket, or at its client port if it is elsewhere.
+
+    ``patience``: seconds until a node that says nothing is taken for one that does not answer.
+    """
     node = settings.nodes[position]
     try:
         if is_here(node):
-            return Seen(position, _asked_here(node))
-        return Seen(position, _asked_elsewhere(settings, node))
+            return Seen(position, _asked_here(node, patience))
+        return Seen(position, _asked_elsewhere(settings, node, patience))
     except UnreachableError as error:
         return Seen(position, error=str(error))
 
 
-def _asked_here(node: config.NodeSettings) -> dict[str, Any]:
+def _asked_here(node: config.NodeSettings, patience: float) -> dict[str, Any]:
+    def give_up() -> None:  # a node answers this itself, whatever the chain does
+        raise UnreachableError(
+            f"{node.position} does not answer: its process stands still, or is much too busy"
+        )
+
     connection = Connection(node)
     try:
-        [report] = connection.ask("status", tell_to_wait)
+        [report] = connection.ask("status", give_up, patience=patience)
     finally:
         connection.close()
     return dict(report)
 
 
-def _asked_elsewhere(settings: config.Settings, node: config.NodeSettings) -> dict[str, Any]:
+def _asked_elsewhere(
+    settings: config.Settings, node: config.NodeSettings, patience: float
+) -> dict[str, Any]:
     port = node.client_port or node.tls_port
     where = host_port(node.client_host, port)
     try:
-        with socket.create_connection((node.client_host, port), PATIENCE) as plain:
-            plain.settimeout(PATIENCE)
+        with socket.create_connection((node.client_host, port), patience) as plain:
+            plain.settimeout(patience)
             talking = plain if node.client_port else _encrypted(settings, node, plain)
             with talking, talking.makefile("rb") as lines:
                 talking.sendall(_QUESTION)
@@ -294,7 +304,8 @@ def wait(
     end = clock() + timeout
     founding = len(settings.founding)
     while True:
-        found = [seen(settings, position) for position in positions]
+        patience = min(PATIENCE, max(end - clock(), LEAST_PATIENCE))
+        found = [seen(settings, position, patience) for position in positions]
         late = [one for one in found if not reached(goal, one, founding)]
         if goal == "serving" and len(found) > 1:
             late = [one for one in late if not one.in_reserve(founding)]

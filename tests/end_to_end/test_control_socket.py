@@ -209,6 +209,22 @@ def test_status_tells_of_the_chain_and_of_what_it_lacks(new_cluster: NewCluster)
     assert (refused.returncode, "try another node" in refused.stderr) == (REFUSED, True)
 
 
+def test_a_node_that_stands_still_does_not_answer_and_the_others_do(
+    new_cluster: NewCluster,
+) -> None:
+    cluster = new_cluster(("first", "second")).start()
+    cluster["first"].pause()
+    still = "first does not answer: its process stands still, or is much too busy"
+    alone = control(cluster, "-p", "first", "status")
+    assert (alone.returncode, alone.stderr) == (UNREACHABLE, f"chainchatctl: {still}\n")
+    waited = control(cluster, "-p", "first", "status", "--wait", "full", "--timeout", "0.5")
+    assert waited.stderr == f"chainchatctl: not full within 0.5 s: first: {still}\n"
+    shown = control(cluster, "status", "--all").stdout.splitlines()
+    assert f"first: {still}" in shown
+    assert [line.split()[:2] for line in shown[1:3]] == [["first", "-"], ["second", "tail"]]
+    cluster["first"].resume()
+
+
 def test_while_the_chain_cannot_confirm_somebody_who_orders_is_told_and_waits(
     new_cluster: NewCluster,
 ) -> None:
