@@ -13,7 +13,17 @@ IGNORED = frozenset(
     (
         *("_nonce", "_pings", "_first_ping", "nonce", "clocks", "_wall", "_new_identity", "now"),
         *("_timing", "_complaints", "_compared", "_departures", "_patience", "_declines"),
-        *("_doubts", "_clock_told", "_lives", "_lives_of", "confirms", "last", "answers", "voted"),
+        *(
+            "_not_yet",
+            "_doubts",
+            "_clock_told",
+            "_lives",
+            "_lives_of",
+            "confirms",
+            "last",
+            "answers",
+            "voted",
+        ),
     )
 )
 """Attributes in which two states may differ and count as one: figures, texts, what is noted twice,

@@ -311,9 +311,7 @@ def test_a_voter_judges_silence_by_its_own_clock(now, votes):
     effects = propose(node, WITHOUT_HEAD, now)
     assert bool(of_kind(effects, Voted)) is votes
     if not votes:
-        assert effects == [
-            Tell("no vote for epoch 2 (middle -> tail): head lives, as seen from here", alarm=True)
-        ]
+        assert effects == []
 
 
 def test_a_voter_that_has_not_heard_of_somebody_gives_it_its_time():
@@ -329,9 +327,20 @@ def test_a_voter_votes_with_a_proof_that_is_not_fresh():
     assert of_kind(propose(node, WITHOUT_HEAD), Voted)
 
 
+def test_that_one_sees_a_death_before_another_is_nothing_to_tell_unless_it_lasts():
+    node = active("tail")
+    told = []
+    for now in (0.5, 1.0, 1.5, 2.0, 2.5):
+        hear(node, "head", now)
+        told += [(now, effect) for effect in propose(node, WITHOUT_HEAD, now)]
+    text = "no vote for epoch 2 (middle -> tail): head lives, as seen from here"
+    assert told == [(2.0, Tell(text, alarm=True))]
+
+
 def test_what_is_wrong_is_told_the_operator_once():
     node = active("tail")
-    assert [len(propose(node, WITHOUT_HEAD)) for _ in range(3)] == [1, 0, 0]
+    wrong = vote_for(configuration(3, "middle", "tail"), member("middle"))
+    assert [len(propose(node, wrong)) for _ in range(3)] == [1, 0, 0]
 
 
 @pytest.mark.parametrize(

@@ -42,7 +42,7 @@ class Deciding(Pinging):
         self._complaints = set()
         self._compared = set()
         self._patience, self._declines = Patience(self._timing), {}
-        self._unreached = None
+        self._not_yet = None
         self._set_back = False
         yield self._save(configuration=configuration)
         self._first_ping = self.evidence.newest_nonce + 1

@@ -132,8 +132,8 @@ class State:
         """By position, why a learner was not let in."""
 
         # voting
-        self._unreached: tuple[Vote, float] | None = None
-        """A vote that waits for this node to reach one of its lives, and since when."""
+        self._not_yet: tuple[Vote, float] | None = None
+        """A vote to which what is objected may soon be over, and since when."""
 
         # proposing
         self._proposal: Vote | None = None

@@ -11,6 +11,9 @@ from chainchat.chain.membership.whereabouts import UNREACHED
 from chainchat.chain.messages import Decided, Declined, Propose, Vote, Voted
 from chainchat.chain.record import Status
 
+LIVES = "lives, as seen from here"
+"""The end of an objection that is soon gone, where one node sees a death before another."""
+
 
 class Voting(Joining):
     """The judgement of proposals, and the vote."""
@@ -39,8 +42,8 @@ class Voting(Joining):
         if refusal and kind is Change.JOIN:
             self._declined = vote
             yield Send(sender, Declined(vote, refusal))
-        elif refusal.endswith(UNREACHED) and not self._waits_too_long_for(vote, now):
-            return  # probably reached soon: the proposal is repeated
+        elif refusal.endswith((UNREACHED, LIVES)) and not self._waits_too_long_for(vote, now):
+            return  # probably over soon: the proposal is repeated
         elif refusal:
             yield from self.complain(f"no vote for {vote.configuration}: {refusal}")
         elif kind is Change.JOIN:
@@ -103,7 +106,7 @@ class Voting(Joining):
                     if member not in proposed.members and not self.evidence.may_exclude(
                         member.life, now
                     ):
-                        return f"{member.position} lives, as seen from here"
+                        return f"{member.position} {LIVES}"
             case Change.JOIN:
                 return self._objection_to_join(vote)
             case None:
@@ -134,10 +137,10 @@ class Voting(Joining):
         if unreached:
             return unreached
         if self.status is Status.ACTIVE and not self.evidence.may_exclude(old.life, now):
-            return f"{old.position} lives, as seen from here, and needs no other life"
+            return f"{old.position} {LIVES}, and needs no other life"
         return ""
 
     def _waits_too_long_for(self, vote: Vote, now: float) -> bool:
-        if self._unreached is None or self._unreached[0] != vote:
-            self._unreached = vote, now
-        return now - self._unreached[1] > self._timing.suspect_after
+        if self._not_yet is None or self._not_yet[0] != vote:
+            self._not_yet = vote, now
+        return now - self._not_yet[1] > self._timing.suspect_after
