@@ -146,8 +146,8 @@ def data_in_use(data: Path) -> bool:
 
 
 def running_chain(nodes: list[Node]) -> str:
-    """What to do about a chain that runs already."""
-    at = nodes[0].settings
+    """What to do about a chain that runs already, be it without its first node."""
+    at = next((node for node in nodes if data_in_use(node.settings.data)), nodes[0]).settings
     return f"The ports are taken by a running chain; join it: nc {at.host} {at.client_port}"
 
 

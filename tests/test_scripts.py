@@ -405,6 +405,8 @@ def test_the_demo_serves_until_a_signal_and_leaves_no_process(demo, number, stat
         assert len(started) == 3
         assert "taken by a running chain" in demo.refusal()
         assert "taken by a running chain" in demo.refusal("--fresh")
+        os.kill(min(started), signal.SIGKILL)  # the head, which is started first
+        until(lambda: f"join it: nc 127.0.0.1 {demo.ports[1]}" in demo.refusal())
         process.send_signal(number)
         assert process.wait(DEADLINE) == status
     assert [pid for pid in started if alive(pid)] == []

@@ -97,7 +97,7 @@ class Space:
         self.note = f"free disk: {megabytes(free)}{left}" if self._warned else ""
         if self.low and not was_low:
             enough = megabytes(_room_again(self._stop))
-            return f"{self.note}: nothing new is taken until it is {enough}"
+            return f"{self.note}: no chain with this node takes anything new until it is {enough}"
         if was_low and not self.low:
             return f"free disk: {megabytes(free)}: room again"
         if self._warned and not was_warned:

@@ -201,6 +201,8 @@ def readiness(membership: Membership, now: float, *, overdue: bool, replay: str 
         case Status.LEARNER:
             chain = ", ".join(membership.configuration.positions)
             reason = f"this node is catching up with the chain ({chain})"
+            if membership.own_log.low:
+                reason += "; it does not join: its disk is nearly full"
         case Status.ACTIVE:
             low = membership.low(now)
             if replay:

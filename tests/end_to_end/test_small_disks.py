@@ -47,7 +47,9 @@ def test_nobody_fills_the_disks(
         assert flooder.ask("PING") == "+OK"
         alice.say("/chain")
         assert any(REASON in line for line in alice.lines_to(r"^\. "))
-        wait_for_log(cluster["tail"], " MB: nothing new is taken until it is 8.8 MB")
+        wait_for_log(
+            cluster["tail"], " MB: no chain with this node takes anything new until it is 8.8"
+        )
         ballast.unlink()
         until(lambda: alice.ask("hello!").startswith("+OK "), lambda: "nothing is taken again")
         again = f"SEND {number} * :x"

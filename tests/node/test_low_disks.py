@@ -70,6 +70,10 @@ def test_a_node_whose_disk_is_low_does_not_join_until_there_is_room():
     assert low(house)["head"] == ()
     [progress] = [note for note in house["head"].view().notes if note.startswith("middle: ")]
     assert progress.endswith("; it does not join: its disk is nearly full")
+    assert house["middle"].readiness.reason == (
+        "this node is catching up with the chain (head, tail); it does not join: its disk is "
+        "nearly full"
+    )
     house.free["middle"] = 2 * STOP
     house.later(3)
     assert house["head"].configuration.positions == ("head", "tail", "middle")

@@ -45,7 +45,7 @@ def test_the_log_says_so_once_at_each_bound():
         "",
         "free disk: 999 MB; with less than 100 MB nothing new is taken",
         "",
-        "free disk: 99 MB: nothing new is taken until it is 110 MB",
+        "free disk: 99 MB: no chain with this node takes anything new until it is 110 MB",
         "",
         "",
         "free disk: 110 MB: room again",
