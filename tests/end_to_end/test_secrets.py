@@ -174,7 +174,7 @@ def test_a_script_has_its_password_from_a_file_or_the_environment(
     none = says()
     assert (none.returncode, none.stdout) == (3, "")
     assert none.stderr == (
-        f"chainchat-client: {alice} has a password: give it with --password-file FILE, or in "
+        f"chainchat-client: {alice} needs a password: give it with --password-file FILE, or in "
         "CHAINCHAT_PASSWORD\n"
     )
     missing = says("--password-file", str(tmp_path / "none"))

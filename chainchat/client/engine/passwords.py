@@ -12,7 +12,7 @@ from chainchat.client.engine.events import Event, PasswordChanged, PasswordNeede
 from chainchat.client.engine.proof import Key, Keys, Proof, new_key, words_of
 from chainchat.client.engine.wire import ProtocolError, Refusal
 
-TLS_ONLY, WRONG, NEEDED = 507, 512, 513
+CHANGED, TLS_ONLY, WRONG, NEEDED = 434, 507, 512, 513
 
 GIVE_IT = "give it with --password-file FILE, or in CHAINCHAT_PASSWORD"
 
@@ -59,12 +59,19 @@ class Passwords:
         return self._want(refusal)
 
     def _want(self, refusal: Refusal, *, new: bool = False) -> Step:
-        if not self._asks:
-            if refusal.code == NEEDED and not new:
-                return Refusal(refusal.tag, NEEDED, f"{self._name} has a password: {GIVE_IT}")
-            return refusal
-        self.wanted = True
-        return PasswordNeeded(refusal.text, new)
+        why = refusal.text if new else self._why(refusal)
+        if self._asks:
+            self.wanted = True
+            return PasswordNeeded(why, new)
+        if refusal.code in (CHANGED, NEEDED) and not new:
+            return Refusal(refusal.tag, NEEDED, f"{why}: {GIVE_IT}")
+        return refusal
+
+    def _why(self, refusal: Refusal) -> str:
+        """The reason for a person, who types no AUTH, and whose client connects again by itself."""
+        if refusal.code == NEEDED:
+            return f"{self._name} needs a password"
+        return "wrong password: try again" if refusal.code == WRONG else refusal.text
 
     def keep(self, password: str) -> None:
         """Keep an answer that came without a connection."""
@@ -111,7 +118,7 @@ class Passwords:
             final = proof.final(text)
             if not final:  # the password was changed elsewhere
                 self._keys.forget()
-                return self._want(Refusal("auth", NEEDED, "the password was changed"))
+                return self._want(Refusal("auth", CHANGED, "the password was changed"))
             return Asked("prove", "PROVE", 0, (f":{final}",))
         if not proof.is_signed(text) or proof.key is None:
             raise ProtocolError("the server does not know the account's password: who is it?")

@@ -128,9 +128,15 @@ class Room:
     def ask_about(self, text: str) -> None:
         self._asked_about = text
 
+    @property
+    def asks_about_a_paste(self) -> bool:
+        return bool(self._asked_about)
+
     def edited(self) -> bool:
         """Note that the input has changed: no to a paste; True if one was asked about."""
         asked, self._asked_about = self._asked_about, ""
+        if asked:
+            self.tell("* nothing of the paste is said")
         return bool(asked)
 
     def confirmed(self, text: str) -> str:
@@ -140,6 +146,13 @@ class Room:
 
     def answer(self, text: str) -> None:
         self._show(self.conversation.asking.answer(text))
+
+    def cancelled(self) -> bool:
+        """Cancel a change of the password; False if there is none, as at the login."""
+        changing = bool(self.conversation.asking.question) and self._engine.online
+        if changing:
+            self.answer("")
+        return changing
 
     @property
     def prompt(self) -> str:
@@ -354,7 +367,9 @@ class Room:
         )
         told = [self.near_limit(typed), *standing.counted(counts)]
         bad = True
-        if not self._engine.online:
+        if not self._engine.online and self.conversation.asking.question:
+            parts = ["the server waits for your password", *told]
+        elif not self._engine.online:
             state = self.conversation.trouble if stand.node else ""
             parts = ["offline", state, *stand.offline(self._clock()), *told]
         else:

@@ -5,7 +5,7 @@ from typing import Any, Protocol
 
 from prompt_toolkit.application import Application
 from prompt_toolkit.buffer import Buffer
-from prompt_toolkit.filters import has_focus, has_selection
+from prompt_toolkit.filters import Condition, has_focus, has_selection
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 from prompt_toolkit.keys import Keys
 
@@ -67,6 +67,11 @@ class Keyboard:
         keys = KeyBindings()
         typing, searching = has_focus(self._face.input), has_focus(self._face.searched)
         keys.add("enter", filter=typing)(lambda _: self._face.accept())
+        asked = Condition(lambda: self._room.asks_about_a_paste)
+        for yes in "yY":
+            keys.add(yes, filter=typing & asked)(lambda _: self._face.accept())
+        for no in "nN":
+            keys.add(no, filter=typing & asked)(self._escape)
         for names, edit in EDITS.items():
             for name in names:
                 keys.add(name, filter=~has_selection)(edit)
@@ -93,7 +98,7 @@ class Keyboard:
             self._stop_searching()
         elif self._room.edited():
             pass
-        elif self._face.input.text and not self._room.leaving:
+        elif self._room.cancelled() or (self._face.input.text and not self._room.leaving):
             self._face.input.reset()
         else:
             self._face.leave_at_once(130)

@@ -116,8 +116,9 @@ def test_a_wrong_password_is_asked_for_again(house):
     run = Run(house)
     run.engine.password(OTHER)
     run.go_on(after=1.0)
-    assert [event.text for event in run.told(events.PasswordNeeded)][1:] == [
-        "wrong password: try again"
+    assert [event.text for event in run.told(events.PasswordNeeded)] == [
+        "alice needs a password",
+        "wrong password: try again",
     ]
     run.engine.password(SECRET)
     run.go_on()

@@ -373,6 +373,24 @@ def test_octets_are_counted_near_the_limit_which_is_that_of_nc(face: Face) -> No
     assert face.room.near_limit(f">> bob: {'x' * 900}") == "900 of 1016 octets"
 
 
+def test_who_is_asked_for_a_password_is_not_told_that_the_client_tries(face: Face) -> None:
+    face.engine.start(0.0)
+    face.engine.connected(0.0)
+    face.hear(events.PasswordNeeded("alice needs a password"))
+    assert face.room.prompt == "password of alice: "
+    assert face.status() == "the server waits for your password"
+    assert not face.room.cancelled()
+
+
+def test_a_change_of_the_password_can_be_cancelled(face: Face) -> None:
+    face.log_in()
+    face.types("/password")
+    assert face.room.prompt.startswith("your new password ")
+    assert face.room.cancelled()
+    assert face.rows()[-1] == "+OK nothing is changed"
+    assert not face.room.cancelled()
+
+
 def test_operators_do_what_they_do_and_no_password_is_written_down(face: Face) -> None:
     face.log_in()
     face.engine.take_bytes()

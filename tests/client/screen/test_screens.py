@@ -180,10 +180,16 @@ def test_many_pasted_lines_are_asked_about_once(server: Server) -> None:
         screen.shows(lambda rows: "say 9 lines? (Enter: yes, Esc: no)" in rows)
         screen.type("\x1b")
         screen.shows(lambda rows: "alice>" in rows)
+        assert "* nothing of the paste is said" in screen.rows
         assert [m.text for m in server.room.messages] == ["one", "two"]
-        screen.type("\x1b[200~" + "".join(f"line {n}\n" for n in range(9)) + "\x1b[201~\r")
-        screen.shows(lambda rows: any(row.endswith("alice: line 8 ✓") for row in rows))
-        assert [m.text for m in server.room.messages][2:] == [f"line {n}" for n in range(9)]
+        for yes in ("\r", "y"):
+            paste = "".join(f"line {n}{yes}\n" for n in range(9))
+            screen.type(f"\x1b[200~{paste}\x1b[201~{yes}")
+            said = f"alice: line 8{yes.strip()} ✓"
+            screen.shows(lambda rows, said=said: any(row.endswith(said) for row in rows))
+        screen.shows(lambda rows: "alice>" in rows)  # and no y
+        said = [m.text for m in server.room.messages][2:]
+        assert said == [f"line {n}" for n in range(9)] + [f"line {n}y" for n in range(9)]
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
