@@ -34,7 +34,7 @@ def metrics_sources(house, data, **changes):
         "report": lambda: report(about),
         "node": lambda: house.node,
         "sessions": lambda: house.sessions,
-        "admission": Admission(house.limits, house.clock.seconds, lambda: 1),
+        "admission": Admission("solo", house.limits, house.clock.seconds, lambda: 1),
         "links": list,
         "most_files": 1_024,
         "drained": lambda: False,

@@ -7,9 +7,13 @@ do so for others.
 
 import signal
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
+
+if find_spec("scramp") is None:
+    sys.exit(f"{Path(sys.argv[0]).name} needs what the tests need: bin/venv --test installs it")
 
 # The chains of real processes are those of the end-to-end tests.
 sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "end_to_end")]

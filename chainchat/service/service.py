@@ -197,7 +197,10 @@ class NodeService(Service):
         self._make_guard_and_orders(addresses[own.position])
         self._begin_life()
         self._admission = Admission(
-            self._limits, self._reactor.seconds, lambda: self._node.configuration.epoch
+            own.position,
+            self._limits,
+            self._reactor.seconds,
+            lambda: self._node.configuration.epoch,
         )
         self._links = Links(self._reactor, self._introduction, self._nodes, tls=self._tls.chain)
         self._chain_port.factory = self._links.factory()

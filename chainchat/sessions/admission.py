@@ -46,9 +46,10 @@ class Admission:
     """Counts the clients of one node, and the refused since the start."""
 
     def __init__(
-        self, limits: Limits, clock: Callable[[], float], epoch: Callable[[], int]
+        self, position: str, limits: Limits, clock: Callable[[], float], epoch: Callable[[], int]
     ) -> None:
         """``clock`` gives monotonic seconds, ``epoch`` the newest epoch known."""
+        self._position = position
         self.admitted = 0
         self.refused: dict[Code, int] = {}
         self._limits = limits
@@ -93,7 +94,7 @@ class Admission:
         for number, owner in enumerate(owners):
             has = self._of.get(owner, 0)
             if has >= limits.per_address * WIDER**number:
-                why = "{owner} has {has} connections already"
+                why = "{owner} has {has} connections already (per-address)"
                 self._complain(Code.TOO_MANY_OF_ADDRESS, why, owner=owner, has=has)
                 raise RefusedError(
                     Code.TOO_MANY_OF_ADDRESS,
@@ -129,4 +130,5 @@ class Admission:
         self.refused[code] = self.refused.get(code, 0) + 1
         if count := self._complaints.count(code):
             since = "" if count == 1 else f" ({count} refused since the last line)"
-            log.warn(f"refusing clients: {why}{since}", event="refusing", **values)
+            text = f"{{position}}: refusing clients: {why}{since}"
+            log.warn(text, event="refusing", position=self._position, **values)

@@ -128,8 +128,7 @@ class Entrance:
                 what = "an operator" if request.operator else "no operator"
                 self._order(tag, grant, f"{request.name} is {what} now")
             case requests.Kick():
-                kick = commands.Kick(self._client.id, request.name)
-                self._order(tag, kick, f"the session of {request.name} is ended")
+                self._kick(tag, request.name)
             case requests.Delete():
                 self._delete(tag, request)
             case requests.Logout():
@@ -217,6 +216,16 @@ class Entrance:
         client = self._client
         if client.id and name.lower() != client.name.lower():
             raise RefusedError(Code.LOGGED_IN_ALREADY, f"you are logged in, as {client.name}")
+
+    def _kick(self, tag: str, name: str) -> None:
+        state = self._node.state
+        account, own = state.account_named(name), state.accounts.get(self._client.account)
+        if account is None or account.session or own is None or own.role is AccountRole.USER:
+            kick = commands.Kick(self._client.id, name)
+            self._order(tag, kick, f"the session of {name} is ended")
+        else:
+            text = f"{account.name} is not on: nothing is ended"
+            self._replies.answer(self._client.mode.done(tag, text))
 
     # --- logging in and out
 

@@ -97,14 +97,14 @@ def name_held(name: str, silent: int | None) -> str:
     elif silent < SILENT_SECONDS:
         text = (
             f"{taken}, by a connection that was heard {silent} s ago: if its machine is gone, "
-            "try again in 10 s; if it only hangs, end it there"
+            "try again in 10 s; if it only hangs, end it there, or ask an operator to /kick it"
         )
     else:
         text = (
             f"{taken}, by a connection that has been silent for {silent} s: it is free within "
             "10 s if nothing answers there; try again then"
         )
-    return f"{text}, or log in with another"
+    return f"{text}, or log in with another name"
 
 
 def described(command: AnyCommand) -> list[str]:

@@ -32,7 +32,7 @@ class Door:
         self.limits = Limits(
             ClientLimits(connections, per_address, EXEMPT, files, **more), self.clock.seconds
         )
-        self.admission = Admission(self.limits, self.clock.seconds, lambda: self.epoch)
+        self.admission = Admission("solo", self.limits, self.clock.seconds, lambda: self.epoch)
         self.inside = []
         self.clock.advance(since)
 
@@ -174,7 +174,8 @@ def test_clients_never_get_the_files_that_a_node_needs(logged):
     door = Door(files=2)
     assert door.knock("127.0.0.1", HERE, THERE) == [None, None, Code.TOO_MANY_CONNECTIONS]
     assert logged == [
-        "refusing clients: 2 connections are open; for more the limit of open files is too low"
+        "solo: refusing clients: 2 connections are open; for more the limit of open files is too "
+        "low"
     ]
 
 
@@ -188,11 +189,12 @@ def test_the_log_says_why_once_a_minute_and_how_often(logged):
     door.knock(*[HERE] * 1_000)
     door.clock.advance(PERIOD - 1)
     door.knock(HERE)
-    assert logged == ["refusing clients: 10.0.0.1 has 3 connections already"]
+    assert logged == ["solo: refusing clients: 10.0.0.1 has 3 connections already (per-address)"]
     door.clock.advance(1)
     door.knock(HERE)
     assert logged[1:] == [
-        "refusing clients: 10.0.0.1 has 3 connections already (1001 refused since the last line)"
+        "solo: refusing clients: 10.0.0.1 has 3 connections already (per-address) (1001 refused "
+        "since the last line)"
     ]
     assert door.admission.refused == {Code.TOO_MANY_OF_ADDRESS: 1_002}
 
@@ -251,7 +253,7 @@ def test_the_text_says_how_long_to_wait_and_the_log_who_it_was(logged):
     text = "^425 your address has connected here 4 times within a minute; try again in 1 s$"
     with pytest.raises(RefusedError, match=text):
         door.admission.admit(HERE)
-    assert logged == ["refusing clients: 10.0.0.1 has connected 4 times within a minute"]
+    assert logged == ["solo: refusing clients: 10.0.0.1 has connected 4 times within a minute"]
 
 
 def test_new_limits_hold_at_once_and_who_came_before_leaves_as_they_came():

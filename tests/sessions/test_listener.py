@@ -65,7 +65,10 @@ class House:
         clock = Clock()
         self.opened, self.lost = [], []
         self.admission = Admission(
-            Limits(ClientLimits(exempt=(), **limits), clock.seconds), clock.seconds, lambda: 1
+            "solo",
+            Limits(ClientLimits(exempt=(), **limits), clock.seconds),
+            clock.seconds,
+            lambda: 1,
         )
         clock.advance(FORGIVING_SECONDS)
         patience = Patience(drain=drain)

@@ -69,7 +69,7 @@ class House:
         limits = Limits(ClientLimits(connections, 1_000, (), 1_000), reactor.seconds)
         self.factory = ClientFactory(
             self.new_session,
-            admission=Admission(limits, reactor.seconds, int),
+            admission=Admission("solo", limits, reactor.seconds, int),
             clock=reactor,
             patience=Patience(**patience),
         )

@@ -174,6 +174,7 @@ def test_an_operator_makes_operators_and_kicks(house):
     assert b"+OK the session of root is ended\r\n" in bob.types("/kick root")
     assert root.types().endswith(b"* bob ended your session\r\n")
     assert root.connection.closed
+    assert bob.types("/kick root") == b"+OK root is not on: nothing is ended\r\n"
     assert bob.types("/operator bob off") == b"+OK bob is no operator now\r\n"
     house.client("eve")
     assert b"-ERR 515" in bob.types("/kick eve")

@@ -79,7 +79,7 @@ def test_who_wants_a_name_is_told_for_how_long_its_connection_has_been_silent(ho
     again.reads()
     assert again.says("alice") == [
         "-ERR 433 the name alice is in use, by a connection that has been silent for 34 s: it is "
-        "free within 10 s if nothing answers there; try again then, or log in with another"
+        "free within 10 s if nothing answers there; try again then, or log in with another name"
     ]
     assert alice.connection.probed
 
@@ -111,7 +111,7 @@ def test_where_the_system_tells_nothing_a_login_is_refused_soon_all_the_same(hou
     again.reads()
     assert one(again.says("alice")) == (
         "-ERR 433 the name alice is in use; if its machine is gone it is free in 10 s: try again "
-        "then, or log in with another"
+        "then, or log in with another name"
     )
 
 

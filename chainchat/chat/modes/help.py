@@ -86,8 +86,8 @@ TOPICS = {
     "help": Topic("/help [verb]", "list everything, or explain one verb"),
     "logout": Topic(
         "/logout",
-        "leave; your account stays",
-        ("Also /quit and /exit. Messages wait for your next login.",),
+        "leave, as do /quit and /exit; your account stays",
+        ("Messages wait for your next login.",),
     ),
     "hello": Topic(
         f"/hello {VERSION} client=ID [notices=on]",
@@ -108,6 +108,7 @@ _HABITS = {
     **dict.fromkeys(("names", "users"), "/who"),
     **dict.fromkeys(("bye", "leave", "part", "q"), "/logout"),
     **dict.fromkeys(("h", "?"), "/help"),
+    **dict.fromkeys(("nick", "name", "rename"), "/logout, and to log in with another name"),
     "history": "/last",
 }
 
