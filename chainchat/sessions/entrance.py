@@ -84,7 +84,8 @@ class Entrance:
         self._deadline: Timer | None = None
 
     def begin(self) -> None:
-        self._deadline = self._clock.callLater(LOGIN_SECONDS, self._took_too_long)
+        end = isolated_for(self._client, self._took_too_long)
+        self._deadline = self._clock.callLater(LOGIN_SECONDS, end)
 
     def _took_too_long(self) -> None:
         if self._client.id:  # the chain has not answered the login yet
@@ -371,7 +372,8 @@ class Entrance:
         if self._client.id:
             program = self.program if finished else ""
             logout = commands.Logout(self._client.id, self._client.seen, program)
-            self._sessions.submit(self._client.account, logout, replied)
+            done = isolated_for(self._client, replied)
+            self._sessions.submit(self._client.account, logout, done)
         else:
             replied()
 
