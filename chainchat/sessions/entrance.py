@@ -16,7 +16,6 @@ from chainchat.node.status import nearly_full
 from chainchat.sessions.explanations import TOOK_NOTHING, explanation, name_held, removed_notice
 from chainchat.sessions.interfaces import Client, Connection, ServerInfo
 from chainchat.sessions.isolation import isolated_for
-from chainchat.sessions.limits import Ration
 from chainchat.sessions.passwords import Passwords
 from chainchat.sessions.procedures import Procedure, Procedures, Submitting
 from chainchat.sessions.replies import Reply
@@ -145,7 +144,8 @@ class Entrance:
         if low:
             if own is None or own.role is not AccountRole.OPERATOR:
                 raise RefusedError(Code.DISK_NEARLY_FULL, nearly_full(low))
-            self._ration(limits.last_changes, low)  # an operator's account may be broken into
+            # An operator's account may be broken into.
+            self._check_ration(limits.last_changes.take(), low)
         number = client.account if client.id or self._passwords is None else self._passwords.proved
         if not client.id and limits.may_say(number) <= 0:  # else its later lines wait
             wait = ceil(limits.wait(number))
@@ -155,8 +155,7 @@ class Entrance:
             limits.changed(number)
 
     @staticmethod
-    def _ration(ration: Ration, low: tuple[str, ...]) -> None:
-        wait = ration.take()
+    def _check_ration(wait: float, low: tuple[str, ...]) -> None:
         if wait > 0:
             text = f"{nearly_full(low)}; or wait {ceil(wait)} s"
             raise RefusedError(Code.DISK_NEARLY_FULL, text)
@@ -199,7 +198,7 @@ class Entrance:
         if self._procedures is None:
             hashing = self._guard.hashing
             self._procedures = Procedures(
-                self._client, self._handler, hashing, self._clock, self.enter
+                self._client, self._handler, hashing, self._clock, self._enter_with_password
             )
         self._procedures.begin(tag, procedure)
 
@@ -232,7 +231,6 @@ class Entrance:
         if isinstance(request, requests.Login) and self._needs_password(account):
             if not client.mode.asks:
                 raise RefusedError(Code.PASSWORD_NEEDED, "a password is needed: AUTH, then PROVE")
-            self._ration_login(low)
             self._begin(tag, self.passwords.log_in(request))
             return
         checked = 0 if self._passwords is None else self._passwords.checked(account)
@@ -240,12 +238,27 @@ class Entrance:
             checked = account.secret  # the same, or it was removed since
         if _is_hopeless(request, account, checked):
             self._check_refused_logins()
-        self._ration_login(low)
+        self._ration_login()
         self.enter(self._replies.reserve(holds_later=True), tag, request, checked)
 
-    def _ration_login(self, low: tuple[str, ...]) -> None:
+    def _enter_with_password(
+        self, reply: Reply, tag: str, request: requests.Login, checked: int
+    ) -> None:
+        """Enter, if there is a ration: who was only asked for a password took none."""
+        try:
+            self._ration_login()
+        except RefusedError as refusal:
+            text = self._client.mode.refused(tag, refusal.code, refusal.text)
+            self._replies.complete(reply, text)
+            self._client.turned_away()
+        else:
+            self.enter(reply, tag, request, checked)
+
+    def _ration_login(self) -> None:
+        low = self._node.readiness.low
         if low:
-            self._ration(self._sessions.limits.last_logins, low)
+            wait = self._sessions.limits.take_last_login(self._client.address)
+            self._check_ration(wait, low)
 
     def _check_refused_logins(self) -> None:
         """Refuse a client that could fill the log with refused logins."""
