@@ -4,6 +4,8 @@ import hashlib
 from collections.abc import Sequence
 from math import ceil
 
+from msgspec.structs import replace
+
 from chainchat.chat import commands, requests
 from chainchat.chat.accounts import Account, AccountRole
 from chainchat.chat.commands import UNKNOWN, AnyCommand
@@ -299,7 +301,7 @@ class Entrance:
             if counted and (holder is None or result != Accepted(holder.number)):
                 self._sessions.limits.not_new(client.address)
             if isinstance(result, Accepted):
-                self._replies.complete(reply, *self._logged_in(tag, request, token, result.id))
+                self._let_in(reply, tag, request, token, result.id)
                 return
             client.id = ""
             self._sessions.limits.login_refused(client.address)
@@ -348,9 +350,14 @@ class Entrance:
         text = name_held(refused.about, silent)
         return self._client.mode.refused(tag, refused.code, text)
 
-    def _logged_in(
-        self, tag: str, request: requests.Login | requests.Resume, token: str, high: int
-    ) -> list[str]:
+    def _let_in(
+        self,
+        reply: Reply,
+        tag: str,
+        request: requests.Login | requests.Resume,
+        token: str,
+        high: int,
+    ) -> None:
         self._met_deadline()
         client = self._client
         account = self._node.state.account_of(client.id)
@@ -361,19 +368,31 @@ class Entrance:
         notices = [removed_notice(mode, removed)] if removed.concerns(mark) else []
         if isinstance(request, requests.Resume):
             client.attach(account, mark, quiet=False)
-            return [mode.resumed(tag, token, high, number), *notices]
+            self._replies.complete(reply, mode.resumed(tag, token, high, number), *notices)
+            return
         if self._sessions.has_taken_nothing(account.number) and mode.asks:
             client.tell("", TOOK_NOTHING)
         client.attach(account, mark, quiet=request.quiet)
-        missed, more = 0, False
-        if mode.counts_missed:
+        login = LoggedIn(account.name, token, high, mark, missed=0, number=number)
+        if request.quiet:
+            notices = []
+        self._answer_login(reply, tag, login, notices)
+
+    def _answer_login(self, reply: Reply, tag: str, login: LoggedIn, notices: list[str]) -> None:
+        """Answer, a person in their turn: to count for two dozen at once would be a long one."""
+        client, mode = self._client, self._client.mode
+        account, history = client.account, self._node.history
+
+        def count() -> None:
             left = self._node.slice(COUNT_SECONDS).left
-            missed, more = self._node.history.count_missed(
-                account.number, mark, mode.counts_missed, left
-            )
-        login = LoggedIn(account.name, token, high, mark, missed, number, more)
-        line = mode.logged_in(tag, login)
-        return [line, *([] if request.quiet else notices)]
+            missed, more = history.count_missed(account, login.mark, mode.counts_missed, left)
+            counted = replace(login, missed=missed, more=more)
+            self._replies.complete(reply, mode.logged_in(tag, counted), *notices)
+
+        if mode.counts_missed:
+            client.when_writable(count)
+        else:
+            self._replies.complete(reply, mode.logged_in(tag, login), *notices)
 
     def _log_out(self, tag: str, *, finished: bool) -> None:
         reply = self._replies.reserve(holds_later=True)
