@@ -8,8 +8,9 @@ from twisted.logger import Logger
 from chainchat.chat.refusals import Code, RefusedError
 from chainchat.logs.complaints import Complaints
 from chainchat.network.ports import ACCEPTS_PER_TURN
-from chainchat.sessions.buckets import WIDER
+from chainchat.sessions.buckets import WIDER, Buckets
 from chainchat.sessions.limits import Limits
+from chainchat.sessions.pace import Rate
 
 FORGIVING_SECONDS = 30.0
 """After a start or a change of epoch, an address has no limit for so long.
@@ -26,6 +27,15 @@ the lock, the database with its companions, twice, SQLite's passing files, /proc
 
 FILES_PER_POSITION = 9
 """Three lanes, each with an old one closing; a dial, a look, a probe."""
+
+TOLD = Rate(per_second=1, at_once=60)
+"""Refused connections of an address that are told why."""
+
+UNHEARD_SECONDS = 1.0
+"""For so long the connections of an address end unheard that was refused more often."""
+
+MOST_UNHEARD = 1_000
+"""Addresses and networks remembered to be so."""
 
 MOST_AGREEING = 2 * ACCEPTS_PER_TURN
 """Refused connections that agree on TLS, to be told why."""
@@ -57,6 +67,10 @@ class Admission:
         self._known_epoch = epoch()
         self._forgiving_until = clock() + FORGIVING_SECONDS
         self._of: dict[str, int] = {}
+        self._told: Buckets[str] = Buckets(clock)
+        self._unheard: dict[str, float] = {}
+        """Until when, by owner."""
+        self._unheard_until = 0.0
         self._complaints: Complaints[Code] = Complaints(clock, len(Code))
 
     def admit(self, host: str) -> tuple[str, ...]:
@@ -94,6 +108,7 @@ class Admission:
             has = self._of.get(owner, 0)
             if has >= limits.per_address * WIDER**number:
                 why = "{owner} has {has} connections already"
+                self._note_refused(owner, WIDER**number)
                 self._complain(Code.TOO_MANY_OF_ADDRESS, why, owner=owner, has=has)
                 raise RefusedError(
                     Code.TOO_MANY_OF_ADDRESS,
@@ -103,6 +118,7 @@ class Admission:
             if wait > 0:
                 times = int(rate.at_once)
                 why = "{owner} has connected {times} times within a minute"
+                self._note_refused(owner, WIDER**number)
                 self._complain(Code.CONNECTS_TOO_OFTEN, why, owner=owner, times=times)
                 raise RefusedError(
                     Code.CONNECTS_TOO_OFTEN,
@@ -110,6 +126,28 @@ class Admission:
                     f"in {ceil(wait)} s",
                 )
         connected.take(owners, limits.connecting)
+
+    def _note_refused(self, owner: str, times: int) -> None:
+        """``times``: see ``WIDER``."""
+        rate = TOLD.times(times)
+        if not self._told.wait(owner, rate):
+            self._told.take(owner, rate)
+            return
+        if len(self._unheard) >= MOST_UNHEARD:
+            del self._unheard[next(iter(self._unheard))]
+        self._unheard_until = self._unheard[owner] = self._clock() + UNHEARD_SECONDS
+
+    def sheds(self, host: str) -> bool:
+        """Count a connection that is to end unheard, as such of its address were told why often."""
+        now = self._clock()
+        if now >= self._unheard_until:  # nearly always
+            self._unheard.clear()
+            return False
+        for owner in self._limits.owners(host):
+            if now < self._unheard.get(owner, 0.0):
+                self._count(Code.CONNECTS_TOO_OFTEN)
+                return True
+        return False
 
     def leave(self, owners: Sequence[str]) -> None:
         self.admitted -= 1
@@ -125,8 +163,11 @@ class Admission:
             self._known_epoch = epoch
             self._forgiving_until = self._clock() + FORGIVING_SECONDS
 
-    def _complain(self, code: Code, why: str, **values: object) -> None:
+    def _count(self, code: Code) -> None:
         self.refused[code] = self.refused.get(code, 0) + 1
+
+    def _complain(self, code: Code, why: str, **values: object) -> None:
+        self._count(code)
         if count := self._complaints.count(code):
             since = "" if count == 1 else f" ({count} refused since the last line)"
             log.warn(f"refusing clients: {why}{since}", event="refusing", **values)

@@ -10,6 +10,8 @@ from chainchat.chat.refusals import Code, RefusedError
 from chainchat.logs.complaints import PERIOD
 from chainchat.sessions.admission import (
     FORGIVING_SECONDS,
+    TOLD,
+    UNHEARD_SECONDS,
     Admission,
     reserve,
 )
@@ -72,6 +74,38 @@ def test_an_address_has_so_many_connections_and_others_have_theirs():
     door = Door()
     assert door.knock(*[HERE] * 5) == [None] * 3 + [Code.TOO_MANY_OF_ADDRESS] * 2
     assert door.knock(*[THERE] * 3) == [None] * 3
+
+
+def test_an_address_that_was_refused_often_ends_unheard_for_a_second():
+    door = Door(per_address=10, connecting=Rate(per_second=0.1, at_once=3))
+    sheds = door.admission.sheds
+    most = TOLD.at_once
+    assert door.knock(*[HERE] * (3 + most)) == [None] * 3 + [Code.CONNECTS_TOO_OFTEN] * most
+    assert not sheds(HERE)
+    assert door.knock(HERE) == [Code.CONNECTS_TOO_OFTEN]
+    assert sheds(HERE)
+    assert not sheds(THERE)
+    assert door.admission.refused == {Code.CONNECTS_TOO_OFTEN: most + 2}
+    door.clock.advance(UNHEARD_SECONDS)
+    assert not sheds(HERE)
+    assert door.knock(HERE) == [Code.CONNECTS_TOO_OFTEN]
+    assert not sheds(HERE)  # it could be told
+    assert door.knock(HERE) == [Code.CONNECTS_TOO_OFTEN]
+    assert sheds(HERE)
+
+
+def test_so_does_one_with_too_many_connections():
+    door = Door()
+    door.knock(*[HERE] * (3 + int(TOLD.at_once) + 1))
+    assert door.admission.sheds(HERE)
+
+
+def test_of_a_network_that_is_refused_no_address_is_heard_but_others_are():
+    door = Door(per_address=2)
+    sites = [f"2001:db8:2:{number:x}::1" for number in range(2 * WIDER + int(TOLD.at_once) * WIDER)]
+    door.knock(*sites, "2001:db8:2:ffff::1")
+    assert door.admission.sheds("2001:db8:2:fffe::1")
+    assert not door.admission.sheds("2001:db8:3::1")
 
 
 def test_a_connection_that_ends_makes_room_for_another_of_its_address():
