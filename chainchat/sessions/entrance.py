@@ -391,6 +391,7 @@ class Entrance:
 
         if mode.counts_missed:
             client.when_writable(count)
+            self._sessions.rounds.waits(client, first=True)  # or all who read on would be before
         else:
             self._replies.complete(reply, mode.logged_in(tag, login), *notices)
 

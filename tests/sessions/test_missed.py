@@ -110,6 +110,28 @@ def test_those_who_log_in_at_once_have_one_search_in_a_turn(house, monkeypatch, 
     assert house.node.turn_clock.longest == pytest.approx(0.015)
 
 
+def test_who_logs_in_is_answered_before_others_read_on(house, pair):
+    readers = [house.client(f"reader{number}") for number in range(10)]
+    for reader in readers:
+        reader.session.lost()
+    pair[0].says(*(f"{n}" for n in range(20 * CATCH_UP_LEAST)))
+    pair[0].reads_in_time()
+    readers, newcomer = [house.client() for _ in range(10)], house.client()
+    house.price = 0.001
+    for number, reader in enumerate(readers):
+        reader.sends(f"reader{number}")
+    house.clock.pump([0.01] * 50)
+    pages = []
+    for reader in readers:
+        reader.connection.on_write = lambda: pages.append(b"a page")
+    newcomer.connection.on_write = lambda: pages.append(newcomer.connection.data)
+    newcomer.sends("newcomer")
+    house.clock.pump([0.01] * 200)
+    answered = next(place for place, page in enumerate(pages) if b"+OK you are" in page)
+    assert len(pages) > 50
+    assert answered < 5
+
+
 def test_messages_that_take_long_to_read_come_in_small_pages(house, pair):
     alice, bob = pair
     bob.session.lost()
