@@ -7,6 +7,7 @@ import datetime
 import re
 from collections.abc import Callable, Iterable
 from itertools import chain
+from zlib import crc32
 
 from chainchat.chat.modes.human import HUMAN
 from chainchat.chat.modes.mode import ChainView, ChatMessage
@@ -40,6 +41,13 @@ STATUS_EVERY = 5.0
 
 FOR_NO_LOG = "+OK the password of"
 """The beginning of a line that holds a password, which no log may get."""
+
+WHO_PER_NAME = 0.05
+"""Seconds before WHO is asked again, for each name on.
+
+Where thousands are on, all their clients hear in one moment that many came. If each asked at once,
+and after each such notice, the tail would answer nothing else.
+"""
 
 MOST_NAMES = 10_000
 
@@ -95,6 +103,7 @@ class Conversation:
         self._removed = ""  # what the server says of messages that are gone
         self._status_due = 0.0
         self._who_is_stale = False
+        self._who_due = 0.0  # 0 while that is not known
         self._sought = ""  # what the names begin with that were asked for last
         self._refreshing: set[str] = set()  # verbs that we have asked for ourselves
 
@@ -190,9 +199,17 @@ class Conversation:
             self._ask_for_us("CHAIN")
             asked = True
         if self._who_is_stale and "WHO" not in self._refreshing:
-            self._who_is_stale = False
-            self._ask_for_us("WHO")
+            self._who_due = self._who_due or now + self._who_pause
+            if now >= self._who_due:
+                self._who_is_stale, self._who_due = False, 0.0
+                self._ask_for_us("WHO")
         return asked
+
+    @property
+    def _who_pause(self) -> float:
+        """Seconds, other ones for each account: else all would ask together."""
+        lot = crc32(self._engine.name.encode()) / (1 << 32)
+        return WHO_PER_NAME * len(self.here) * (0.5 + lot)
 
     def refresh_soon(self) -> None:
         self._status_due = 0.0
