@@ -15,7 +15,8 @@ from chainchat.sessions.pace import Rate
 FORGIVING_SECONDS = 30.0
 """After a start or a change of epoch, an address has no limit for so long.
 
-A dead node's clients come at once, a whole office behind one address.
+A dead node's clients come at once, a whole office behind one address. But who connected on and on
+before would take all places.
 """
 
 OWN_FILES = 59
@@ -82,7 +83,7 @@ class Admission:
         self.notice_epoch()
         self._refuse_if_full()
         owners = self._limits.owners(host)
-        if owners and self._clock() >= self._forgiving_until:
+        if owners and (self._clock() >= self._forgiving_until or self._was_refused_often(owners)):
             self._refuse_if_greedy(owners)
         for owner in owners:
             self._of[owner] = self._of.get(owner, 0) + 1
@@ -126,6 +127,12 @@ class Admission:
                     f"in {ceil(wait)} s",
                 )
         connected.take(owners, limits.connecting)
+
+    def _was_refused_often(self, owners: Sequence[str]) -> bool:
+        """True of nobody who has only just come back."""
+        rates = [TOLD.times(WIDER**number) for number in range(len(owners))]
+        waits = (self._told.wait(o, r, r.at_once / 2) for o, r in zip(owners, rates, strict=True))
+        return any(waits)
 
     def _note_refused(self, owner: str, times: int) -> None:
         """``times``: see ``WIDER``."""

@@ -94,6 +94,18 @@ def test_an_address_that_was_refused_often_ends_unheard_for_a_second():
     assert sheds(HERE)
 
 
+def test_a_new_epoch_forgives_nobody_who_is_refused_on_and_on():
+    door = Door()
+    door.knock(*[HERE] * (3 + int(TOLD.at_once)))
+    door.epoch = 2
+    assert door.knock(HERE, *[THERE] * 5) == [Code.TOO_MANY_OF_ADDRESS] + [None] * 5
+    door.clock.advance(UNHEARD_SECONDS)
+    assert door.knock(HERE) == [Code.TOO_MANY_OF_ADDRESS]
+    door.clock.advance(TOLD.at_once / 2)
+    door.epoch = 3
+    assert door.knock(HERE) == [None]
+
+
 def test_so_does_one_with_too_many_connections():
     door = Door()
     door.knock(*[HERE] * (3 + int(TOLD.at_once) + 1))
