@@ -15,8 +15,8 @@ from chainchat.sessions.pace import Rate
 FORGIVING_SECONDS = 30.0
 """After a start or a change of epoch, an address has no limit for so long.
 
-A dead node's clients come at once, a whole office behind one address. But who connected on and on
-before would take all places.
+A dead node's clients come at once, a whole office behind one address. But nobody takes all places,
+and who connected on and on before has the usual limits.
 """
 
 OWN_FILES = 59
@@ -83,16 +83,22 @@ class Admission:
         self.notice_epoch()
         self._refuse_if_full()
         owners = self._limits.owners(host)
-        if owners and (self._clock() >= self._forgiving_until or self._was_refused_often(owners)):
-            self._refuse_if_greedy(owners)
+        forgiving = self._clock() < self._forgiving_until and not self._was_refused_often(owners)
+        self._refuse_if_many(owners, forgiving=forgiving)
+        if not forgiving:
+            self._refuse_if_often(owners)
         for owner in owners:
             self._of[owner] = self._of.get(owner, 0) + 1
         self.admitted += 1
         return owners
 
-    def _refuse_if_full(self) -> None:
+    @property
+    def _most(self) -> int:
         limits = self._limits.current
-        most = min(limits.connections, limits.files)
+        return min(limits.connections, limits.files)
+
+    def _refuse_if_full(self) -> None:
+        limits, most = self._limits.current, self._most
         if self.admitted >= most:
             why = "{most} connections are open"
             if most < limits.connections:
@@ -103,11 +109,20 @@ class Admission:
                 f"this node has {most} connections already; try another node",
             )
 
-    def _refuse_if_greedy(self, owners: Sequence[str]) -> None:
-        limits, connected = self._limits.current, self._limits.connected
+    def _most_of(self, number: int, *, forgiving: bool) -> int:
+        """Connections of an owner, by its place among them: never all that there are.
+
+        A /48 has WIDER times as many as a /64, but no more than half; so has anybody meanwhile.
+        """
+        most, half = self._limits.current.per_address, self._most // 2
+        if forgiving:
+            return max(most, half)
+        return max(most, min(most * WIDER, half)) if number else most
+
+    def _refuse_if_many(self, owners: Sequence[str], *, forgiving: bool) -> None:
         for number, owner in enumerate(owners):
             has = self._of.get(owner, 0)
-            if has >= limits.per_address * WIDER**number:
+            if has >= self._most_of(number, forgiving=forgiving):
                 why = "{owner} has {has} connections already"
                 self._note_refused(owner, WIDER**number)
                 self._complain(Code.TOO_MANY_OF_ADDRESS, why, owner=owner, has=has)
@@ -115,6 +130,9 @@ class Admission:
                     Code.TOO_MANY_OF_ADDRESS,
                     f"{_WHOSE[number]} has {has} connections here already; close one of them",
                 )
+
+    def _refuse_if_often(self, owners: Sequence[str]) -> None:
+        limits, connected = self._limits.current, self._limits.connected
         for number, (owner, rate, wait) in enumerate(connected.waits(owners, limits.connecting)):
             if wait > 0:
                 times = int(rate.at_once)

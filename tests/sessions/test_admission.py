@@ -106,6 +106,17 @@ def test_a_new_epoch_forgives_nobody_who_is_refused_on_and_on():
     assert door.knock(HERE) == [None]
 
 
+def test_no_network_takes_more_than_half_of_all_places():
+    door = Door(connections=100, per_address=10)
+    sites = [f"2001:db8:2:{number:x}::1" for number in range(60)]
+    assert door.knock(*sites) == [None] * 50 + [Code.TOO_MANY_OF_ADDRESS] * 10
+
+
+def test_nor_does_an_address_while_nobody_has_other_limits():
+    door = Door(connections=100, since=0)
+    assert door.knock(*[HERE] * 60) == [None] * 50 + [Code.TOO_MANY_OF_ADDRESS] * 10
+
+
 def test_so_does_one_with_too_many_connections():
     door = Door()
     door.knock(*[HERE] * (3 + int(TOLD.at_once) + 1))
