@@ -35,6 +35,7 @@ from chainchat.client.engine import events
 from chainchat.client.engine.engine import Engine
 from chainchat.client.engine.wire import LONGEST_NUMBER, UnsendableError, harmless
 from chainchat.client.model.questions import Asking
+from chainchat.client.model.strides import MOST_LISTED, Stride
 
 STATUS_EVERY = 5.0
 """Seconds between requests for the chain's state."""
@@ -98,7 +99,8 @@ class Conversation:
         self._day = ""
         self._told = False  # of the trouble, while it lasts
         self._welcomed = False
-        self._last: dict[int, tuple[int, int]] = {}  # by request: messages wanted, ids looked back
+        self._last: dict[int, tuple[int, Stride, int]] = {}
+        """By request: messages wanted, how far back, after which id."""
         self._foreground: dict[int, str] = {}  # the person's own requests: what they are about
         self._removed = ""  # what the server says of messages that are gone
         self._status_due = 0.0
@@ -135,7 +137,7 @@ class Conversation:
             case Who():
                 self._ask("WHO")
             case Last(count=count):
-                self._look_back(count, count * IDS_PER_MESSAGE)
+                self._look_back(count, Stride(count * IDS_PER_MESSAGE, count))
             case Chain():
                 self._ask("CHAIN")
             case Delete(name=name, confirmed=confirmed):
@@ -169,9 +171,9 @@ class Conversation:
         self._foreground[request] = str(arguments[0]) if arguments else ""
         return request
 
-    def _look_back(self, wanted: int, ids: int) -> None:
-        after = max(0, self._engine.newest - ids)
-        self._last[self._ask("SINCE", after)] = (wanted, ids if after else 0)
+    def _look_back(self, wanted: int, stride: Stride) -> None:
+        after = max(0, self._engine.newest - stride.ids)
+        self._last[self._ask("SINCE", after, MOST_LISTED)] = wanted, stride, after
 
     def _delete(self, name: str, *, confirmed: bool) -> list[str]:
         if confirmed:
@@ -326,9 +328,9 @@ class Conversation:
     def _history(self, request: int, messages: tuple[events.MessageArrived, ...]) -> list[str]:
         if request not in self._last:
             return []  # of a search that was stopped
-        wanted, ids = self._last.pop(request)
-        if len(messages) < wanted and ids:
-            self._look_back(wanted, 4 * ids)
+        wanted, stride, after = self._last.pop(request)
+        if not stride.suits(len(messages), all_there_are=not after):
+            self._look_back(wanted, stride)
             return []
         shown = min(wanted, len(messages))
         removed = [f"* {self._removed}"] if self._removed and shown < wanted else []
