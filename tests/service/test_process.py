@@ -21,8 +21,8 @@ print(max(looked_at))
 
 
 def test_the_collector_looks_at_new_objects_before_they_are_many():
-    """Of 100,000, that took up to 24 ms."""
+    """Of 100,000, that takes 13 ms, and 40 if it frees them."""
     asked = subprocess.run(
         [sys.executable, "-c", KEPT], capture_output=True, text=True, check=True, timeout=60
     )
-    assert int(asked.stdout) <= 30_000
+    assert int(asked.stdout) <= 11_000
