@@ -7,8 +7,7 @@ class ProtocolLimits(Struct, frozen=True):
     """One node's limits; others may have others.
 
     Attributes:
-        apply_octets: of entries applied before the clock is read again: two dozen logins, each
-            of which can take a millisecond.
+        apply_octets: of entries applied before the clock is read again: two dozen logins.
         unapplied: sequence numbers that a tail commits ahead of applying; then writes wait.
         recent_entries: in memory until applied; a slower node reads them from the log.
         copied_octets: likewise of copied entries, by ``log.size``.

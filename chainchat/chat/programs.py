@@ -168,7 +168,8 @@ class Programs:
         self._shares = Shares(bounds.cost_step)
         self._cost = 0
         self._changed: set[int] = set()
-        self._gone: list[int] = []
+        self._gone: dict[int, None] = {}
+        """Records to drop; to sort hundreds of thousands would be a long turn, at all nodes."""
         self._dropped: list[_OfAccount] = []
         """Programs of deleted accounts, whose records go with the next snapshot."""
         self._unwritten: set[int] = set()
@@ -254,7 +255,7 @@ class Programs:
         """*never again*: keep the highest number."""
         self._changing(program)
         self._charge(programs, -len(program.numbers))
-        self._gone += program.forget_all()
+        self._gone.update(dict.fromkeys(program.forget_all()))
         self._changed.add(program.born)
         programs.known[program.client] = programs.recent.pop(program.client)
 
@@ -265,7 +266,7 @@ class Programs:
 
     def _forget(self, program: Program) -> None:
         self._changing(program)
-        self._gone += program.written_keys()
+        self._gone.update(dict.fromkeys(program.written_keys()))
         self._changed.discard(program.born)
         del self._all[program.born]
         account = program.account
@@ -289,24 +290,23 @@ class Programs:
     def snapshot(self) -> Iterator[Record]:
         assert not self._unwritten
         self._unwritten, self._changed = self._changed, set()
-        gone, self._gone = self._gone, []
+        gone, self._gone = self._gone, {}
         dropped, self._dropped = self._dropped, []
         return self._write(sorted(self._unwritten), gone, dropped)
 
     def _write(
-        self, programs: list[int], gone: list[int], dropped: list[_OfAccount]
+        self, programs: list[int], gone: dict[int, None], dropped: list[_OfAccount]
     ) -> Iterator[Record]:
-        left = set(gone)
         for key in self._drop(dropped):
-            left.discard(key)
+            gone.pop(key, None)
             yield key, b""
         for born in programs:
             if born in self._unwritten:
                 self._changing(self._all[born])
             for record in self._before.pop(born, ()):  # none of a dropped one
-                left.discard(record[0])  # it replaced a dropped one
+                gone.pop(record[0], None)  # it replaced a dropped one
                 yield record
-        for key in sorted(left):
+        for key in gone:
             yield key, b""
 
     def _drop(self, dropped: list[_OfAccount]) -> Iterator[int]:

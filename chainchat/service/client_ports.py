@@ -84,13 +84,20 @@ class ClientPorts:
                 for p, n in resolved.items()
                 if n.client_port
             }
-            self._ports[self._own.client_port].factory = factory(plain)
+            made = factory(plain)
+            self._open(self._own.client_port, made, made)
         if tls is not None:
             secure = {
                 p: host_port(n.client_host, n.tls_port) for p, n in named.items() if n.tls_port
             }
-            layered: Any = encrypted(factory(secure), tls, self._reactor, dials=False)
-            self._ports[self._own.tls_port].factory = layered
+            made = factory(secure)
+            layered = encrypted(made, tls, self._reactor, dials=False)
+            self._open(self._own.tls_port, made, layered)
+
+    def _open(self, number: int, factory: ClientFactory, layered: Any) -> None:
+        """``layered``: the factory, or what makes TLS below its protocols."""
+        port = self._ports[number]
+        port.factory, port.sheds = layered, factory.admission.sheds
 
     def stop(self) -> Deferred[Any]:
         return DeferredList([maybeDeferred(port.stopListening) for port in self._ports.values()])

@@ -8,13 +8,15 @@ from twisted.logger import Logger
 from chainchat.chat.refusals import Code, RefusedError
 from chainchat.logs.complaints import Complaints
 from chainchat.network.ports import ACCEPTS_PER_TURN
-from chainchat.sessions.buckets import WIDER
+from chainchat.sessions.buckets import WIDER, Buckets
 from chainchat.sessions.limits import Limits
+from chainchat.sessions.pace import Rate
 
 FORGIVING_SECONDS = 30.0
 """After a start or a change of epoch, an address has no limit for so long.
 
-A dead node's clients come at once, a whole office behind one address.
+A dead node's clients come at once, a whole office behind one address. But nobody takes all places,
+and who connected on and on before has the usual limits.
 """
 
 OWN_FILES = 59
@@ -26,6 +28,15 @@ the lock, the database with its companions, twice, SQLite's passing files, /proc
 
 FILES_PER_POSITION = 9
 """Three lanes, each with an old one closing; a dial, a look, a probe."""
+
+TOLD = Rate(per_second=1, at_once=60)
+"""Refused connections of an address that are told why."""
+
+UNHEARD_SECONDS = 1.0
+"""For so long the connections of an address end unheard that was refused more often."""
+
+MOST_UNHEARD = 1_000
+"""Addresses and networks remembered to be so."""
 
 MOST_AGREEING = 2 * ACCEPTS_PER_TURN
 """Refused connections that agree on TLS, to be told why."""
@@ -58,6 +69,10 @@ class Admission:
         self._known_epoch = epoch()
         self._forgiving_until = clock() + FORGIVING_SECONDS
         self._of: dict[str, int] = {}
+        self._told: Buckets[str] = Buckets(clock)
+        self._unheard: dict[str, float] = {}
+        """Until when, by owner."""
+        self._unheard_until = 0.0
         self._complaints: Complaints[Code] = Complaints(clock, len(Code))
 
     def admit(self, host: str) -> tuple[str, ...]:
@@ -69,16 +84,22 @@ class Admission:
         self.notice_epoch()
         self._refuse_if_full()
         owners = self._limits.owners(host)
-        if owners and self._clock() >= self._forgiving_until:
-            self._refuse_if_greedy(owners)
+        forgiving = self._clock() < self._forgiving_until and not self._was_refused_often(owners)
+        self._refuse_if_many(owners, forgiving=forgiving)
+        if not forgiving:
+            self._refuse_if_often(owners)
         for owner in owners:
             self._of[owner] = self._of.get(owner, 0) + 1
         self.admitted += 1
         return owners
 
-    def _refuse_if_full(self) -> None:
+    @property
+    def _most(self) -> int:
         limits = self._limits.current
-        most = min(limits.connections, limits.files)
+        return min(limits.connections, limits.files)
+
+    def _refuse_if_full(self) -> None:
+        limits, most = self._limits.current, self._most
         if self.admitted >= most:
             why = "{most} connections are open"
             if most < limits.connections:
@@ -89,21 +110,35 @@ class Admission:
                 f"this node has {most} connections already; try another node",
             )
 
-    def _refuse_if_greedy(self, owners: Sequence[str]) -> None:
-        limits, connected = self._limits.current, self._limits.connected
+    def _most_of(self, number: int, *, forgiving: bool) -> int:
+        """Connections of an owner, by its place among them: never all that there are.
+
+        A /48 has WIDER times as many as a /64, but no more than half; so has anybody meanwhile.
+        """
+        most, half = self._limits.current.per_address, self._most // 2
+        if forgiving:
+            return max(most, half)
+        return max(most, min(most * WIDER, half)) if number else most
+
+    def _refuse_if_many(self, owners: Sequence[str], *, forgiving: bool) -> None:
         for number, owner in enumerate(owners):
             has = self._of.get(owner, 0)
-            if has >= limits.per_address * WIDER**number:
+            if has >= self._most_of(number, forgiving=forgiving):
                 why = "{owner} has {has} connections already (per-address)"
+                self._note_refused(owner, WIDER**number)
                 self._complain(Code.TOO_MANY_OF_ADDRESS, why, owner=owner, has=has)
                 raise RefusedError(
                     Code.TOO_MANY_OF_ADDRESS,
                     f"{_WHOSE[number]} has {has} connections here already; close one of them",
                 )
+
+    def _refuse_if_often(self, owners: Sequence[str]) -> None:
+        limits, connected = self._limits.current, self._limits.connected
         for number, (owner, rate, wait) in enumerate(connected.waits(owners, limits.connecting)):
             if wait > 0:
                 times = int(rate.at_once)
                 why = "{owner} has connected {times} times within a minute"
+                self._note_refused(owner, WIDER**number)
                 self._complain(Code.CONNECTS_TOO_OFTEN, why, owner=owner, times=times)
                 raise RefusedError(
                     Code.CONNECTS_TOO_OFTEN,
@@ -111,6 +146,34 @@ class Admission:
                     f"in {ceil(wait)} s",
                 )
         connected.take(owners, limits.connecting)
+
+    def _was_refused_often(self, owners: Sequence[str]) -> bool:
+        """True of nobody who has only just come back."""
+        rates = [TOLD.times(WIDER**number) for number in range(len(owners))]
+        waits = (self._told.wait(o, r, r.at_once / 2) for o, r in zip(owners, rates, strict=True))
+        return any(waits)
+
+    def _note_refused(self, owner: str, times: int) -> None:
+        """``times``: see ``WIDER``."""
+        rate = TOLD.times(times)
+        if not self._told.wait(owner, rate):
+            self._told.take(owner, rate)
+            return
+        if len(self._unheard) >= MOST_UNHEARD:
+            del self._unheard[next(iter(self._unheard))]
+        self._unheard_until = self._unheard[owner] = self._clock() + UNHEARD_SECONDS
+
+    def sheds(self, host: str) -> bool:
+        """Count a connection that is to end unheard, as such of its address were told why often."""
+        now = self._clock()
+        if now >= self._unheard_until:  # nearly always
+            self._unheard.clear()
+            return False
+        for owner in self._limits.owners(host):
+            if now < self._unheard.get(owner, 0.0):
+                self._count(Code.CONNECTS_TOO_OFTEN)
+                return True
+        return False
 
     def leave(self, owners: Sequence[str]) -> None:
         self.admitted -= 1
@@ -126,8 +189,11 @@ class Admission:
             self._known_epoch = epoch
             self._forgiving_until = self._clock() + FORGIVING_SECONDS
 
-    def _complain(self, code: Code, why: str, **values: object) -> None:
+    def _count(self, code: Code) -> None:
         self.refused[code] = self.refused.get(code, 0) + 1
+
+    def _complain(self, code: Code, why: str, **values: object) -> None:
+        self._count(code)
         if count := self._complaints.count(code):
             since = "" if count == 1 else f" ({count} refused since the last line)"
             text = f"{{position}}: refusing clients: {why}{since}"

@@ -53,13 +53,19 @@ class Announcements:
             self._begin(present)
         while self._hearers:
             hearer = self._hearers.popleft()
-            if hearer.takes_notices:
-                for code, text, name in _announcements(self._came, self._went, hearer.name):
-                    hearer.tell(code, text, name=name)
+            try:
+                self._tell(hearer)
+            except Exception as error:
+                hearer.broke(error)
             if not share.left():
                 break
         if self._hearers:
             self._wake()
+
+    def _tell(self, hearer: Attendee) -> None:
+        if hearer.takes_notices:
+            for code, text, name in _announcements(self._came, self._went, hearer.name):
+                hearer.tell(code, text, name=name)
 
     def _begin(self, present: Iterable[Attendee]) -> None:
         """Begin the next announcement, without those who both came and went."""

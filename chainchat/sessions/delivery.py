@@ -14,6 +14,9 @@ from chainchat.node.times import DAY
 from chainchat.sessions.interfaces import Attendee
 from chainchat.storage.interface import NO_MORE
 
+UNKNOWN = -1
+"""Not looked for yet: that takes a millisecond, and two dozen can log in at once."""
+
 CATCH_UP_MESSAGES = 100
 
 CATCH_UP_LEAST = 8
@@ -28,7 +31,7 @@ class Delivery:
 
     Attributes:
         live: ``news`` pushes what the session lacks.
-        previous: the newest id pushed, or pushable before the first.
+        previous: the newest id pushed, or pushable before the first; set with the first page.
         day: the last UTC day shown.
     """
 
@@ -45,7 +48,7 @@ class Delivery:
         """Deliver what follows the id ``after``."""
         self.recipient = recipient
         self.live = False
-        self.previous = history.previous(recipient.account, after + 1)
+        self.previous = UNKNOWN
         self.day = 0
         self._history = history
         self._cursor = after
@@ -59,6 +62,9 @@ class Delivery:
 
         Each message can be in another row of the log, of which all has to be decoded.
         """
+        if self.previous == UNKNOWN:
+            account = self.recipient.account
+            self.previous = self._history.previous(account, self._cursor + 1)
         page: list[ChatMessage] = []
         octets, searched = 0, self._history.search_end(self._cursor)
         for message in self._history.missed(self.recipient.account, self._cursor, messages):

@@ -4,6 +4,8 @@ import hashlib
 from collections.abc import Sequence
 from math import ceil
 
+from msgspec.structs import replace
+
 from chainchat.chat import commands, requests
 from chainchat.chat.accounts import Account, AccountRole
 from chainchat.chat.commands import UNKNOWN, AnyCommand
@@ -16,7 +18,6 @@ from chainchat.node.status import nearly_full
 from chainchat.sessions.explanations import TOOK_NOTHING, explanation, name_held, removed_notice
 from chainchat.sessions.interfaces import Client, Connection, ServerInfo
 from chainchat.sessions.isolation import isolated_for
-from chainchat.sessions.limits import Ration
 from chainchat.sessions.passwords import Passwords
 from chainchat.sessions.procedures import Procedure, Procedures, Submitting
 from chainchat.sessions.replies import Reply
@@ -84,7 +85,8 @@ class Entrance:
         self._deadline: Timer | None = None
 
     def begin(self) -> None:
-        self._deadline = self._clock.callLater(LOGIN_SECONDS, self._took_too_long)
+        end = isolated_for(self._client, self._took_too_long)
+        self._deadline = self._clock.callLater(LOGIN_SECONDS, end)
 
     def _took_too_long(self) -> None:
         if self._client.id:  # the chain has not answered the login yet
@@ -143,7 +145,8 @@ class Entrance:
         if low:
             if own is None or own.role is not AccountRole.OPERATOR:
                 raise RefusedError(Code.DISK_NEARLY_FULL, nearly_full(low))
-            self._ration(limits.last_changes, low)  # an operator's account may be broken into
+            # An operator's account may be broken into.
+            self._check_ration(limits.last_changes.take(), low)
         number = client.account if client.id or self._passwords is None else self._passwords.proved
         if not client.id and limits.may_say(number) <= 0:  # else its later lines wait
             wait = ceil(limits.wait(number))
@@ -153,8 +156,7 @@ class Entrance:
             limits.changed(number)
 
     @staticmethod
-    def _ration(ration: Ration, low: tuple[str, ...]) -> None:
-        wait = ration.take()
+    def _check_ration(wait: float, low: tuple[str, ...]) -> None:
         if wait > 0:
             text = f"{nearly_full(low)}; or wait {ceil(wait)} s"
             raise RefusedError(Code.DISK_NEARLY_FULL, text)
@@ -197,7 +199,7 @@ class Entrance:
         if self._procedures is None:
             hashing = self._guard.hashing
             self._procedures = Procedures(
-                self._client, self._handler, hashing, self._clock, self.enter
+                self._client, self._handler, hashing, self._clock, self._enter_with_password
             )
         self._procedures.begin(tag, procedure)
 
@@ -240,7 +242,6 @@ class Entrance:
         if isinstance(request, requests.Login) and self._needs_password(account):
             if not client.mode.asks:
                 raise RefusedError(Code.PASSWORD_NEEDED, "a password is needed: AUTH, then PROVE")
-            self._ration_login(low)
             self._begin(tag, self.passwords.log_in(request))
             return
         checked = 0 if self._passwords is None else self._passwords.checked(account)
@@ -248,12 +249,27 @@ class Entrance:
             checked = account.secret  # the same, or it was removed since
         if _is_hopeless(request, account, checked):
             self._check_refused_logins()
-        self._ration_login(low)
+        self._ration_login()
         self.enter(self._replies.reserve(holds_later=True), tag, request, checked)
 
-    def _ration_login(self, low: tuple[str, ...]) -> None:
+    def _enter_with_password(
+        self, reply: Reply, tag: str, request: requests.Login, checked: int
+    ) -> None:
+        """Enter, if there is a ration: who was only asked for a password took none."""
+        try:
+            self._ration_login()
+        except RefusedError as refusal:
+            text = self._client.mode.refused(tag, refusal.code, refusal.text)
+            self._replies.complete(reply, text)
+            self._client.turned_away()
+        else:
+            self.enter(reply, tag, request, checked)
+
+    def _ration_login(self) -> None:
+        low = self._node.readiness.low
         if low:
-            self._ration(self._sessions.limits.last_logins, low)
+            wait = self._sessions.limits.take_last_login(self._client.address)
+            self._check_ration(wait, low)
 
     def _check_refused_logins(self) -> None:
         """Refuse a client that could fill the log with refused logins."""
@@ -294,7 +310,7 @@ class Entrance:
             if counted and (holder is None or result != Accepted(holder.number)):
                 self._sessions.limits.not_new(client.address)
             if isinstance(result, Accepted):
-                self._replies.complete(reply, *self._logged_in(tag, request, token, result.id))
+                self._let_in(reply, tag, request, token, result.id)
                 return
             client.id = ""
             self._sessions.limits.login_refused(client.address)
@@ -343,9 +359,14 @@ class Entrance:
         text = name_held(refused.about, silent)
         return self._client.mode.refused(tag, refused.code, text)
 
-    def _logged_in(
-        self, tag: str, request: requests.Login | requests.Resume, token: str, high: int
-    ) -> list[str]:
+    def _let_in(
+        self,
+        reply: Reply,
+        tag: str,
+        request: requests.Login | requests.Resume,
+        token: str,
+        high: int,
+    ) -> None:
         self._met_deadline()
         client = self._client
         account = self._node.state.account_of(client.id)
@@ -356,19 +377,32 @@ class Entrance:
         notices = [removed_notice(mode, removed)] if removed.concerns(mark) else []
         if isinstance(request, requests.Resume):
             client.attach(account, mark, quiet=False)
-            return [mode.resumed(tag, token, high, number), *notices]
+            self._replies.complete(reply, mode.resumed(tag, token, high, number), *notices)
+            return
         if self._sessions.has_taken_nothing(account.number) and mode.asks:
             client.tell("", TOOK_NOTHING)
         client.attach(account, mark, quiet=request.quiet)
-        missed, more = 0, False
-        if mode.counts_missed:
+        login = LoggedIn(account.name, token, high, mark, missed=0, number=number)
+        if request.quiet:
+            notices = []
+        self._answer_login(reply, tag, login, notices)
+
+    def _answer_login(self, reply: Reply, tag: str, login: LoggedIn, notices: list[str]) -> None:
+        """Answer, a person in their turn: to count for two dozen at once would be a long one."""
+        client, mode = self._client, self._client.mode
+        account, history = client.account, self._node.history
+
+        def count() -> None:
             left = self._node.slice(COUNT_SECONDS).left
-            missed, more = self._node.history.count_missed(
-                account.number, mark, mode.counts_missed, left
-            )
-        login = LoggedIn(account.name, token, high, mark, missed, number, more)
-        line = mode.logged_in(tag, login)
-        return [line, *([] if request.quiet else notices)]
+            missed, more = history.count_missed(account, login.mark, mode.counts_missed, left)
+            counted = replace(login, missed=missed, more=more)
+            self._replies.complete(reply, mode.logged_in(tag, counted), *notices)
+
+        if mode.counts_missed:
+            client.when_writable(count)
+            self._sessions.rounds.waits(client, first=True)  # or all who read on would be before
+        else:
+            self._replies.complete(reply, mode.logged_in(tag, login), *notices)
 
     def _log_out(self, tag: str, *, finished: bool) -> None:
         reply = self._replies.reserve(holds_later=True)
@@ -380,7 +414,8 @@ class Entrance:
         if self._client.id:
             program = self.program if finished else ""
             logout = commands.Logout(self._client.id, self._client.seen, program)
-            self._sessions.submit(self._client.account, logout, replied)
+            done = isolated_for(self._client, replied)
+            self._sessions.submit(self._client.account, logout, done)
         else:
             replied()
 

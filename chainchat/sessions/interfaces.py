@@ -35,7 +35,8 @@ class ServerInfo(Struct, frozen=True):
 class Attendee(Protocol):
     """The session for its node's other parts; ``id`` is empty before the login.
 
-    An error in one of its methods is its own (``isolation``); those of ``push`` are ``news``'s.
+    An error in one of its methods is its own (``isolation``); ``news`` and ``announcements`` keep
+    those of ``push`` and ``tell``.
     """
 
     id: str

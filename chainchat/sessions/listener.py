@@ -20,7 +20,7 @@ from chainchat.chat.lines import IAC, TelnetFilter
 from chainchat.chat.modes import FIRST
 from chainchat.chat.refusals import Code, RefusedError
 from chainchat.network.farewell import DRAIN_SECONDS, Farewell, Farewells
-from chainchat.network.ports import PacedPort
+from chainchat.network.ports import Shedding, SheddingPort
 from chainchat.network.sockets import keep_alive
 from chainchat.node.interfaces import Clock, Timer
 from chainchat.sessions.admission import MOST_AGREEING, MOST_FAREWELLS, Admission
@@ -409,11 +409,11 @@ class ClientFactory(Factory):
         return protocol
 
 
-class ClientPort(PacedPort):
+class ClientPort(SheddingPort):
     """Accepts clients, at least some hundreds a second."""
 
-    def createInternetSocket(self) -> socket.socket:
-        listening: socket.socket = super().createInternetSocket()  # type: ignore[no-untyped-call]
+    def createInternetSocket(self) -> Shedding:
+        listening = super().createInternetSocket()
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_OCTETS)
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_OCTETS)
         return listening

@@ -20,6 +20,7 @@ from chainchat.chat.requests import Login
 from chainchat.node.interfaces import Clock, Timer
 from chainchat.sessions.hashing import Hashing
 from chainchat.sessions.interfaces import Client
+from chainchat.sessions.isolation import isolated_for
 from chainchat.sessions.replies import Replies, Reply
 
 KEY_OCTETS = 32
@@ -182,6 +183,9 @@ class Procedures:
     def _go_on(
         self, tag: str, procedure: Procedure, reply: Reply, step: Callable[[], Step]
     ) -> None:
+        isolated_for(self._client, self._take)(tag, procedure, reply, step)
+
+    def _take(self, tag: str, procedure: Procedure, reply: Reply, step: Callable[[], Step]) -> None:
         if not self._client.is_open:
             procedure.close()
             return
@@ -205,8 +209,6 @@ class Procedures:
             self._handler.replies.complete(reply, text)
             if self._asked:
                 self._client.turned_away()
-        except Exception as error:
-            self._client.broke(error)
 
     def _carry_out(
         self,

@@ -93,6 +93,7 @@ class Session:
 
     # --- the connection's events
 
+    @isolated
     def opened(self) -> None:
         self._sessions.connections[self] = None
         self._connection.expect(NEWCOMER_OCTETS)
@@ -111,6 +112,7 @@ class Session:
                 self.tell("", text)
         self.readiness_changed()
 
+    @isolated
     def received(self, data: bytes, octets: int, telnet_commands: int) -> None:
         """Take in what one read of the socket brought.
 
@@ -122,10 +124,12 @@ class Session:
             self._note_seen()
             self._hearing.take_in(data, octets, telnet_commands)
 
+    @isolated
     def received_no_text(self, octets: int) -> None:
         if self._hearing.taking:
             self._hearing.take_textless(octets)
 
+    @isolated
     def sent_noise(self) -> None:
         """Close, as neither people nor programs send this."""
         if self._hearing.taking:
@@ -133,6 +137,7 @@ class Session:
             self.close_with(Code.NOTHING_READ, text)
             self._hearing.hold()
 
+    @isolated
     def input_ended(self) -> None:
         """Answer what was asked, then close."""
         self._note_seen()
@@ -140,6 +145,7 @@ class Session:
         self._doubts = DOUBTS
         self._sessions.unflushed(self)
 
+    @isolated
     def output_full(self, *, full: bool) -> None:
         """Push nothing and take no request while too much is unsent."""
         self.is_full = full

@@ -1,18 +1,24 @@
 """A node's web port, and the links to the others' pages."""
 
+from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.defer import Deferred, maybeDeferred
 
 from chainchat.config import NodeSettings, Settings
-from chainchat.network.addresses import host_port, is_loopback
+from chainchat.network.addresses import host_port, is_loopback, owners_of
 from chainchat.network.crowd import crowded
+from chainchat.sessions.buckets import AddressBuckets
 from chainchat.sessions.listener import ClientPort
+from chainchat.sessions.pace import Rate
 from chainchat.web.desk import WebDesk
 from chainchat.web.hosts import names_of
 from chainchat.web.limits import MOST_CONNECTIONS
 from chainchat.web.metrics import Shown
 from chainchat.web.site import WebFactory
+
+ARRIVING = Rate(per_second=50, at_once=500)
+"""Connections of an address: who opens a thousand a second would keep health checks out."""
 
 EVERYWHERE = {"0.0.0.0", "::"}  # noqa: S104 - only compared with
 
@@ -33,6 +39,7 @@ class WebPort:
         self._port = ClientPort(
             own.web_port, self._factory, MOST_CONNECTIONS, address, crowded(reactor)
         )
+        self._port.sheds = Arrivals(reactor.seconds).exceed
         self._port.startListening()
 
     def open(self, **shown: Any) -> None:
@@ -45,6 +52,24 @@ class WebPort:
         self._desk.stop()
         self._factory.close()
         return maybeDeferred(self._port.stopListening)
+
+
+class Arrivals:
+    """The connections of each address; this machine's, where a proxy may be, have no limit."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        """``clock``: monotonic seconds."""
+        self._buckets = AddressBuckets(clock)
+
+    def exceed(self, host: str) -> bool:
+        """Count a connection; True if it is one too many."""
+        if is_loopback(host):
+            return False
+        owners = owners_of(host)
+        exceeds = self._buckets.wait(owners, ARRIVING) > 0
+        if not exceeds:
+            self._buckets.take(owners, ARRIVING)
+        return exceeds
 
 
 def pages(settings: Settings, own: NodeSettings) -> dict[str, str]:

@@ -27,7 +27,7 @@ from chainchat.chat.commands import (
     Seen,
     SetSecret,
 )
-from chainchat.chat.programs import Program
+from chainchat.chat.programs import Program, Programs
 from chainchat.chat.state import ChatState
 from tests.chat.applied import present
 
@@ -288,6 +288,27 @@ def test_the_programs_of_a_deleted_account_cost_nothing_until_the_next_snapshot(
     assert looked_at == []
     assert log.state.image() == stored.restored(log.state).image()
     assert (len(looked_at), stored.records) == (3, {})
+
+
+def test_a_snapshot_sorts_what_has_changed_but_not_what_is_gone(monkeypatch):
+    """That can be hundreds of thousands of records, in one turn of every node."""
+    lengths = []
+
+    def counted(things):
+        ordered = sorted(things)
+        lengths.append(len(ordered))
+        return ordered
+
+    monkeypatch.setattr("chainchat.chat.programs.sorted", counted, raising=False)
+    bounds = Bounds(sends_in_record=1, sends=8, programs=2)
+    programs = Programs(bounds, lambda account, highest: None)
+    for number in range(2 * 2):
+        program = programs.use(1, f"client{number}", number + 1, 0)
+        program.remember([*range(1, 9)], [1] * 8, [*range(1, 9)])
+        programs.said(program, 0)
+        written = list(programs.snapshot())
+    assert [data for _, data in written].count(b"") == 7
+    assert max(lengths) == 2
 
 
 def test_records_that_are_not_what_the_digest_was_made_of_are_corrupt(log):

@@ -10,6 +10,8 @@ from chainchat.chat.refusals import Code, RefusedError
 from chainchat.logs.complaints import PERIOD
 from chainchat.sessions.admission import (
     FORGIVING_SECONDS,
+    TOLD,
+    UNHEARD_SECONDS,
     Admission,
     reserve,
 )
@@ -72,6 +74,61 @@ def test_an_address_has_so_many_connections_and_others_have_theirs():
     door = Door()
     assert door.knock(*[HERE] * 5) == [None] * 3 + [Code.TOO_MANY_OF_ADDRESS] * 2
     assert door.knock(*[THERE] * 3) == [None] * 3
+
+
+def test_an_address_that_was_refused_often_ends_unheard_for_a_second():
+    door = Door(per_address=10, connecting=Rate(per_second=0.1, at_once=3))
+    sheds = door.admission.sheds
+    most = TOLD.at_once
+    assert door.knock(*[HERE] * (3 + most)) == [None] * 3 + [Code.CONNECTS_TOO_OFTEN] * most
+    assert not sheds(HERE)
+    assert door.knock(HERE) == [Code.CONNECTS_TOO_OFTEN]
+    assert sheds(HERE)
+    assert not sheds(THERE)
+    assert door.admission.refused == {Code.CONNECTS_TOO_OFTEN: most + 2}
+    door.clock.advance(UNHEARD_SECONDS)
+    assert not sheds(HERE)
+    assert door.knock(HERE) == [Code.CONNECTS_TOO_OFTEN]
+    assert not sheds(HERE)  # it could be told
+    assert door.knock(HERE) == [Code.CONNECTS_TOO_OFTEN]
+    assert sheds(HERE)
+
+
+def test_a_new_epoch_forgives_nobody_who_is_refused_on_and_on():
+    door = Door()
+    door.knock(*[HERE] * (3 + int(TOLD.at_once)))
+    door.epoch = 2
+    assert door.knock(HERE, *[THERE] * 5) == [Code.TOO_MANY_OF_ADDRESS] + [None] * 5
+    door.clock.advance(UNHEARD_SECONDS)
+    assert door.knock(HERE) == [Code.TOO_MANY_OF_ADDRESS]
+    door.clock.advance(TOLD.at_once / 2)
+    door.epoch = 3
+    assert door.knock(HERE) == [None]
+
+
+def test_no_network_takes_more_than_half_of_all_places():
+    door = Door(connections=100, per_address=10)
+    sites = [f"2001:db8:2:{number:x}::1" for number in range(60)]
+    assert door.knock(*sites) == [None] * 50 + [Code.TOO_MANY_OF_ADDRESS] * 10
+
+
+def test_nor_does_an_address_while_nobody_has_other_limits():
+    door = Door(connections=100, since=0)
+    assert door.knock(*[HERE] * 60) == [None] * 50 + [Code.TOO_MANY_OF_ADDRESS] * 10
+
+
+def test_so_does_one_with_too_many_connections():
+    door = Door()
+    door.knock(*[HERE] * (3 + int(TOLD.at_once) + 1))
+    assert door.admission.sheds(HERE)
+
+
+def test_of_a_network_that_is_refused_no_address_is_heard_but_others_are():
+    door = Door(per_address=2)
+    sites = [f"2001:db8:2:{number:x}::1" for number in range(2 * WIDER + int(TOLD.at_once) * WIDER)]
+    door.knock(*sites, "2001:db8:2:ffff::1")
+    assert door.admission.sheds("2001:db8:2:fffe::1")
+    assert not door.admission.sheds("2001:db8:3::1")
 
 
 def test_a_connection_that_ends_makes_room_for_another_of_its_address():

@@ -2,7 +2,11 @@
 
 import pytest
 
+from chainchat.chat.modes.human import Human
 from chainchat.chat.queries import Present
+from chainchat.sessions.announcements import NOTICE_PAUSE
+from chainchat.sessions.entrance import LOGIN_SECONDS, Entrance
+from chainchat.sessions.guard import FAILURE_SECONDS
 from chainchat.sessions.handler import Handler
 from chainchat.sessions.hearing import Hearing
 from chainchat.sessions.session import Session
@@ -68,6 +72,23 @@ def test_while_a_line_is_heard_or_answered(pair, breaks, is_ended_alone, kind, n
     is_ended_alone()
 
 
+@pytest.mark.parametrize(
+    ("kind", "name", "happens"),
+    [
+        (Hearing, "take_in", lambda session: session.received(b"hello\n", 6, 0)),
+        (Hearing, "take_textless", lambda session: session.received_no_text(5)),
+        (Session, "_note_seen", lambda session: session.input_ended()),
+        (Hearing, "queue", lambda session: session.output_full(full=False)),
+    ],
+)
+def test_while_its_socket_is_heard(pair, breaks, is_ended_alone, kind, name, happens):  # noqa: PLR0917 - fixtures and parameters
+    alice = pair[0]
+    breaks(alice, kind, name)
+    happens(alice.session)
+    assert alice.reads()[-1].startswith(LAST_WORDS)
+    is_ended_alone()
+
+
 def test_while_a_message_is_rendered(house, pair, monkeypatch, is_ended_alone):
     alice, bob = pair
     carol = house.client("carol", "/notices off")
@@ -83,6 +104,63 @@ def test_while_a_message_is_rendered(house, pair, monkeypatch, is_ended_alone):
     assert carol.reads()[-1] == "rendered"
     carol.says("/quit")
     is_ended_alone()
+
+
+def test_while_somebody_is_announced(house, pair, breaks, is_ended_alone):
+    alice, bob = pair
+    house.client("carol").says("/quit")
+    for client in pair:
+        client.says("/notices on")
+        client.reads(NOTICE_PAUSE)
+    breaks(alice, Session, "tell")
+    dave = house.client("dave")
+    assert bob.reads(NOTICE_PAUSE) == ["* dave has joined"]
+    dave.says("/quit")
+    bob.says("/notices off")
+    is_ended_alone()
+
+
+def test_while_a_logout_is_answered(pair, monkeypatch, logged_failures):
+    def done(_mode, _tag, text):
+        if text == "goodbye":
+            raise BugError
+        return f"+OK {text}"
+
+    alice, bob = pair
+    monkeypatch.setattr(Human, "done", done)
+    alice.says("/quit")
+    assert alice.connection.aborted
+    assert "BugError" in logged_failures.pop()
+    assert bob.says("/who") == ["| bob", ". 1 account"]
+
+
+def test_while_a_wrong_password_is_refused(house, pair, monkeypatch, logged_failures):
+    def turned_away(_session):
+        raise BugError
+
+    alice, bob = pair
+    for line in ("/password", "a password", "a password", "/password", "another"):
+        alice.sends(line)
+        house.clock.advance(0)
+    with monkeypatch.context() as broken:
+        broken.setattr(Session, "turned_away", turned_away)
+        house.clock.advance(FAILURE_SECONDS)
+        house.clock.advance(0)
+    assert LAST_WORDS.encode() in alice.connection.data
+    assert alice.connection.closed
+    assert "BugError" in logged_failures.pop()
+    assert bob.says("still here")[0].startswith("+OK ")
+
+
+def test_when_a_newcomer_is_to_be_told_that_time_is_over(house, monkeypatch, logged_failures):
+    def took_too_long(_entrance):
+        raise BugError
+
+    monkeypatch.setattr(Entrance, "_took_too_long", took_too_long)
+    newcomer = house.client()
+    newcomer.reads(LOGIN_SECONDS)
+    assert newcomer.connection.closed
+    assert "BugError" in logged_failures.pop()
 
 
 def test_what_cannot_be_encoded_is_not_submitted(pair, monkeypatch, is_ended_alone):

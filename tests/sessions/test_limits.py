@@ -9,7 +9,7 @@ from chainchat.chat.accounts import AccountRole
 from chainchat.chat.refusals import Code
 from chainchat.sessions.buckets import WIDER
 from chainchat.sessions.hearing import WAITING_OCTETS
-from chainchat.sessions.limits import CHANGE_TOKENS, Ration
+from chainchat.sessions.limits import CHANGE_TOKENS, LAST_LOGINS_OF_ADDRESS, Ration
 from chainchat.sessions.pace import Rate
 
 SAYING = Rate(per_second=10.0, at_once=20)
@@ -207,27 +207,69 @@ def test_nor_do_operators_fill_the_last_of_a_disk(house):
     assert house.node.state.applied == committed + 1
 
 
-def test_nor_do_logins_from_many_addresses(house):
-    alice = house.client("alice")
+@pytest.fixture
+def low(house):
+    """A house whose disk is nearly full; alice is away, and bob has a password."""
+    house.limit()
+    alice, bob = house.client("alice"), house.client("bob")
+    for line in ("/password", "a password", "a password"):
+        bob.sends(line)
+        house.clock.advance(0)
     house.free = 0
     house.clock.pump([1.0] * 15)
-    alice.session.lost()
-    house.clock.advance(0)
-    house.limits.last_logins = Ration(Rate(per_second=5, at_once=3), house.clock.seconds)
-
-    def comes_and_goes(number):
-        client = house.client(address=f"10.0.0.{number}")
-        client.reads()
-        [answer, *_] = client.says("alice")
+    for client in (alice, bob):
         client.session.lost()
-        house.clock.advance(0)
-        return answer
+    house.clock.advance(0)
+    return house
 
-    answers = [comes_and_goes(number) for number in range(5)]
+
+def comes_and_goes(house, number):
+    client = house.client(address=f"10.0.0.{number}")
+    client.reads()
+    [answer, *_] = client.says("alice")
+    client.session.lost()
+    house.clock.advance(0)
+    return answer
+
+
+def test_nor_do_logins_from_many_addresses(low):
+    low.limits.last_logins = Ration(Rate(per_second=5, at_once=3), low.clock.seconds)
+    answers = [comes_and_goes(low, number) for number in range(5)]
     assert [answer.split()[0] for answer in answers] == ["+OK"] * 3 + ["-ERR"] * 2
     assert answers[-1].startswith("-ERR 453 ")
-    house.clock.advance(0.2)
-    assert comes_and_goes(6).startswith("+OK")
+    low.clock.advance(0.2)
+    assert comes_and_goes(low, 6).startswith("+OK")
+
+
+def test_one_address_does_not_take_all_of_the_last_logins(low):
+    """Else a single stranger would keep everybody out."""
+    most = LAST_LOGINS_OF_ADDRESS.at_once
+    answers = [comes_and_goes(low, 1) for _ in range(most + 1)]
+    assert all(answer.startswith("+OK") for answer in answers[:most])
+    assert answers[-1].startswith("-ERR 453 ")
+    assert comes_and_goes(low, 2).startswith("+OK")
+
+
+def test_who_is_only_asked_for_a_password_takes_no_login(low):
+    low.limits.last_logins = Ration(Rate(per_second=5, at_once=1), low.clock.seconds)
+    stranger = low.client(address="10.0.0.1")
+    for _ in range(3):
+        stranger.sends("bob", "")
+        low.clock.advance(0)
+    assert b"-ERR 513 " in stranger.connection.data
+    assert comes_and_goes(low, 2).startswith("+OK")
+
+
+def test_who_has_typed_a_password_waits_for_a_login(low):
+    low.limits.last_logins = Ration(Rate(per_second=0.5, at_once=1), low.clock.seconds)
+    assert comes_and_goes(low, 1).startswith("+OK")
+    bob = low.client(address="10.0.0.2")
+    for wait, answer in ((0, b"-ERR 453 "), (2, b"+OK you are bob")):
+        low.clock.advance(wait)
+        for line in ("bob", "a password"):
+            bob.sends(line)
+            low.clock.advance(0)
+        assert answer in bob.connection.data
 
 
 # --- whose logins are refused ------------------------------------------------------------

@@ -11,7 +11,7 @@ from twisted.internet.defer import ensureDeferred
 from twisted.internet.task import Clock, deferLater
 
 from chainchat.network.farewell import DRAIN_SECONDS
-from chainchat.network.ports import ACCEPTS_PER_TURN
+from chainchat.network.ports import ACCEPTS_PER_TURN, SHED_AT_ONCE, SHED_PRICE
 from chainchat.node.budget import ACCEPT_SHARE
 from chainchat.node.share import Share
 from chainchat.sessions.admission import (
@@ -136,6 +136,37 @@ async def test_who_is_one_too_many_is_told_why_and_closed(new_house):
         "-ERR 424 your address has 1 connections here already; close one of them\r\n"
     )
     assert len(house.opened) == 1
+
+
+@pytest_twisted.ensureDeferred
+async def test_those_who_connect_on_and_on_are_cut_off_before_the_next_is_heard(new_house):
+    house = new_house()
+    house.port.sheds = lambda host: house.port.socket.left > 3
+    callers = [house.call() for _ in range(SHED_AT_ONCE)]
+    for caller in callers[: SHED_AT_ONCE - 3]:
+        with pytest.raises(ConnectionResetError):
+            await hears(caller)
+    assert await hears(callers[-3]) == "hello\r\n"
+
+
+@pytest_twisted.ensureDeferred
+async def test_of_those_so_many_are_cut_off_in_a_turn_and_the_price_is_low(new_house):
+    house = new_house()
+    shed, prices = [], []
+    house.port.sheds = lambda host: not shed.append(host)
+    price = house.port._price
+
+    def noted(seconds):
+        prices.append((seconds, price(seconds), len(shed)))
+        return price(seconds)
+
+    house.port._price = noted
+    callers = [house.call() for _ in range(SHED_AT_ONCE + 1)]
+    with pytest.raises(ConnectionResetError):
+        await hears(callers[-1])
+    assert prices[0][2] == SHED_AT_ONCE
+    assert SHED_PRICE * prices[0][0] <= prices[0][1] < prices[0][0]
+    assert house.opened == []
 
 
 @pytest_twisted.ensureDeferred

@@ -7,6 +7,7 @@ import pytest
 from sessions_house import HELLO
 
 from chainchat.node.budget import TELL_SECONDS
+from chainchat.node.history import History
 from chainchat.sessions.delivery import CATCH_UP_LEAST, CATCH_UP_OCTETS
 from chainchat.sessions.read_marks import (
     ACKNOWLEDGED,
@@ -87,6 +88,48 @@ def test_no_more_than_some_logins_are_answered_in_a_turn(house, pair, monkeypatc
     house.clock.pump([0.5] * 10)
     assert present[-1] == 102
     assert max(after - before for before, after in pairwise(present)) < 30
+
+
+@pytest.mark.parametrize("looks_for", ["count_missed", "previous"])
+def test_those_who_log_in_at_once_have_one_search_in_a_turn(house, monkeypatch, looks_for):
+    """A search takes milliseconds for who has said 50,000 messages since they read last."""
+    searching = getattr(History, looks_for)
+
+    def search(*arguments):
+        house.worked += 0.015
+        return searching(*arguments)
+
+    clients = [house.client() for _ in range(20)]
+    with monkeypatch.context() as slow:
+        slow.setattr(History, looks_for, search)
+        for number, client in enumerate(clients):
+            client.sends(f"user{number}")
+        house.clock.pump([0.1] * 50)
+    assert all(b"+OK you are user" in client.connection.data for client in clients)
+    assert house.worked >= 20 * 0.015
+    assert house.node.turn_clock.longest == pytest.approx(0.015)
+
+
+def test_who_logs_in_is_answered_before_others_read_on(house, pair):
+    readers = [house.client(f"reader{number}") for number in range(10)]
+    for reader in readers:
+        reader.session.lost()
+    pair[0].says(*(f"{n}" for n in range(20 * CATCH_UP_LEAST)))
+    pair[0].reads_in_time()
+    readers, newcomer = [house.client() for _ in range(10)], house.client()
+    house.price = 0.001
+    for number, reader in enumerate(readers):
+        reader.sends(f"reader{number}")
+    house.clock.pump([0.01] * 50)
+    pages = []
+    for reader in readers:
+        reader.connection.on_write = lambda: pages.append(b"a page")
+    newcomer.connection.on_write = lambda: pages.append(newcomer.connection.data)
+    newcomer.sends("newcomer")
+    house.clock.pump([0.01] * 200)
+    answered = next(place for place, page in enumerate(pages) if b"+OK you are" in page)
+    assert len(pages) > 50
+    assert answered < 5
 
 
 def test_messages_that_take_long_to_read_come_in_small_pages(house, pair):

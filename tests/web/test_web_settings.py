@@ -1,13 +1,18 @@
 """What chain.ini says of web ports: where pages are, by which names, and what is kept for them."""
 
+from dataclasses import replace
+
 import pytest
+import pytest_twisted
+from tcp import reactor
+from twisted.internet.task import Clock
 
 from chainchat import config
 from chainchat.service import preflight
 from chainchat.service.client_ports import client_limits
 from chainchat.web.hosts import names_of
 from chainchat.web.limits import FILES
-from chainchat.web.port import pages
+from chainchat.web.port import ARRIVING, Arrivals, WebPort, pages
 
 
 def settings(tmp_path, head="", middle="", hosts=("127.0.0.1", "127.0.0.1")):
@@ -78,3 +83,25 @@ def test_open_files_are_kept_for_the_web_port(tmp_path):
     without = client_limits(settings(tmp_path), 1_000, "head").files
     having = client_limits(settings(tmp_path, head="web-port = 7301"), 1_000, "head").files
     assert without - having == FILES
+
+
+def test_who_opens_many_connections_has_the_next_cut_off_but_no_proxy_on_this_machine():
+    clock = Clock()
+    arrivals = Arrivals(clock.seconds)
+    most = int(ARRIVING.at_once)
+    assert [arrivals.exceed("10.0.0.1") for _ in range(most + 1)] == [False] * most + [True]
+    assert not arrivals.exceed("10.0.0.2")
+    assert not any(arrivals.exceed("127.0.0.1") for _ in range(most + 1))
+    clock.advance(1 / ARRIVING.per_second)
+    assert not arrivals.exceed("10.0.0.1")
+
+
+@pytest.mark.reactor
+@pytest_twisted.ensureDeferred
+async def test_a_web_port_cuts_them_off(tmp_path, monkeypatch):
+    monkeypatch.setattr(Arrivals, "exceed", lambda _, host: host == "10.0.0.1")
+    found = settings(tmp_path, head="web-port = 7301")
+    own = replace(found.nodes["head"], web_port=0)
+    web = WebPort(reactor, found, own, "127.0.0.1")
+    assert [web._port.sheds(host) for host in ("10.0.0.1", "10.0.0.2")] == [True, False]
+    await web._port.stopListening()

@@ -7,6 +7,7 @@ import datetime
 import re
 from collections.abc import Callable, Iterable
 from itertools import chain
+from zlib import crc32
 
 from chainchat.chat.modes.human import HUMAN
 from chainchat.chat.modes.mode import ChainView, ChatMessage
@@ -34,12 +35,20 @@ from chainchat.client.engine import events
 from chainchat.client.engine.engine import Engine
 from chainchat.client.engine.wire import LONGEST_NUMBER, UnsendableError, harmless
 from chainchat.client.model.questions import Asking
+from chainchat.client.model.strides import MOST_LISTED, Stride
 
 STATUS_EVERY = 5.0
 """Seconds between requests for the chain's state."""
 
 FOR_NO_LOG = "+OK the password of"
 """The beginning of a line that holds a password, which no log may get."""
+
+WHO_PER_NAME = 0.05
+"""Seconds before WHO is asked again, for each name on.
+
+Where thousands are on, all their clients hear in one moment that many came. If each asked at once,
+and after each such notice, the tail would answer nothing else.
+"""
 
 MOST_NAMES = 10_000
 
@@ -90,11 +99,13 @@ class Conversation:
         self._day = ""
         self._told = False  # of the trouble, while it lasts
         self._welcomed = False
-        self._last: dict[int, tuple[int, int]] = {}  # by request: messages wanted, ids looked back
+        self._last: dict[int, tuple[int, Stride, int]] = {}
+        """By request: messages wanted, how far back, after which id."""
         self._foreground: dict[int, str] = {}  # the person's own requests: what they are about
         self._removed = ""  # what the server says of messages that are gone
         self._status_due = 0.0
         self._who_is_stale = False
+        self._who_due = 0.0  # 0 while that is not known
         self._sought = ""  # what the names begin with that were asked for last
         self._refreshing: set[str] = set()  # verbs that we have asked for ourselves
 
@@ -126,7 +137,7 @@ class Conversation:
             case Who():
                 self._ask("WHO")
             case Last(count=count):
-                self._look_back(count, count * IDS_PER_MESSAGE)
+                self._look_back(count, Stride(count * IDS_PER_MESSAGE, count))
             case Chain():
                 self._ask("CHAIN")
             case Delete(name=name, confirmed=confirmed):
@@ -160,9 +171,9 @@ class Conversation:
         self._foreground[request] = str(arguments[0]) if arguments else ""
         return request
 
-    def _look_back(self, wanted: int, ids: int) -> None:
-        after = max(0, self._engine.newest - ids)
-        self._last[self._ask("SINCE", after)] = (wanted, ids if after else 0)
+    def _look_back(self, wanted: int, stride: Stride) -> None:
+        after = max(0, self._engine.newest - stride.ids)
+        self._last[self._ask("SINCE", after, MOST_LISTED)] = wanted, stride, after
 
     def _delete(self, name: str, *, confirmed: bool) -> list[str]:
         if confirmed:
@@ -190,9 +201,17 @@ class Conversation:
             self._ask_for_us("CHAIN")
             asked = True
         if self._who_is_stale and "WHO" not in self._refreshing:
-            self._who_is_stale = False
-            self._ask_for_us("WHO")
+            self._who_due = self._who_due or now + self._who_pause
+            if now >= self._who_due:
+                self._who_is_stale, self._who_due = False, 0.0
+                self._ask_for_us("WHO")
         return asked
+
+    @property
+    def _who_pause(self) -> float:
+        """Seconds, other ones for each account: else all would ask together."""
+        lot = crc32(self._engine.name.encode()) / (1 << 32)
+        return WHO_PER_NAME * len(self.here) * (0.5 + lot)
 
     def refresh_soon(self) -> None:
         self._status_due = 0.0
@@ -309,9 +328,9 @@ class Conversation:
     def _history(self, request: int, messages: tuple[events.MessageArrived, ...]) -> list[str]:
         if request not in self._last:
             return []  # of a search that was stopped
-        wanted, ids = self._last.pop(request)
-        if len(messages) < wanted and ids:
-            self._look_back(wanted, 4 * ids)
+        wanted, stride, after = self._last.pop(request)
+        if not stride.suits(len(messages), all_there_are=not after):
+            self._look_back(wanted, stride)
             return []
         shown = min(wanted, len(messages))
         removed = [f"* {self._removed}"] if self._removed and shown < wanted else []

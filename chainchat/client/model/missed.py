@@ -7,6 +7,7 @@ pushed up to the newest of them was missed.
 from collections.abc import Sequence
 
 from chainchat.client.engine.events import LoggedIn, MessageArrived
+from chainchat.client.model.strides import Stride
 
 CONTEXT = 20
 """Messages from before, shown to a person who comes, new or back."""
@@ -31,7 +32,7 @@ class Missed:
         self.count: int | None = None
         self._high = login.high
         self._name = name.lower()
-        self._look_back = IDS_AT_FIRST
+        self._stride = Stride(IDS_AT_FIRST, AT_ONCE)
         self._newest: int | None = None  # id of the newest that was missed
         self._pushed = 0
         self._reached = 0
@@ -39,12 +40,11 @@ class Missed:
     @property
     def search_from(self) -> int:
         """The id after which the newest messages are asked for."""
-        return max(0, self._high - self._look_back)
+        return max(0, self._high - self._stride.ids)
 
     def listed(self, messages: Sequence[MessageArrived]) -> list[MessageArrived] | None:
-        """Take the newest messages; return those to show, or None: look back further."""
-        if self.search_from and len(messages) < AT_ONCE:
-            self._look_back *= 4
+        """Take MOST_LISTED messages or fewer; return those to show, or None: ask again."""
+        if not self._stride.suits(len(messages), all_there_are=not self.search_from):
             return None
         missed = [m for m in messages if self._is_missed(m)]
         self._newest = missed[-1].id if missed else 0

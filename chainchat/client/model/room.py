@@ -23,6 +23,7 @@ from chainchat.client.model.own_verbs import OwnVerbs
 from chainchat.client.model.pending import Pending
 from chainchat.client.model.searching import Searching
 from chainchat.client.model.standing import Counts, Names, Standing
+from chainchat.client.model.strides import MOST_LISTED
 from chainchat.client.model.transcript import Entry, Transcript
 from chainchat.client.model.view import View
 
@@ -303,7 +304,7 @@ class Room:
 
     def _ask_back(self) -> None:
         assert self._missed is not None
-        self._look = self._engine.request("SINCE", self._missed.search_from)
+        self._look = self._engine.request("SINCE", self._missed.search_from, MOST_LISTED)
 
     def _looked_back(self, event: events.HistoryListed) -> None:
         assert self._missed is not None

@@ -7,7 +7,12 @@ import pytest
 
 from chainchat.client.engine import events
 from chainchat.client.engine.engine import Engine
-from chainchat.client.model.conversation import LONGEST_NAME, MOST_NAMES, Conversation
+from chainchat.client.model.conversation import (
+    LONGEST_NAME,
+    MOST_NAMES,
+    WHO_PER_NAME,
+    Conversation,
+)
 
 ADDRESS = ("127.0.0.1", 7001)
 LOST = events.ConnectionLost(*ADDRESS, "the server closed the connection", 0.0)
@@ -111,6 +116,34 @@ def test_names_are_asked_for_when_one_is_begun_and_one_question_at_a_time(
     assert shown(conversation, events.Listed(2, "LIST", ("b.ea",))) == []
     assert not conversation.seeking
     assert conversation.names == {"b.ea", "carl"}
+
+
+def test_the_more_are_on_the_later_it_asks_who_they_are_when_many_came(
+    conversation: Conversation, online: Engine
+) -> None:
+    """Else all clients of a large room would ask at once, whenever six people come."""
+    conversation.refresh(0.0)
+    conversation.here = {f"name{number}" for number in range(2_000)}
+    online.take_bytes()
+    asked = []
+    for second in range(600):
+        conversation.heard(events.Notice("joined", {"name": "*"}, "9 others: each has joined"))
+        conversation.refresh(float(second))
+        if b" WHO\n" in online.take_bytes():
+            asked.append(second)
+            shown(conversation, events.Listed(9, "WHO", tuple(conversation.here)))
+    pause = WHO_PER_NAME * 2_000
+    assert pause / 2 <= asked[0] <= 1.5 * pause
+    assert 1 < len(asked) <= 600 / (pause / 2)
+
+
+def test_accounts_ask_who_is_on_at_different_times() -> None:
+    def pause(name: str) -> float:
+        conversation = Conversation(Engine(name, "c7f3", [ADDRESS], Random(1)), notices=True)
+        conversation.here = {f"name{number}" for number in range(100)}
+        return conversation._who_pause
+
+    assert len({pause(f"name{number}") for number in range(50)}) == 50
 
 
 def test_what_cannot_begin_a_name_is_not_asked_for(
