@@ -17,8 +17,17 @@ class ChangedKey:
     after: str | None
 
     @property
+    def is_reloaded(self) -> bool:
+        return (self.section, self.key) in RELOADABLE
+
+    @property
     def needs_restart(self) -> bool:
-        return (self.section, self.key) not in RELOADABLE
+        return not self.is_reloaded and not self.must_not_be
+
+    @property
+    def must_not_be(self) -> bool:
+        """True of the founding order: a node refuses another than its chain began with."""
+        return (self.section, self.key) == ("chain", "founding")
 
     def __str__(self) -> str:
         before, after = (

@@ -81,10 +81,11 @@ class Orders:
         self.settings = new
         self._limits.current = limits
         self._guard.rules = new.accounts
-        lines = [f"reloaded: {each}" for each in changes if not each.needs_restart]
+        lines = [f"reloaded: {each}" for each in changes if each.is_reloaded]
         lines += self._tls.renew(credentials, check_dates=new.check_dates)
         self._links().dial_again()
         lines += [f"needs a restart: {each}" for each in changes if each.needs_restart]
+        lines += [f"never changes, put it back: {each}" for each in changes if each.must_not_be]
         lines += self._tls.expiry.warnings
         return self._logged(lines or ["reloaded: nothing has changed"])
 

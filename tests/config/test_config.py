@@ -155,6 +155,13 @@ def test_changes_name_keys_with_both_values_and_say_what_needs_a_restart(tmp_pat
     ]
 
 
+def test_no_restart_makes_another_founding_order_of_a_chain(tmp_path):
+    old = load(write(tmp_path, LEAST))
+    swapped = LEAST.replace("head middle", "middle head")
+    [found] = changes(old, load(write(tmp_path, swapped)))
+    assert (found.must_not_be, found.needs_restart, found.is_reloaded) == (True, False, False)
+
+
 def test_a_running_node_takes_what_needs_no_restart_and_is_asked_for_the_rest_again(tmp_path):
     old = load(write(tmp_path, LEAST))
     text = LEAST.replace("name = lab", "name = bal\nsuspect-after = 2")
