@@ -30,8 +30,8 @@ LAST_LOGINS = Rate(per_second=5, at_once=2_000)
 A hundred addresses would fill 100 MB within a quarter of an hour.
 """
 
-LAST_LOGINS_OF_ADDRESS = Rate(per_second=0.5, at_once=200)
-"""Of these, one address's: a single stranger would take them all."""
+LAST_LOGINS_OF = Rate(per_second=0.5, at_once=200), Rate(per_second=2, at_once=800)
+"""Of these, by ``owners_of`` an address: a single stranger would take them all."""
 
 SLOWED_SECONDS = 0.05
 """The least wait of an account without tokens, so that it wakes rarely."""
@@ -101,7 +101,7 @@ class Limits:
         self._said: Buckets[int] = Buckets(clock)
         self.last_changes = Ration(LAST_CHANGES, clock)
         self.last_logins = Ration(LAST_LOGINS, clock)
-        self._last_logins_of = AddressBuckets(clock)
+        self._last_logins_of: Buckets[str] = Buckets(clock)
         self._exempt = exempt
 
     def owners(self, text: str) -> tuple[str, ...]:
@@ -143,10 +143,12 @@ class Limits:
 
     def take_last_login(self, address: str) -> float:
         """Take a login while a disk is nearly full, or return the seconds until there is one."""
-        owners, rate = self.owners(address), LAST_LOGINS_OF_ADDRESS
-        wait = self._last_logins_of.wait(owners, rate) or self.last_logins.take()
+        buckets, owners = self._last_logins_of, self.owners(address)
+        rates = LAST_LOGINS_OF[: len(owners)]
+        wait = max(map(buckets.wait, owners, rates), default=0.0) or self.last_logins.take()
         if not wait:
-            self._last_logins_of.take(owners, rate)
+            for owner, rate in zip(owners, rates, strict=True):
+                buckets.take(owner, rate)
         return wait
 
     # --- what an account says and reads

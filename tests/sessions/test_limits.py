@@ -4,12 +4,20 @@ from collections import Counter
 
 import pytest
 from sessions_house import HELLO, House
+from twisted.internet.task import Clock
 
 from chainchat.chat.accounts import AccountRole
 from chainchat.chat.refusals import Code
 from chainchat.sessions.buckets import WIDER
 from chainchat.sessions.hearing import WAITING_OCTETS
-from chainchat.sessions.limits import CHANGE_TOKENS, LAST_LOGINS_OF_ADDRESS, Ration
+from chainchat.sessions.limits import (
+    CHANGE_TOKENS,
+    LAST_LOGINS,
+    LAST_LOGINS_OF,
+    UNLIMITED,
+    Limits,
+    Ration,
+)
 from chainchat.sessions.pace import Rate
 
 SAYING = Rate(per_second=10.0, at_once=20)
@@ -243,11 +251,19 @@ def test_nor_do_logins_from_many_addresses(low):
 
 def test_one_address_does_not_take_all_of_the_last_logins(low):
     """Else a single stranger would keep everybody out."""
-    most = LAST_LOGINS_OF_ADDRESS.at_once
+    most = int(LAST_LOGINS_OF[0].at_once)
     answers = [comes_and_goes(low, 1) for _ in range(most + 1)]
     assert all(answer.startswith("+OK") for answer in answers[:most])
     assert answers[-1].startswith("-ERR 453 ")
     assert comes_and_goes(low, 2).startswith("+OK")
+
+
+def test_nor_does_one_network():
+    clock = Clock()
+    limits = Limits(UNLIMITED, clock.seconds)
+    taken = [limits.take_last_login(f"2001:db8:1:{site:x}::1") for site in range(1_000)]
+    assert taken.index(max(taken)) == LAST_LOGINS_OF[1].at_once < LAST_LOGINS.at_once
+    assert limits.take_last_login("2001:db8:2::1") == 0
 
 
 def test_who_is_only_asked_for_a_password_takes_no_login(low):
