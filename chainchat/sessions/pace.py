@@ -17,8 +17,8 @@ OCTETS_IN_UNIT = 16_384
 PROGRAM_OCTETS_IN_UNIT = 65_536
 """A program's octets that cost one unit; most are SENDs."""
 
-TEXTLESS_IN_UNIT = 64
-"""Octets of TLS without text: two records that change the keys."""
+TEXTLESS_IN_UNIT = 8
+"""Octets of TLS without text: a change of keys costs three units, and nobody needs many."""
 
 READ_UNITS = 0.2
 
