@@ -77,7 +77,7 @@ def test_a_copy_that_starts_while_its_original_serves_takes_nobodys_place(
     cluster.stop()
     copies = [copy_of(cluster, p, tmp_path / p) for p in POSITIONS if not (tmp_path / p).mkdir()]
     cluster.start()
-    epoch = cluster.epoch
+    epoch, members = cluster.epoch, cluster.members()  # the last one that stopped may lead
     for copy in copies:
         copy.start()
     try:
@@ -88,7 +88,7 @@ def test_a_copy_that_starts_while_its_original_serves_takes_nobodys_place(
         while time.monotonic() < end:
             say(cluster["middle"], "still here")
         assert cluster.epoch == epoch
-        assert cluster.members() == list(POSITIONS)
+        assert cluster.members() == members
         for node in cluster.nodes.values():
             assert ": lost " not in node.log_text().partition(f"serving in epoch {epoch}")[2]
     finally:
@@ -147,7 +147,7 @@ def test_a_disk_that_was_set_back_takes_no_part_and_both_sides_say_so(
     copy_data(cluster["tail"].data, older)
     cluster.start()  # resumed, in epoch 2: the older disk knows of epoch 1
     cluster.kill("head")
-    assert cluster.members() == ["middle", "tail"]  # epoch 3
+    assert sorted(cluster.members()) == ["middle", "tail"]  # epoch 3, or a later one
     say(cluster["tail"], "only here")
     cluster.stop()
     newest = tmp_path / "newest"
