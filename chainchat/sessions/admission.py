@@ -8,7 +8,7 @@ from twisted.logger import Logger
 from chainchat.chat.refusals import Code, RefusedError
 from chainchat.logs.complaints import Complaints
 from chainchat.network.ports import ACCEPTS_PER_TURN
-from chainchat.sessions.buckets import WIDER, Buckets
+from chainchat.sessions.buckets import WIDER, Buckets, rates_of
 from chainchat.sessions.limits import Limits
 from chainchat.sessions.pace import Rate
 
@@ -149,9 +149,8 @@ class Admission:
 
     def _was_refused_often(self, owners: Sequence[str]) -> bool:
         """True of nobody who has only just come back."""
-        rates = [TOLD.times(WIDER**number) for number in range(len(owners))]
-        waits = (self._told.wait(o, r, r.at_once / 2) for o, r in zip(owners, rates, strict=True))
-        return any(waits)
+        rates = rates_of(owners, TOLD)
+        return any(self._told.wait(owner, rate, rate.at_once / 2) for owner, rate in rates)
 
     def _note_refused(self, owner: str, times: int) -> None:
         """``times``: see ``WIDER``."""

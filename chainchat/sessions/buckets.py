@@ -69,7 +69,7 @@ class AddressBuckets:
 
     def waits(self, owners: Sequence[str], rate: Rate | None) -> Iterator[tuple[str, Rate, float]]:
         """Yield each, its rate, and the seconds until it has a token."""
-        for owner, its in _rates(owners, rate):
+        for owner, its in rates_of(owners, rate):
             yield owner, its, self._buckets.wait(owner, its)
 
     def wait(self, owners: Sequence[str], rate: Rate | None) -> float:
@@ -78,16 +78,24 @@ class AddressBuckets:
 
     def taken(self, owners: Sequence[str], rate: Rate) -> float:
         """Tokens that are missing where most are, by the rate of a site."""
-        rates = _rates(owners, rate)
+        rates = rates_of(owners, rate)
         left = min(self._buckets.left(owner, its) / its.at_once for owner, its in rates)
         return rate.at_once * (1 - left)
 
+    def take_one(self, owners: Sequence[str], rate: Rate | None) -> float:
+        """Take a token of each, or return the seconds until all have one."""
+        wait = self.wait(owners, rate)
+        if not wait:
+            self.take(owners, rate)
+        return wait
+
     def take(self, owners: Sequence[str], rate: Rate | None, tokens: float = 1) -> None:
-        for owner, its in _rates(owners, rate):
+        for owner, its in rates_of(owners, rate):
             self._buckets.take(owner, its, tokens)
 
 
-def _rates(owners: Sequence[str], rate: Rate | None) -> Iterator[tuple[str, Rate]]:
+def rates_of(owners: Sequence[str], rate: Rate | None) -> Iterator[tuple[str, Rate]]:
+    """Yield each owner with its rate."""
     if rate is not None:
         for number, owner in enumerate(owners):
             yield owner, rate.times(WIDER**number)

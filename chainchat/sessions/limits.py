@@ -123,9 +123,8 @@ class Limits:
         limits = self.current
         if there_are >= limits.most_accounts:
             return Code.TOO_MANY_ACCOUNTS
-        if self._made.wait(self.owners(address), limits.new_accounts) > 0:
+        if self._made.take_one(self.owners(address), limits.new_accounts) > 0:
             return Code.TOO_MANY_NEW_ACCOUNTS
-        self._made.take(self.owners(address), limits.new_accounts)
         return None
 
     def not_new(self, address: str) -> None:

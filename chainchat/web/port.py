@@ -65,11 +65,7 @@ class Arrivals:
         """Count a connection; True if it is one too many."""
         if is_loopback(host):
             return False
-        owners = owners_of(host)
-        exceeds = self._buckets.wait(owners, ARRIVING) > 0
-        if not exceeds:
-            self._buckets.take(owners, ARRIVING)
-        return exceeds
+        return self._buckets.take_one(owners_of(host), ARRIVING) > 0
 
 
 def pages(settings: Settings, own: NodeSettings) -> dict[str, str]:

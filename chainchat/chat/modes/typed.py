@@ -145,11 +145,17 @@ _READERS: dict[str, Callable[[str], Request | None]] = {
 
 def is_command(line: str) -> bool:
     """Return True for what begins with one slash, and for a known verb even behind spaces."""
-    word, _, _ = line.lstrip().partition(" ")
-    if not word.startswith("/") or word.startswith("//"):
+    bare = line.lstrip()
+    if not bare.startswith("/") or bare.startswith("//"):
         return False
-    verb = word[1:].lower()
-    return line.startswith("/") or ALIASES.get(verb, verb) in _READERS
+    return bare == line or _split(bare)[1] in _READERS
+
+
+def _split(command: str) -> tuple[str, str, str]:
+    """Return the word after the slash in lower case, the verb that it means, and the rest."""
+    word, _, rest = command[1:].partition(" ")
+    word = word.lower()
+    return word, ALIASES.get(word, word), rest
 
 
 def verb_of(line: str, *, logged_in: bool) -> Request:
@@ -158,9 +164,7 @@ def verb_of(line: str, *, logged_in: bool) -> Request:
     Raises:
         RefusedError: 500, 501, 506, 511 or 520.
     """
-    word, _, rest = line.lstrip()[1:].partition(" ")
-    word = word.lower()
-    verb = ALIASES.get(word, word)
+    word, verb, rest = _split(line.lstrip())
     if verb not in _READERS:
         raise unknown(word)
     if verb == "hello" and logged_in:

@@ -19,7 +19,7 @@ from chainchat.client.engine.backoff import Nodes
 from chainchat.client.engine.dialogue import Asked, Dialogue, Reply
 from chainchat.client.engine.login import Login
 from chainchat.client.engine.memory import Memory
-from chainchat.client.engine.passwords import Passwords, Step
+from chainchat.client.engine.passwords import CHANGED, NEEDED, Passwords, Step
 from chainchat.client.engine.phases import CLOSING_WITHIN, Phase, Phases
 from chainchat.client.engine.proof import Keys
 from chainchat.client.engine.receiving import Receiving
@@ -34,7 +34,7 @@ from chainchat.client.engine.wire import (
     whole_number,
 )
 
-PASSWORD_CODES = frozenset({434, 513})
+PASSWORD_CODES = frozenset({CHANGED, NEEDED})
 """Refusals of a LOGIN that needs a proof, or another proof."""
 
 PASSWORD_WRONG = 500
