@@ -5,6 +5,7 @@ The holder's node sees the refused login in the log, tells how long the connecti
 """
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 from chainchat.node.interfaces import Clock, Timer
 from chainchat.sessions.interfaces import Connection
@@ -13,31 +14,64 @@ PROBE_SECONDS = 9.0
 
 HELD_SECONDS = 0.5
 
-Heard = Callable[[int | None], None]
-"""Takes a connection's silence in seconds, if known."""
+MOST_WAITING = 16
+"""For one name; more are refused at once, as all are answered in one turn."""
+
+
+class Waiting(NamedTuple):
+    """A refused login.
+
+    Attributes:
+        is_open: False when its client is gone.
+        heard: called with the holder's silence in seconds, if known.
+        freed: called when the name is free.
+    """
+
+    is_open: Callable[[], bool]
+    heard: Callable[[int | None], None]
+    freed: Callable[[], None]
 
 
 class Contests:
-    """Refused logins that wait up to HELD_SECONDS for the holder's silence."""
+    """Refused logins that wait up to HELD_SECONDS for the holder's silence, or its end.
+
+    Who hangs up at one node and logs in at another may be there before the end of the first.
+    """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._waiting: dict[str, list[Heard]] = {}
+        self._waiting: dict[str, list[Waiting]] = {}
         self._timers: dict[str, Timer] = {}
 
-    def ask(self, session: str, heard: Heard) -> None:
-        """Call ``heard`` when the silence of ``session`` is known, or in HELD_SECONDS."""
-        self._waiting.setdefault(session, []).append(heard)
+    def ask(self, session: str, login: Waiting) -> None:
+        """Let a login wait for news of ``session``, which holds its name."""
+        waiting = self._waiting.setdefault(session, [])
+        if len(waiting) >= MOST_WAITING:
+            login.heard(None)
+            return
+        waiting.append(login)
         if session not in self._timers:
             self._timers[session] = self._clock.callLater(HELD_SECONDS, self.told, session, None)
 
     def told(self, session: str, silent: int | None) -> None:
-        """Answer those who asked; ``silent``: seconds, or unknown if negative or None."""
+        """Answer those who wait; ``silent``: seconds, or unknown if negative or None."""
+        for login in self._end(session):
+            login.heard(None if silent is None or silent < 0 else silent)
+
+    def left(self, session: str) -> None:
+        """Give the name to who has waited longest; the others are refused."""
+        waiting = [login for login in self._end(session) if login.is_open()]
+        if waiting:
+            first, *others = waiting
+            first.freed()
+            for login in others:
+                login.heard(None)
+
+    def _end(self, session: str) -> list[Waiting]:
         timer = self._timers.pop(session, None)
         if timer is not None and timer.active():
             timer.cancel()
-        for heard in self._waiting.pop(session, ()):
-            heard(None if silent is None or silent < 0 else silent)
+        return self._waiting.pop(session, [])
 
     def stop(self) -> None:
         for timer in self._timers.values():

@@ -15,6 +15,7 @@ from chainchat.chat.outcomes import Accepted, Refused, Result
 from chainchat.chat.refusals import Code, RefusedError
 from chainchat.node.interfaces import Clock, Timer
 from chainchat.node.status import nearly_full
+from chainchat.sessions.contests import Waiting
 from chainchat.sessions.explanations import TOOK_NOTHING, explanation, name_held, removed_notice
 from chainchat.sessions.interfaces import Client, Connection, ServerInfo
 from chainchat.sessions.isolation import isolated_for
@@ -317,10 +318,12 @@ class Entrance:
             if result.code is Code.NO_SUCH_ACCOUNT and not self._guard.open_to_all:
                 result = Refused(Code.BAD_TOKEN, name)  # nobody learns who exists
             if result.code is Code.NAME_IN_USE and holder is not None and holder.session:
-                self._sessions.contests.ask(
-                    holder.session,
+                waiting = Waiting(
+                    lambda: client.is_open,
                     isolated_for(client, lambda silent: refuse(self._held(tag, result, silent))),
+                    isolated_for(client, lambda: self.enter(reply, tag, request, checked)),
                 )
+                self._sessions.contests.ask(holder.session, waiting)
             else:
                 refuse(self._handler.refused(tag, result))
 

@@ -164,6 +164,7 @@ class Sessions:
                 session = self._sessions.pop(event.session, None)
                 if session is not None:
                     session.ended(event.reason, event.by)
+                self.contests.left(event.session)
             case Held(silent=None):
                 session = self._sessions.get(event.session)
                 if session is not None:

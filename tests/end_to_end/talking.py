@@ -18,6 +18,7 @@ from typing import Any, Self
 
 import scramp
 
+from chainchat.chat.refusals import Code
 from chainchat.chat.scram import ITERATIONS, salted, verifier_of
 from chainchat.client.engine.wire import Note, Push, parse_line, parse_message
 
@@ -43,6 +44,8 @@ Who calls at such an address comes with TLS, and every account gets a password: 
 PASSWORD = "correct horse battery"
 """Of all those accounts."""
 
+NAME_IN_USE = f"-ERR {Code.NAME_IN_USE} "
+
 _QUESTION = re.compile(
     rb"\r\* (?:password of \S+|your (?:new )?password|the same again) [^\r\n]*: $"
 )
@@ -59,6 +62,15 @@ def until(condition: Callable[[], bool], what: Callable[[], str], within: float 
         waited, last = waited + min(now - last, LONGEST_LOOK), now
         assert waited < within, f"{what()} (within {within:g} s)"
         time.sleep(PAUSE)
+
+
+def _once_free(log_in: Callable[[], str]) -> str:
+    """The answer to a login: an earlier connection may still be on its way out, elsewhere."""
+    pause, ends = PAUSE, time.monotonic() + DEADLINE
+    while (answer := log_in()).startswith(NAME_IN_USE) and time.monotonic() < ends:
+        time.sleep(pause)
+        pause = min(2 * pause, 1.0)  # every refusal is counted against the address
+    return answer
 
 
 def family_of(host: str) -> socket.AddressFamily:
@@ -204,7 +216,7 @@ class Person(Caller):
         if name:
             try:
                 self.hear(r"^\* Type your name")
-                self.welcome = self.ask(name)
+                self.welcome = self.log_in(name)
                 if self.protects and not self._asked and self.welcome.startswith("+OK"):
                     self._protect()
             except BaseException:
@@ -218,6 +230,10 @@ class Person(Caller):
         *passed, _ = self.lines_to(r"^\+OK your password is set$")
         del self.heard[seen:]
         self._lines.extendleft(reversed(passed))
+
+    def log_in(self, name: str) -> str:
+        """Type a name; the answer, once no earlier connection holds it."""
+        return _once_free(lambda: self.ask(name))
 
     def ask(self, line: str) -> str:
         """Type a line; its answer: the ``+OK`` or ``-ERR`` line."""
@@ -269,8 +285,8 @@ class Program(Caller):
         return reply
 
     def words(self, request: str) -> dict[str, str]:
-        """Ask for something that is granted; the words of the reply."""
-        reply = self.ask(request)
+        """Ask for something that is granted, a name once it is free; the words of the reply."""
+        reply = _once_free(lambda: self.ask(request))
         assert reply.startswith("+OK"), reply
         return _words(reply)
 

@@ -105,23 +105,10 @@ def test_what_was_shown_to_a_quiet_reader_is_not_shown_again(new_cluster: NewClu
             reader.calm(0.25)
         cluster.kill("tail")
         writer.words(f"SEND {number + 1} * :the last")
-    again = _log_in_when_free(cluster, "reader")
-    with again:
+    with Person(cluster["middle"].address, "reader") as again:
         shown = again.lines_to("writer: the last$")
     lines = [line for line in shown if ": line " in line]
     assert not lines
-
-
-def _log_in_when_free(cluster: Cluster, name: str) -> Person:
-    """Somebody whose node has died, at another one."""
-    person = Person(cluster["middle"].address)
-    deadline = time.monotonic() + person.within
-    person.hear(r"^\* Type your name")
-    while not (answer := person.ask(name)).startswith("+OK "):
-        assert answer.startswith("-ERR 433 "), answer
-        assert time.monotonic() < deadline, answer
-        person.calm(0.5)
-    return person
 
 
 SILENT = """

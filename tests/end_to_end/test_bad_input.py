@@ -112,7 +112,7 @@ def test_a_bad_login_gets_its_answer(cluster: Cluster, line: str, answer: str) -
         reply = person.ask(line)
         assert reply.startswith("-ERR ")
         assert answer in reply
-        assert person.ask("alice").startswith("+OK you are alice")
+        assert person.log_in("alice").startswith("+OK you are alice")
         person.ask("/logout")
 
 

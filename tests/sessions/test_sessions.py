@@ -4,7 +4,7 @@ import pytest
 from sessions_house import HELLO, one
 
 from chainchat.sessions.announcements import NAMED_AT_ONCE, NOTICE_PAUSE
-from chainchat.sessions.contests import PROBE_SECONDS
+from chainchat.sessions.contests import MOST_WAITING, PROBE_SECONDS
 from chainchat.sessions.session import Session
 
 
@@ -113,6 +113,42 @@ def test_where_the_system_tells_nothing_a_login_is_refused_soon_all_the_same(hou
         "-ERR 433 the name alice is in use; if its machine is gone it is free in 10 s: try again "
         "then, or log in with another name"
     )
+
+
+def lost_when_probed(client):
+    """Lose a client once another wants its name."""
+    client.connection.silent = client.session.lost
+
+
+def test_whose_holder_leaves_while_they_wait_gets_the_name_after_all(house):
+    alice, again = house.client("alice"), house.client("/help")
+    lost_when_probed(alice)
+    assert one(again.says("alice")).startswith("+OK you are alice")
+
+
+def test_of_those_who_wait_for_a_name_the_first_who_is_still_there_gets_it(house):
+    alice = house.client("alice")
+    lost_when_probed(alice)
+    gone, first, second = (house.client("/help") for _ in range(3))
+    for client in (gone, first, second):
+        client.sends("alice")
+        house.holds_the_chain_still()
+    gone.session.lost()
+    assert one(first.reads()).startswith("+OK you are alice")
+    assert one(second.reads()).startswith("-ERR 433 the name alice is in use")
+    first.session.lost()
+    assert one(second.says("alice")).startswith("+OK you are alice")
+
+
+def test_no_more_than_a_few_wait_for_one_name(house):
+    alice = house.client("alice")
+    alice.connection.silence = 34.2
+    many = [house.client("/help") for _ in range(MOST_WAITING + 1)]
+    for client in many:
+        client.sends("alice")
+        house.holds_the_chain_still()
+    answers = [one(client.reads()) for client in many]
+    assert ["34 s" in answer for answer in answers] == [True] * MOST_WAITING + [False]
 
 
 def test_a_private_message_touches_no_session_that_it_does_not_concern(house, monkeypatch):
