@@ -50,6 +50,9 @@ class Connection:
     def conceals(self):
         return self.telnet.conceals
 
+    def logged_in(self):
+        self.has_logged_in = True
+
     def write(self, data):
         assert not self.closed
         self.data += data

@@ -261,7 +261,7 @@ def _broken(row: Abuse, found: Result) -> Iterator[str]:
         if found["dropped"]:
             yield f"{found['dropped']} hung up on"
     turned_away = found["newcomers"]["unanswered"]
-    if turned_away and not (row.full or row.departs):
+    if turned_away and not row.departs:
         yield f"{turned_away} of {found['newcomers']['lines']} newcomers not let in"
     grown = max((each["peak"] - each["memory"] for each in found["nodes"].values()), default=0)
     if grown > row.memory * 1e6:

@@ -2,14 +2,17 @@
 
 from collections.abc import Callable, Sequence
 from math import ceil
+from typing import Never
 
 from twisted.logger import Logger
 
 from chainchat.chat.refusals import Code, RefusedError
 from chainchat.logs.complaints import Complaints
+from chainchat.network.addresses import owners_of
 from chainchat.network.ports import ACCEPTS_PER_TURN
 from chainchat.sessions.buckets import WIDER, Buckets, rates_of
 from chainchat.sessions.limits import Limits
+from chainchat.sessions.newcomers import Newcomers
 from chainchat.sessions.pace import Rate
 
 FORGIVING_SECONDS = 30.0
@@ -63,6 +66,7 @@ class Admission:
         self._position = position
         self.admitted = 0
         self.refused: dict[Code, int] = {}
+        self.newcomers = Newcomers(clock)
         self._limits = limits
         self._clock = clock
         self._epoch = epoch
@@ -82,12 +86,16 @@ class Admission:
             RefusedError: there are too many.
         """
         self.notice_epoch()
-        self._refuse_if_full()
+        widest = owners_of(host)[-1]
+        if self._full and self.newcomers.who_gives_way(widest) is None:
+            self._refuse_for_full()
         owners = self._limits.owners(host)
         forgiving = self._clock() < self._forgiving_until and not self._was_refused_often(owners)
         self._refuse_if_many(owners, forgiving=forgiving)
         if not forgiving:
             self._refuse_if_often(owners)
+        if self._full and not self._make_room(widest):
+            self._refuse_for_full()
         for owner in owners:
             self._of[owner] = self._of.get(owner, 0) + 1
         self.admitted += 1
@@ -98,17 +106,28 @@ class Admission:
         limits = self._limits.current
         return min(limits.connections, limits.files)
 
-    def _refuse_if_full(self) -> None:
-        limits, most = self._limits.current, self._most
-        if self.admitted >= most:
-            why = "{most} connections are open"
-            if most < limits.connections:
-                why += "; for more the limit of open files is too low"
-            self._complain(Code.TOO_MANY_CONNECTIONS, why, most=most)
-            raise RefusedError(
-                Code.TOO_MANY_CONNECTIONS,
-                f"this node has {most} connections already; try another node",
-            )
+    @property
+    def _full(self) -> bool:
+        return self.admitted >= self._most
+
+    def _refuse_for_full(self) -> Never:
+        self._complain_of_full("{most} connections are open")
+        raise RefusedError(
+            Code.TOO_MANY_CONNECTIONS,
+            f"this node has {self._most} connections already; try another node",
+        )
+
+    def _make_room(self, owner: str) -> bool:
+        made = self.newcomers.give_way(owner)
+        if made:
+            self._complain_of_full("{most} connections are open: one that did not log in is ended")
+        return made
+
+    def _complain_of_full(self, why: str) -> None:
+        most = self._most
+        if most < self._limits.current.connections:
+            why += "; for more the limit of open files is too low"
+        self._complain(Code.TOO_MANY_CONNECTIONS, why, most=most)
 
     def _most_of(self, number: int, *, forgiving: bool) -> int:
         """Connections of an owner, by its place among them: never all that there are.

@@ -371,6 +371,7 @@ class Entrance:
         high: int,
     ) -> None:
         self._met_deadline()
+        self._connection.logged_in()
         client = self._client
         account = self._node.state.account_of(client.id)
         assert account is not None

@@ -76,6 +76,8 @@ def how_to_log_in(*, everybody: bool, encrypted: bool) -> list[str]:
 
 OUR_BUG = "a bug of this server ended this connection: connect again, and tell who runs the server"
 
+GIVES_WAY = "all places are taken, and others wait: connect again, and log in soon"
+
 STOPPED = (
     f"your terminal took nothing for {STOPPED_SECONDS:.0f} s, so your session has ended: log in "
     "again, and what you missed is shown (Ctrl-S stops a terminal, Ctrl-Q goes on)"

@@ -164,6 +164,9 @@ class Connection(Protocol):
     address: str
     encrypted: bool
 
+    def logged_in(self) -> None:
+        """Keep the place even when others want one."""
+
     def write(self, data: bytes) -> int:
         """Send as fast as the client takes it; return its end, as ``acknowledged`` counts."""
 

@@ -19,6 +19,7 @@ from zope.interface import implementer
 from chainchat.chat.lines import IAC, TelnetFilter
 from chainchat.chat.modes import FIRST
 from chainchat.chat.refusals import Code, RefusedError
+from chainchat.network.addresses import owners_of
 from chainchat.network.farewell import DRAIN_SECONDS, Farewell, Farewells
 from chainchat.network.ports import Shedding, SheddingPort
 from chainchat.network.sockets import keep_alive
@@ -91,6 +92,8 @@ class ClientProtocol(Protocol):
         self._session: Session | None = None
         self._held = False
         self._owners = owners
+        self._gave_way = False
+        self.owner = owners_of(address)[-1]
         self._input_ended = False
         self._waits_for_reader = False
         self._farewell: Farewell | None = None
@@ -99,6 +102,7 @@ class ClientProtocol(Protocol):
     # --- from the socket
 
     def connectionMade(self) -> None:
+        self.factory.admission.newcomers.came(self)
         self._tcp = tcp(self.transport)
         _keep_alive(self._tcp.getHandle(), PATIENT)
         self.transport.setTcpNoDelay(True)
@@ -166,7 +170,11 @@ class ClientProtocol(Protocol):
             self.transport.abortConnection()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        self.factory.admission.leave(self._owners)
+        if self._gave_way:
+            self.factory.farewells.over(self)
+        else:
+            self.factory.admission.newcomers.settled(self)
+            self.factory.admission.leave(self._owners)
         self._stop_deadline()
         if self._farewell is not None:
             self._farewell.over()
@@ -184,7 +192,25 @@ class ClientProtocol(Protocol):
         if self._session is not None:
             self._session.output_full(full=full)
 
+    # --- for the admission
+
+    def give_way(self) -> bool:
+        """Leave the place to a new connection; the last words are said beside it."""
+        if self._session is not None and self._session.id:
+            return False
+        self._gave_way = True
+        self.factory.admission.leave(self._owners)
+        self.factory.farewells.begins(self, self.abort)
+        if self._session is None:
+            self.abort()
+        else:
+            self._session.gives_way()
+        return True
+
     # --- for the session
+
+    def logged_in(self) -> None:
+        self.factory.admission.newcomers.settled(self)
 
     def write(self, data: bytes) -> int:
         self._outlet.write(data)

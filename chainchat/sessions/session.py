@@ -18,6 +18,7 @@ from chainchat.node.status import DRAINED
 from chainchat.sessions.contests import Probe
 from chainchat.sessions.delivery import Delivery
 from chainchat.sessions.explanations import (
+    GIVES_WAY,
     LISTED,
     OUR_BUG,
     STOPPED,
@@ -349,6 +350,12 @@ class Session:
         self._node.tally.refused[code] += 1
         self.say([self.mode.refused("-", code, text)])
         self.close()
+
+    @isolated
+    def gives_way(self) -> None:
+        """End, since others want the place of who has not logged in."""
+        if not self._closing:
+            self.close_with(Code.TOO_MANY_CONNECTIONS, GIVES_WAY)
 
     def broke(self, error: Exception) -> None:
         if isinstance(error, StorageError) or not self._node.running:

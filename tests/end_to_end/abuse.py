@@ -71,7 +71,6 @@ class Abuse:
         limits: lines of the section [limits].
         files: descriptors that a node may have; 0: no limit.
         rest: seconds that benchmarks wait after the start: until then some limits do not hold.
-        full: newcomers are turned away by design meanwhile.
         departs: nodes go and come by design.
         tls: the nodes speak it, on ports beside the usual ones.
         host: where the nodes are, if it matters: only of IPv4 has a machine many addresses.
@@ -90,7 +89,6 @@ class Abuse:
     limits: str = LIMITLESS
     files: int = 0
     rest: float = 0.0
-    full: bool = False
     departs: bool = False
     tls: bool = False
     host: str = HOST

@@ -226,7 +226,6 @@ CONNECTIONS = [
         size=3_000,
         small=300,
         settings="max-connections = 500",
-        full=True,
     ),
     Abuse(
         name="per-address",
@@ -242,12 +241,12 @@ CONNECTIONS = [
     Abuse(
         name="descriptors",
         what="more connections than nodes have descriptors (256 each)",
-        act=visits(b""),
+        act=visits(b"", source="127.0.0.2"),
+        host="127.0.0.1",
         many=True,
         size=1_500,
         small=900,
         files=256,
-        full=True,
     ),
     Abuse(
         name="guesses",

@@ -237,19 +237,31 @@ def test_connections_past_the_limit_are_refused(tmp_path_factory: pytest.TempPat
         with Person(few["tail"].address, "late") as late:
             assert late.ask("there is room elsewhere").startswith("+OK ")
         people.pop().close()
-        deadline = time.monotonic() + DEADLINE
-        while True:
-            with Caller(few["head"].address) as again:
-                if ": node head" in again.hear(r"^(\*|-ERR)").string:
-                    break
-            assert time.monotonic() < deadline, "the place is not free again"
+        _let_in(few["head"]).close()
         for person in people:
             assert person.ask("still here").startswith("+OK ")
             person.close()
         log = few["head"].log_text()
         assert log.count(f"refusing clients: {LIMIT} connections are open") == 1
+        *silent, newest = [_let_in(few["head"]) for _ in range(LIMIT + 1)]
+        assert silent[0].end()[-1] == (
+            "-ERR 422 all places are taken, and others wait: connect again, and log in soon"
+        )
+        for caller in (*silent, newest):
+            caller.close()
         few.stop()
         assert few.complaints() == []
+
+
+def _let_in(node: Node) -> Caller:
+    """Somebody who is greeted, once there is a place."""
+    deadline = time.monotonic() + DEADLINE
+    while True:
+        caller = Caller(node.address)
+        if ": node head" in caller.hear(r"^(\*|-ERR)").string:
+            return caller
+        caller.close()
+        assert time.monotonic() < deadline, "there is no place"
 
 
 # --- the chain port

@@ -400,8 +400,7 @@ def test_a_hangup_reloads_and_never_kills(new_cluster: NewCluster) -> None:
         assert shown(cluster, tail) != was
         assert re.fullmatch(r"\+OK \d+", person.ask("old connections live on"))
     text = tail.config.read_text()
-    with Person(tail.address) as first:
-        first.hear("Type your name")
+    with Person(tail.address, "first"):
         tail.config.write_text(text.replace("[clients]", "[clients]\nmax-connections = 1"))
         tail.signal(signal.SIGHUP)
         wait_for_log(tail, "tail: reloaded: [clients] max-connections: (default) -> 1")

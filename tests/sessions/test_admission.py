@@ -1,5 +1,7 @@
 """Admission to the client port, without sockets and with a clock in the test's hand."""
 
+import random
+from collections import Counter
 from ipaddress import ip_network
 
 import pytest
@@ -17,10 +19,11 @@ from chainchat.sessions.admission import (
 )
 from chainchat.sessions.buckets import WIDER
 from chainchat.sessions.limits import ClientLimits, Limits
+from chainchat.sessions.newcomers import LEAST_SECONDS, MOST_ASKED, Newcomers
 from chainchat.sessions.pace import Rate
 
 EXEMPT = (ip_network("127.0.0.0/8"), ip_network("2001:db8:1::/48"))
-HERE, THERE = "10.0.0.1", "10.0.0.2"
+HERE, THERE, ELSEWHERE = "10.0.0.1", "10.0.0.2", "10.0.0.3"
 
 
 class Door:
@@ -37,6 +40,13 @@ class Door:
         self.admission = Admission("solo", self.limits, self.clock.seconds, lambda: self.epoch)
         self.inside = []
         self.clock.advance(since)
+
+    def waits(self, host, *, logging_in=False):
+        """Somebody who has connected, and not logged in."""
+        newcomer = Newcomer(self, host, logging_in)
+        assert self.knock(host) == [None]
+        self.admission.newcomers.came(newcomer)
+        return newcomer
 
     def knock(self, *hosts):
         """The answer to each: the code of a refusal, or None."""
@@ -57,6 +67,19 @@ class Door:
             self.admission.leave(connection[1])
 
 
+class Newcomer:
+    def __init__(self, door, host, logging_in):
+        self._door, self.owner, self.logging_in = door, host, logging_in
+        self.is_there = True
+
+    def give_way(self):
+        if self.logging_in:
+            return False
+        self.is_there = False
+        self._door.leave(self.owner)
+        return True
+
+
 @pytest.fixture
 def logged():
     lines = []
@@ -74,6 +97,89 @@ def test_an_address_has_so_many_connections_and_others_have_theirs():
     door = Door()
     assert door.knock(*[HERE] * 5) == [None] * 3 + [Code.TOO_MANY_OF_ADDRESS] * 2
     assert door.knock(*[THERE] * 3) == [None] * 3
+
+
+def there(waiting):
+    return [one.is_there for one in waiting]
+
+
+def test_when_all_places_are_taken_the_oldest_of_the_greediest_gives_way(logged):
+    door = Door(connections=6, per_address=10)
+    waiting = [door.waits(host) for host in (THERE, HERE, HERE, HERE, HERE, ELSEWHERE)]
+    door.admission.newcomers.settled(waiting[1])
+    assert door.knock(THERE) == [None]
+    assert there(waiting) == [True, True, False, True, True, True]
+    assert door.admission.admitted == 6
+    assert logged == [
+        "solo: refusing clients: 6 connections are open: one that did not log in is ended"
+    ]
+    assert door.knock(HERE) == [Code.TOO_MANY_CONNECTIONS]
+    assert door.admission.refused[Code.TOO_MANY_CONNECTIONS] == 2
+
+
+def test_among_equals_the_oldest_gives_way_once_it_had_time_to_log_in():
+    door = Door(connections=3, per_address=10)
+    waiting = [door.waits(host) for host in (HERE, THERE, ELSEWHERE)]
+    door.admission.newcomers.settled(waiting[0])
+    assert door.knock(HERE, THERE) == [Code.TOO_MANY_CONNECTIONS] * 2
+    door.clock.advance(LEAST_SECONDS)
+    waiting.append(door.waits(THERE))
+    assert there(waiting) == [True, False, True, True]
+    waiting.append(door.waits(THERE))
+    assert there(waiting) == [True, False, False, True, True]
+    assert door.knock(THERE) == [Code.TOO_MANY_CONNECTIONS]
+
+
+def test_whose_login_the_chain_is_about_to_answer_does_not_give_way():
+    door = Door(connections=2, per_address=10)
+    first, second = door.waits(HERE, logging_in=True), door.waits(HERE)
+    door.clock.advance(LEAST_SECONDS)
+    assert door.knock(HERE) == [None]
+    assert there([first, second]) == [True, False]
+    first.logging_in = False  # it was refused: the time counts anew
+    assert door.knock(HERE) == [Code.TOO_MANY_CONNECTIONS]
+    door.clock.advance(LEAST_SECONDS)
+    assert door.knock(HERE) == [None]
+    assert not first.is_there
+
+
+def test_nobody_gives_way_to_who_is_refused_for_something_else():
+    door = Door(connections=2, per_address=1)
+    waiting = [door.waits(HERE), door.waits(THERE)]
+    door.clock.advance(LEAST_SECONDS)
+    assert door.knock(HERE) == [Code.TOO_MANY_OF_ADDRESS]
+    assert there(waiting) == [True, True]
+
+
+def test_a_few_are_asked_to_give_way_and_no_more():
+    door = Door(connections=MOST_ASKED + 1, per_address=100)
+    waiting = [door.waits(HERE, logging_in=True) for _ in range(MOST_ASKED)]
+    waiting.append(door.waits(HERE))
+    assert door.knock(THERE) == [Code.TOO_MANY_CONNECTIONS]
+    assert door.knock(THERE) == [None]
+    assert there(waiting) == [True] * MOST_ASKED + [False]
+
+
+def test_of_newcomers_nothing_is_kept_and_the_greediest_is_always_known():
+    clock, dice = Clock(), random.Random(1)
+    newcomers, waiting = Newcomers(clock.seconds), []
+    door = Door()
+    for _ in range(2_000):
+        if dice.random() < 0.5 or not waiting:
+            waiting.append(Newcomer(door, f"10.0.0.{dice.randrange(9)}", logging_in=False))
+            newcomers.came(waiting[-1])
+        else:
+            newcomers.settled(waiting.pop(dice.randrange(len(waiting))))
+        many = Counter(one.owner for one in waiting)
+        most = max(many.values(), default=0)
+        found = newcomers.who_gives_way("10.0.1.1")
+        assert found is None if most < 2 else many[found.owner] == most
+    for one in waiting:
+        newcomers.settled(one)
+        newcomers.settled(one)
+    clock.advance(LEAST_SECONDS)
+    assert newcomers.who_gives_way(HERE) is None
+    assert vars(newcomers) == vars(Newcomers(clock.seconds)) | {"_clock": newcomers._clock}
 
 
 def test_an_address_that_was_refused_often_ends_unheard_for_a_second():

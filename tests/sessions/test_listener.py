@@ -14,10 +14,7 @@ from chainchat.network.farewell import DRAIN_SECONDS
 from chainchat.network.ports import ACCEPTS_PER_TURN, SHED_AT_ONCE, SHED_PRICE
 from chainchat.node.budget import ACCEPT_SHARE
 from chainchat.node.share import Share
-from chainchat.sessions.admission import (
-    FORGIVING_SECONDS,
-    Admission,
-)
+from chainchat.sessions.admission import FORGIVING_SECONDS, MOST_FAREWELLS, Admission
 from chainchat.sessions.limits import ClientLimits, Limits
 from chainchat.sessions.listener import (
     RECEIVE_OCTETS,
@@ -26,6 +23,7 @@ from chainchat.sessions.listener import (
     ClientPort,
     Patience,
 )
+from chainchat.sessions.newcomers import LEAST_SECONDS
 
 pytestmark = pytest.mark.reactor
 
@@ -35,6 +33,8 @@ SO_BUF_LOCK, SOCK_RCVBUF_LOCK = 72, 2
 
 class FakeSession:
     """Says hello, and notes its end."""
+
+    id = ""
 
     def __init__(self, connection, lost):
         self.connection, self._lost = connection, lost
@@ -54,6 +54,10 @@ class FakeSession:
     def output_full(self, *, full):
         pass
 
+    def gives_way(self):
+        self.connection.write(b"bye\r\n")
+        self.connection.close()
+
     def lost(self):
         self._lost.append(self)
 
@@ -62,15 +66,15 @@ class House:
     """A client port with sessions of the test."""
 
     def __init__(self, drain=DRAIN_SECONDS, **limits):
-        clock = Clock()
+        self.clock = Clock()
         self.opened, self.lost = [], []
         self.admission = Admission(
             "solo",
-            Limits(ClientLimits(exempt=(), **limits), clock.seconds),
-            clock.seconds,
+            Limits(ClientLimits(exempt=(), **limits), self.clock.seconds),
+            self.clock.seconds,
             lambda: 1,
         )
-        clock.advance(FORGIVING_SECONDS)
+        self.clock.advance(FORGIVING_SECONDS)
         patience = Patience(drain=drain)
         factory = ClientFactory(
             self._open, admission=self.admission, clock=reactor, patience=patience
@@ -178,6 +182,40 @@ async def test_a_place_is_free_again_when_a_connection_ends(new_house):
     first.close()
     await until(lambda: house.lost)
     assert await hears(house.call()) == "hello\r\n"
+
+
+@pytest_twisted.ensureDeferred
+async def test_who_has_not_logged_in_gives_up_the_place_at_once_and_is_told(new_house):
+    house = new_house(files=2)
+    inside, waiting = house.call(), house.call()
+    assert [await hears(caller) for caller in (inside, waiting)] == ["hello\r\n"] * 2
+    house.opened[0].connection.logged_in()
+    house.clock.advance(LEAST_SECONDS)
+    newest = house.call()
+    assert await hears(newest) == "hello\r\n"
+    assert house.admission.admitted == 2
+    assert await hears(waiting) == "bye\r\n"
+    waiting.close()
+    await until(lambda: len(house.lost) == 1)
+    assert house.admission.admitted == 2
+    for caller in (inside, newest):
+        caller.close()
+    await until(lambda: len(house.lost) == 3)
+    assert house.admission.admitted == 0
+    house.clock.advance(LEAST_SECONDS)
+    assert house.admission.newcomers.who_gives_way(HERE) is None
+
+
+@pytest_twisted.ensureDeferred
+async def test_of_many_who_gave_way_few_keep_their_connections(new_house):
+    house = new_house(files=MOST_FAREWELLS + 2, drain=1_000.0)
+    first = [house.call() for _ in range(MOST_FAREWELLS + 2)]
+    assert {await hears(caller) for caller in first} == {"hello\r\n"}
+    house.clock.advance(LEAST_SECONDS)
+    second = [house.call() for _ in range(MOST_FAREWELLS + 2)]
+    assert {await hears(caller) for caller in second} == {"hello\r\n"}
+    await until(lambda: len(house.lost) == 2)
+    assert len(house.opened) - len(house.lost) == house.admission.admitted + MOST_FAREWELLS
 
 
 @pytest_twisted.ensureDeferred

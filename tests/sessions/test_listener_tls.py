@@ -8,6 +8,7 @@ from tcp import HERE, Talker, Talkers, reactor, until
 from twisted.internet.defer import maybeDeferred
 from twisted.internet.endpoints import TCP4ClientEndpoint
 from twisted.internet.interfaces import IHandshakeListener
+from twisted.internet.task import Clock
 from zope.interface import implementer
 
 from chainchat.sessions.admission import MOST_AGREEING, Admission
@@ -19,6 +20,7 @@ from chainchat.sessions.listener import (
     ClientFactory,
     Patience,
 )
+from chainchat.sessions.newcomers import LEAST_SECONDS
 from chainchat.tls.contexts import Creator, between_nodes, for_clients
 from chainchat.tls.layers import encrypted
 
@@ -66,10 +68,11 @@ class House:
 
     def __init__(self, connections=100, **patience):
         self.sessions = []
-        limits = Limits(ClientLimits(connections, 1_000, (), 1_000), reactor.seconds)
+        self.clock = Clock()
+        limits = Limits(ClientLimits(connections, 1_000, (), 1_000), self.clock.seconds)
         self.factory = ClientFactory(
             self.new_session,
-            admission=Admission("solo", limits, reactor.seconds, int),
+            admission=Admission("solo", limits, self.clock.seconds, int),
             clock=reactor,
             patience=Patience(**patience),
         )
@@ -127,6 +130,19 @@ async def test_a_session_begins_when_tls_is_agreed_on():
         assert not silent.closed
 
     await with_house(work)
+
+
+@pytest_twisted.ensureDeferred
+async def test_who_agrees_on_nothing_gives_up_the_place_when_all_are_taken():
+    async def work(house):
+        silent = await house.dial(tls=False)
+        await until(lambda: house.factory.admission.admitted == 1)
+        house.clock.advance(LEAST_SECONDS)
+        await house.enter()
+        assert house.factory.admission.admitted == 1
+        await until(lambda: silent.closed)
+
+    await with_house(work, connections=1, handshake=DEADLINE)
 
 
 @pytest_twisted.ensureDeferred
