@@ -248,6 +248,18 @@ class Person(Caller):
         return [item for item in items if not re.fullmatch(r"\d{4}-\d\d-\d\d", item)]
 
 
+def let_in(address: tuple[str, int]) -> Person:
+    """Somebody who is greeted, once there is a place."""
+    ends = time.monotonic() + DEADLINE
+    while True:
+        person = Person(address)
+        if person.hear(r"^(\*|-ERR)").string.startswith("*"):
+            return person
+        person.close()
+        assert time.monotonic() < ends, "there is no place"
+        time.sleep(PAUSE)
+
+
 class Program(Caller):
     """A program in machine mode.
 

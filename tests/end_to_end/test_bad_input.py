@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from cluster import Cluster, Node, wait_for_log
 from msgspec import msgpack, structs
-from talking import DEADLINE, HOST, Caller, Person, Program
+from talking import DEADLINE, HOST, Caller, Person, Program, let_in
 from twisted.protocols.amp import AmpBox
 
 from chainchat.chain.configuration import Member
@@ -229,7 +229,9 @@ def test_connections_past_the_limit_are_refused(tmp_path_factory: pytest.TempPat
     folder = tmp_path_factory.mktemp("few")
     with Cluster(folder, ("head", "tail"), clients=f"max-connections = {LIMIT}") as few:
         few.start()
-        people = [Person(few["head"].address, f"person{n}") for n in range(LIMIT)]
+        people = [let_in(few["head"].address) for _ in range(LIMIT)]
+        for number, person in enumerate(people):
+            assert person.log_in(f"person{number}").startswith("+OK ")
         for _ in range(3):
             with Caller(few["head"].address) as late:
                 refusal = f"-ERR 422 this node has {LIMIT} connections already; try another node"
@@ -237,13 +239,13 @@ def test_connections_past_the_limit_are_refused(tmp_path_factory: pytest.TempPat
         with Person(few["tail"].address, "late") as late:
             assert late.ask("there is room elsewhere").startswith("+OK ")
         people.pop().close()
-        _let_in(few["head"]).close()
+        let_in(few["head"].address).close()
         for person in people:
             assert person.ask("still here").startswith("+OK ")
             person.close()
         log = few["head"].log_text()
         assert log.count(f"refusing clients: {LIMIT} connections are open") == 1
-        *silent, newest = [_let_in(few["head"]) for _ in range(LIMIT + 1)]
+        *silent, newest = [let_in(few["head"].address) for _ in range(LIMIT + 1)]
         assert silent[0].end()[-1] == (
             "-ERR 422 all places are taken, and others wait: connect again, and log in soon"
         )
@@ -251,17 +253,6 @@ def test_connections_past_the_limit_are_refused(tmp_path_factory: pytest.TempPat
             caller.close()
         few.stop()
         assert few.complaints() == []
-
-
-def _let_in(node: Node) -> Caller:
-    """Somebody who is greeted, once there is a place."""
-    deadline = time.monotonic() + DEADLINE
-    while True:
-        caller = Caller(node.address)
-        if ": node head" in caller.hear(r"^(\*|-ERR)").string:
-            return caller
-        caller.close()
-        assert time.monotonic() < deadline, "there is no place"
 
 
 # --- the chain port

@@ -1,10 +1,11 @@
 """As many clients as somebody likes: what a node needs for itself is never given to them."""
 
 from collections.abc import Callable
+from contextlib import ExitStack
 
 import pytest
 from cluster import Cluster, wait_for_log
-from talking import Caller, Person
+from talking import Caller, Person, let_in
 
 from chainchat.sessions.admission import reserve
 
@@ -12,7 +13,7 @@ FILES = 160
 """Files that the crowded node may have open."""
 
 CALLERS = 300
-"""More than that."""
+"""More than that, when all places are taken."""
 
 
 @pytest.mark.plain("with TLS, few of so many who are refused read why")
@@ -21,19 +22,18 @@ def test_clients_leave_a_node_the_files_that_it_needs(new_cluster: Callable[...,
     node, room = cluster["head"], FILES - reserve(3)
     node.launcher = ["sh", "-c", f'ulimit -n {FILES}; exec "$@"', "sh"]
     cluster.start()
-    callers = [Caller(node.address) for _ in range(CALLERS)]
-    try:
-        answers = [caller.hear(r"^(\*|-ERR 422 )").string for caller in callers]
-        refusal = f"-ERR 422 this node has {room} connections already; try another node"
-        assert answers.count(refusal) >= CALLERS - room  # somebody else may just be leaving
+    with ExitStack() as stack:
+        for number in range(room):
+            person = stack.enter_context(let_in(node.address))
+            assert person.log_in(f"person{number}").startswith("+OK ")
+        callers = [stack.enter_context(Caller(node.address)) for _ in range(CALLERS)]
+        answers = {caller.hear(r"^(\*|-ERR 422 )").string for caller in callers}
+        assert answers == {f"-ERR 422 this node has {room} connections already; try another node"}
         cluster.kill("tail")
         with Person(cluster["middle"].address, "alice") as alice:
             assert alice.ask("still there").startswith("+OK ")
         cluster["tail"].start()
         wait_for_log(cluster["tail"], "serving in epoch 3 (head -> middle -> tail)")
-    finally:
-        for caller in callers:
-            caller.close()
     cluster.wait_until_it_serves()
     log = node.log_text()
     assert f"limit of open files, {FILES}, leaves room for {room} clients" in log
