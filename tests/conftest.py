@@ -5,6 +5,7 @@ import inspect
 import os
 import signal
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +13,9 @@ from twisted.internet import reactor as installed_reactor
 from twisted.logger import globalLogPublisher
 
 reactor: Any = installed_reactor
+
+STALLS = Path(__file__).parent / "end_to_end" / "stalls"
+"""What processes read first that may stall."""
 
 MARKED_BY_PYTEST_TWISTED = "_pytest_twisted_mark"
 
@@ -37,6 +41,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--soak-seed", type=int, metavar="SEED", help="begin the soak test with this seed"
     )
+    group.addoption(
+        "--stalls", type=float, default=0.0, metavar="SECONDS", help="let processes stall so long"
+    )
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -52,6 +59,9 @@ def pytest_configure(config: pytest.Config) -> None:
     let_children_be_interrupted()
     if config.getoption("--ipv6"):
         os.environ["CHAINCHAT_TEST_IPV6"] = "1"  # the helpers of end-to-end tests look there
+    if longest := config.getoption("--stalls"):
+        path = os.pathsep.join(filter(None, [str(STALLS), os.environ.get("PYTHONPATH", "")]))
+        os.environ |= {"CHAINCHAT_TEST_STALLS": str(longest), "PYTHONPATH": path}
 
 
 def let_children_be_interrupted() -> None:
