@@ -9,21 +9,20 @@ import select
 from contextlib import suppress
 from typing import Any
 
-STALLS = "CHAINCHAT_TEST_STALLS"
-"""Of the environment: seconds of the longest stall."""
+LONGEST = float(os.environ.get("CHAINCHAT_TEST_STALLS", "0"))
+"""Seconds."""
 
 OFTEN, RARELY = 0.4, 0.1
 """Which part of the times when something comes: for up to a twentieth of that, and up to that."""
 
-_the_epoll = select.epoll
+the_epoll = select.epoll
 
 
 class Epoll:
     """An ``epoll`` whose process may stand still before it looks at what has come."""
 
-    def __init__(self, longest: float, *arguments: Any) -> None:
-        self._epoll = _the_epoll(*arguments)
-        self._longest = longest
+    def __init__(self, *arguments: Any) -> None:
+        self._epoll = the_epoll(*arguments)
         self._dice = random.Random()
         self._slow = self._dice.choice((0.2, 1.0, 3.0))
         """Some processes are slow all the time."""
@@ -32,7 +31,7 @@ class Epoll:
         found = self._epoll.poll(*arguments)
         drawn = self._dice.random()
         if found and drawn < OFTEN:
-            stall = self._longest if drawn < RARELY else self._longest * self._slow / 20
+            stall = LONGEST if drawn < RARELY else LONGEST * self._slow / 20
             with suppress(OSError):  # with the clocks of a test, there may be no time to wait for
                 select.select([], [], [], self._dice.uniform(0, stall))
         return found
@@ -41,5 +40,5 @@ class Epoll:
         return getattr(self._epoll, name)
 
 
-if longest := float(os.environ.get(STALLS, "0")):
-    select.epoll = lambda *arguments: Epoll(longest, *arguments)  # type: ignore[assignment,misc]
+if LONGEST:
+    select.epoll = Epoll  # type: ignore[assignment,misc]
