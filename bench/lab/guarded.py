@@ -89,7 +89,7 @@ def _flood(line: bytes, first: bytes = LOGIN, count: int = 0, **options: bool) -
             scene.addresses,
             endless(block, first=first),
             count=count or scene.size,
-            source="127.0.0.2",
+            sources=["127.0.0.2"],
             **options,
         ).run()
 
@@ -105,7 +105,7 @@ def _visits(text: bytes, **options: bool) -> Act:
             scene.addresses,
             once(text),
             count=scene.size,
-            source="127.0.0.2",
+            sources=["127.0.0.2"],
             **options,
         ).run()
 
@@ -123,8 +123,8 @@ def _slow_readers(scene: Scene) -> None:
         count=scene.size,
         reads=False,
         buffer=4_096,
-        source="127.0.0.3",
-    ).with_(Flood(scene.tally, scene.addresses, loud, count=2, source="127.0.0.2")).run()
+        sources=["127.0.0.3"],
+    ).with_(Flood(scene.tally, scene.addresses, loud, count=2, sources=["127.0.0.2"])).run()
 
 
 ACTS: dict[str, Act] = {

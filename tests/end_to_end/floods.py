@@ -80,16 +80,17 @@ class _Stream:
         self.pieces = flood.script(self.number)
         self.finished = False
         self.unsent = memoryview(b"")
-        address = flood.addresses[self.number % len(flood.addresses)]
+        round_, place = divmod(self.number, len(flood.addresses))
+        address = flood.addresses[place]
         self.socket = socket.socket(family_of(address[0]))
         self.socket.setblocking(False)
         if flood.buffer:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, flood.buffer)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         try:
-            if flood.source:
+            if flood.sources:
                 self.socket.setsockopt(socket.IPPROTO_IP, NO_PORT_YET, 1)
-                self.socket.bind((flood.source, 0))
+                self.socket.bind((flood.sources[round_ % len(flood.sources)], 0))
             self.socket.connect(address)
         except BlockingIOError:
             pass
@@ -170,7 +171,7 @@ class Flood:
         again: bool = False,
         loops: bool = False,
         most: int = 1 << 62,
-        source: str = "",
+        sources: Sequence[str] = (),
         buffer: int = 0,
     ) -> None:
         """Prepare.
@@ -182,7 +183,7 @@ class Flood:
             loops: when the server has hung up at its end, they begin again at once, each time with
                 another number.
             most: the number with which nobody begins again.
-            source: the address that they come from, if it matters.
+            sources: the addresses that they come from, if it matters; one after the other.
             buffer: octets that the kernel may take for each; 0: its own rule.
         """
         self.tally = tally
@@ -192,7 +193,7 @@ class Flood:
         self.again = again
         self.loops = loops
         self.most = most
-        self.source = source
+        self.sources = sources
         self.buffer = buffer
         self.count = count
         self.poll = select.epoll()

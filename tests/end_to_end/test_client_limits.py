@@ -1,16 +1,22 @@
 """Limits of those who use nothing but nc: saying too much, coming too often, taking false names."""
 
 import re
+import socket
 from collections.abc import Callable
+from contextlib import ExitStack
 
 from cluster import Cluster, Node
 from commands import run
-from talking import Person, Program, until
+from talking import DEADLINE, Person, Program, until
 
 NewCluster = Callable[..., Cluster]
 
 HERE, ELSEWHERE = "127.0.0.1", "127.0.0.2"
 """Addresses of this machine that count as two, as none of IPv6 do; the second is not exempt."""
+
+
+PLACES = 30
+"""Of a small node."""
 
 
 def said(nc: str, node: Node, *lines: str, source: str = "") -> list[str]:
@@ -60,6 +66,27 @@ def test_a_crowd_from_one_address_is_refused_for_now_and_others_are_not(
     )
     assert answer("dan", HERE) == "+OK you "
     assert re.search(rf"refusing clients: {ELSEWHERE} has connected 10 times", node.log_text())
+
+
+def test_strangers_who_hold_all_places_keep_nobody_out_who_logs_in(
+    new_cluster: NewCluster, nc: str
+) -> None:
+    options = {"clients": f"max-connections = {PLACES}", "limits": f"exempt = {HERE}"}
+    node = new_cluster(("only",), host=HERE, **options).start()["only"]
+    full = f"refusing clients: {PLACES} connections are open"
+    with ExitStack() as stack:
+
+        def stranger_is_refused() -> bool:
+            source = f"127.0.1.{1 + len(strangers) % (PLACES // 3)}"
+            called = socket.create_connection(node.address, DEADLINE, (source, 0))
+            strangers.append(stack.enter_context(called))
+            return full in node.log_text()
+
+        strangers: list[socket.socket] = []
+        until(stranger_is_refused, lambda: "there is a place for everybody")
+        for name in ("ann", "bea", "cat"):
+            lines = said(nc, node, name, "hello")
+            assert [line[:4] for line in lines if not line.startswith("* ")] == ["+OK "] * 2
 
 
 def test_a_name_that_deceives_is_refused_with_the_reason(new_cluster: NewCluster, nc: str) -> None:
