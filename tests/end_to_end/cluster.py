@@ -326,15 +326,17 @@ class Cluster:
         assert after[: len(before)] == before, f"{before} became {after}"
 
     def kill(self, *positions: str) -> None:
+        """Kill these nodes, or all, at once: none of them lives to see another dead."""
         killed = [self.nodes[position] for position in positions or self.nodes]
         killed = [node for node in killed if node.running]
-        for node in killed:
-            node.signal(signal.SIGKILL)
+        for number in (signal.SIGSTOP, signal.SIGKILL):
+            for node in killed:
+                node.signal(number)
         for node in killed:
             node.wait()
 
     def stop(self) -> None:
-        """End all nodes that run, politely, all at once."""
+        """End all nodes that run, politely, all at once; the last may see the others dead."""
         stopped = self.running
         for node in stopped:
             node.signal(signal.SIGTERM)

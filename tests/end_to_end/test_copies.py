@@ -45,7 +45,7 @@ def test_a_copied_disk_that_starts_with_the_others_is_an_alarm_and_no_member(
     cluster = new_cluster().start()
     say(cluster["tail"], "before")
     epoch = cluster.epoch
-    cluster.stop()
+    cluster.kill()
     copy = copy_of(cluster, position, tmp_path)
     copy.start()
     others = cluster.others(position)
@@ -74,10 +74,10 @@ def test_a_copy_that_starts_while_its_original_serves_takes_nobodys_place(
     new_cluster: NewCluster, tmp_path: Path
 ) -> None:
     cluster = new_cluster().start()
-    cluster.stop()
+    cluster.kill()
     copies = [copy_of(cluster, p, tmp_path / p) for p in POSITIONS if not (tmp_path / p).mkdir()]
     cluster.start()
-    epoch, members = cluster.epoch, cluster.members()  # the last one that stopped may lead
+    epoch, members = cluster.epoch, cluster.members()
     for copy in copies:
         copy.start()
     try:
@@ -101,7 +101,7 @@ def test_no_resume_takes_a_copy_while_the_member_goes_on_alone(
     networks: Networks, new_cluster: NewCluster, tmp_path: Path
 ) -> None:
     cluster = new_cluster(POSITIONS, suspect_after=0.5, networks=networks).start()
-    cluster.stop()
+    cluster.kill()
     copy = copy_of(cluster, "head", tmp_path, networks.hosts["copy"])
     copy.launcher = networks.launcher("copy")
     cluster.start()
@@ -142,14 +142,14 @@ def test_a_disk_that_was_set_back_takes_no_part_and_both_sides_say_so(
     new_cluster: NewCluster, tmp_path: Path
 ) -> None:
     cluster = new_cluster().start()
-    cluster.stop()
+    cluster.kill()
     older = tmp_path / "older"
     copy_data(cluster["tail"].data, older)
     cluster.start()  # resumed, in epoch 2: the older disk knows of epoch 1
     cluster.kill("head")
     assert sorted(cluster.members()) == ["middle", "tail"]  # epoch 3, or a later one
     say(cluster["tail"], "only here")
-    cluster.stop()
+    cluster.kill()
     newest = tmp_path / "newest"
     shutil.move(cluster["tail"].data, newest)
     copy_data(older, cluster["tail"].data)
