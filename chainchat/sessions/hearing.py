@@ -8,6 +8,7 @@ socket.
 from contextlib import suppress
 
 from chainchat.chat.lines import TOO_LONG, Line, LineSplitter, clean, is_http
+from chainchat.chat.passwords import TYPED_BEFORE
 from chainchat.chat.refusals import Code, RefusedError
 from chainchat.chat.requests import Say
 from chainchat.node.budget import Slice
@@ -338,8 +339,7 @@ class Hearing:
             if not text or text.isspace():
                 return
             if self.handler.entrance.was_typed(line):
-                text = "that line is what you typed as a password: nobody is shown it"
-                raise RefusedError(Code.TYPED_AS_PASSWORD, text)
+                raise RefusedError(Code.TYPED_AS_PASSWORD, TYPED_BEFORE)
             if not self._client.id and is_http(text):
                 text = "this is a chat, not a web server: use telnet or nc"
                 self._client.close_with(Code.HTTP, text)

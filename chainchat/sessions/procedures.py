@@ -4,7 +4,6 @@ A procedure is a generator: it yields each step, gets what came of it, and retur
 reply, or raises a RefusedError.
 """
 
-import hmac
 import secrets
 from collections.abc import Callable, Generator, Sequence
 from typing import Any, Protocol
@@ -14,7 +13,7 @@ from msgspec import Struct
 from chainchat.chat.commands import AnyCommand
 from chainchat.chat.lines import TOO_LONG, Line, typed
 from chainchat.chat.outcomes import Refused, Result
-from chainchat.chat.passwords import SHORTEST
+from chainchat.chat.passwords import TypedPasswords
 from chainchat.chat.refusals import RefusedError
 from chainchat.chat.requests import Login
 from chainchat.node.interfaces import Clock, Timer
@@ -24,8 +23,6 @@ from chainchat.sessions.isolation import isolated_for
 from chainchat.sessions.replies import Replies, Reply
 
 KEY_OCTETS = 32
-
-MOST_TYPED = 64
 
 
 class Ask(Struct, frozen=True):
@@ -109,7 +106,6 @@ class Procedures:
         "_gave_up",
         "_handler",
         "_hashing",
-        "_key",
         "_timer",
         "_typed",
         "running",
@@ -132,9 +128,7 @@ class Procedures:
         self._timer: Timer | None = None
         self._asked = False
         self._gave_up = False
-        self._key = secrets.token_bytes(KEY_OCTETS)
-        self._typed: dict[bytes, None] = {}
-        """Lines that may be passwords, hashed with ``_key``, the newest last."""
+        self._typed = TypedPasswords(secrets.token_bytes(KEY_OCTETS))
         self.running = False
 
     @property
@@ -161,24 +155,12 @@ class Procedures:
         self._client.answered()
         text = b"" if line is TOO_LONG else typed(line)
         self._gave_up = self._gave_up or not text
-        if len(text) >= SHORTEST:
-            self._remember(self._hashed(text))
+        self._typed.add(text)
         answered(text)
-
-    def _remember(self, hashed: bytes) -> None:
-        self._typed.pop(hashed, None)
-        self._typed[hashed] = None
-        if len(self._typed) > MOST_TYPED:
-            del self._typed[next(iter(self._typed))]
 
     def was_typed(self, line: Line) -> bool:
         """True if the line, or what is left of it, answered a question before."""
-        if not self._typed or line is TOO_LONG:
-            return False
-        return self._hashed(typed(line)) in self._typed
-
-    def _hashed(self, text: bytes) -> bytes:
-        return hmac.digest(self._key, text.strip(), "sha256")
+        return line is not TOO_LONG and typed(line) in self._typed
 
     def _go_on(
         self, tag: str, procedure: Procedure, reply: Reply, step: Callable[[], Step]

@@ -102,13 +102,24 @@ def test_the_bundled_client_shows_and_keeps_no_password(
         terminal.type(SECRET)
         terminal.see(rf"\+OK you are {alice}")
         terminal.type("/password")
-        terminal.see("^your password now:")
-        terminal.type(SECRET)
-        terminal.see("^your new password ")
-        terminal.type(OTHER)
-        terminal.see("^the same again:")
-        terminal.type(OTHER)
-        terminal.see(r"\+OK your password is set")
+        for old, answer in (
+            (OTHER, "-ERR 512 wrong password"),
+            (SECRET, r"\+OK your password is set"),
+        ):
+            terminal.see(r"^your password now \(an empty line goes back\): *$")
+            terminal.type(old)
+            terminal.see(r"^your new password \([^;]*\): *$")
+            terminal.type(OTHER)
+            terminal.see("^the same again ")
+            terminal.type(SECRET)
+            terminal.see("-ERR 522 that was not the same")
+            terminal.see("^your new password .* goes back")
+            terminal.type(OTHER)
+            terminal.see("^the same again ")
+            terminal.type(OTHER)
+            terminal.see(answer)
+        terminal.type(f" {SECRET}")
+        terminal.see("-ERR 508 that line is what you typed as a password")
         terminal.type("hello")
         terminal.see("hello ✓")
         terminal.press("\x1b[A\x1b[A\x1b[A")  # nothing but what was said is in the history

@@ -7,9 +7,9 @@ from sessions_house import HELLO
 from typists import OTHER, SECRET, person, protected, question_again
 
 from chainchat.chat.commands import SetSecret
+from chainchat.chat.passwords import MOST_TYPED
 from chainchat.config import NewAccounts, Plaintext
 from chainchat.sessions.guard import FAILURE_SECONDS
-from chainchat.sessions.procedures import MOST_TYPED
 
 NOT_READ = b"* what you typed before this answer is not read\r\n"
 

@@ -179,7 +179,7 @@ class Engine:
         if self.online:
             self._ask(self._passwords.change(old, new))
         else:
-            text = "there is no connection: try again"
+            text = "there is no connection: nothing is changed; type /password once there is one"
             self._events.append(events.PasswordRefused(0, text))
 
     def _ask(self, step: Step) -> None:

@@ -11,6 +11,7 @@ from zlib import crc32
 
 from chainchat.chat.modes.human import HUMAN
 from chainchat.chat.modes.mode import ChainView, ChatMessage
+from chainchat.chat.passwords import TYPED_BEFORE
 from chainchat.chat.refusals import Code, RefusedError
 from chainchat.chat.requests import (
     EVERYBODY,
@@ -121,6 +122,8 @@ class Conversation:
         if not line.strip():
             return []
         try:
+            if self.asking.was_typed(line):
+                raise RefusedError(Code.TYPED_AS_PASSWORD, TYPED_BEFORE)
             _, request = self._human.parse(line, logged_in=True)
             return self._do(request)
         except RefusedError as error:
@@ -268,6 +271,8 @@ class Conversation:
             case events.PasswordChanged(removed=removed):
                 return [f"+OK your password is {'removed' if removed else 'set'}"]
             case events.PasswordRefused(code=code, text=text):
+                if code not in (0, Code.TLS_ONLY):
+                    self.asking.change_refused()
                 return [f"-ERR {code} {text}" if code else f"* {text}"]
             case events.Notice():
                 return self._noticed(event)

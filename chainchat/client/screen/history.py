@@ -17,10 +17,10 @@ class History(FileHistory):
     """A file that only its owner can read; one that cannot be used is no error.
 
     Args:
-        secret: a password is being typed.
+        secret: tells if a text is a password, or holds one.
     """
 
-    def __init__(self, secret: Callable[[], bool], most: int) -> None:
+    def __init__(self, secret: Callable[[str], bool], most: int) -> None:
         self._secret = secret
         path = state_folder() / "history"
         with suppress(OSError):
@@ -30,7 +30,7 @@ class History(FileHistory):
         super().__init__(str(path))
 
     def append_string(self, string: str) -> None:
-        if not self._secret():
+        if not self._secret(string):
             super().append_string(string)
 
     def store_string(self, string: str) -> None:

@@ -113,7 +113,7 @@ class Terminal:
         self.input = Buffer(
             name="input",
             completer=Completions(self.room.conversation, self._seek),
-            history=History(lambda: bool(asking.question), settings.history),
+            history=History(asking.is_secret, settings.history),
             multiline=True,
             on_text_changed=self._edited,
         )

@@ -317,19 +317,25 @@ def test_a_person_is_asked_for_the_password_and_leaves_with_an_empty_line():
 def test_a_new_password_is_asked_for_until_it_is_one():
     asking = Asking(engine := Wishes())
     asking.log_in(new=True)
-    asking.answer("short")
-    assert asking.question.startswith("a password has 8 to 128 characters")
-    asking.answer("")
+    assert asking.answer("short") == ["-ERR 522 a password has 8 to 128 characters"]
+    assert asking.question == (
+        "choose a password of your own (8 to 128 characters; an empty line leaves)"
+    )
     asking.answer(SECRET)
-    assert asking.question == "the same again"
+    assert asking.question == "the same again (an empty line leaves)"
     asking.answer(SECRET)
     assert engine.told == [("password", SECRET)]
+    for answers in ([""], [SECRET, ""]):
+        asking.log_in(new=True)
+        for answer in answers:
+            asking.answer(answer)
+    assert engine.told[1:] == [("logout",)] * 2
 
 
 def test_a_password_is_changed_after_the_old_one_and_twice_the_new():
     asking = Asking(engine := Wishes())
     asking.change(remove=False)
-    assert asking.question == "your password now"
+    assert asking.question == "your password now (an empty line goes back)"
     asking.answer(SECRET)
     asking.answer(OTHER)
     asking.answer(OTHER)
@@ -338,20 +344,70 @@ def test_a_password_is_changed_after_the_old_one_and_twice_the_new():
     assert engine.told == [("change", SECRET, OTHER), ("change", OTHER, "")]
 
 
-@pytest.mark.parametrize(
-    ("answers", "shown"),
-    [
-        ([""], "+OK nothing is changed"),
-        ([SECRET, ""], "+OK nothing is changed"),
-        ([SECRET, "short"], "-ERR 522 a password has 8 to 128 characters"),
-        ([SECRET, OTHER, SECRET], "-ERR 522 that was not the same: nothing is changed"),
-    ],
-)
-def test_what_is_no_new_password_changes_nothing(answers, shown):
+@pytest.mark.parametrize("answers", [[""], [SECRET, ""], [SECRET, OTHER, ""]])
+def test_an_empty_line_changes_nothing(answers):
     asking = Asking(engine := Wishes())
     asking.change(remove=False)
     *first, last = answers
     for answer in first:
         assert asking.answer(answer) == []
-    assert asking.answer(last) == [shown]
+    assert asking.answer(last) == ["+OK nothing is changed"]
     assert engine.told == []
+
+
+@pytest.mark.parametrize(
+    ("answers", "shown"),
+    [
+        (["short"], "-ERR 522 a password has 8 to 128 characters"),
+        ([OTHER, SECRET], "-ERR 522 that was not the same: choose again"),
+    ],
+)
+def test_after_what_is_no_new_password_it_is_asked_for_again(answers, shown):
+    asking = Asking(engine := Wishes())
+    asking.change(remove=False)
+    asking.answer(SECRET)
+    *first, last = answers
+    for answer in first:
+        assert asking.answer(answer) == []
+    assert asking.answer(last) == [shown]
+    assert asking.question == ("your new password (8 to 128 characters; an empty line goes back)")
+    asking.answer(OTHER)
+    asking.answer(OTHER)
+    assert engine.told == [("change", SECRET, OTHER)]
+
+
+@pytest.mark.parametrize("remove", [False, True])
+def test_after_a_refusal_by_the_server_it_is_asked_for_again(remove):
+    asking = Asking(engine := Wishes())
+    asking.change(remove=remove)
+    for answer in ["a wrong one", *([] if remove else [OTHER, OTHER])]:
+        asking.answer(answer)
+    assert asking.question == ""
+    asking.change_refused()
+    assert asking.question == "your password now (an empty line goes back)"
+    for answer in [SECRET, *([] if remove else [OTHER, OTHER])]:
+        asking.answer(answer)
+    new = "" if remove else OTHER
+    assert engine.told == [("change", "a wrong one", new), ("change", SECRET, new)]
+
+
+def test_what_is_asked_meanwhile_is_not_asked_anew():
+    asking = Asking(Wishes())
+    asking.change(remove=True)
+    asking.answer(SECRET)
+    asking.change(remove=False)
+    asking.answer(SECRET)
+    asking.change_refused()
+    assert asking.question == "your new password (8 to 128 characters)"
+
+
+def test_what_was_typed_as_a_password_is_known():
+    asking = Asking(Wishes())
+    asking.change(remove=True)
+    asking.answer(SECRET)
+    assert asking.was_typed(SECRET)
+    assert asking.is_secret(f"pasted\n {SECRET} \nlines")
+    assert not asking.was_typed(OTHER)
+    assert not asking.is_secret(OTHER)
+    asking.change(remove=True)
+    assert asking.is_secret(OTHER)

@@ -6,6 +6,7 @@ from random import Random
 
 import pytest
 
+from chainchat.chat.refusals import Code
 from chainchat.client.engine import events
 from chainchat.client.engine.engine import Engine
 from chainchat.client.engine.events import MessageArrived
@@ -389,6 +390,24 @@ def test_a_change_of_the_password_can_be_cancelled(face: Face) -> None:
     assert face.room.cancelled()
     assert face.rows()[-1] == "+OK nothing is changed"
     assert not face.room.cancelled()
+
+
+def test_after_a_refused_change_of_the_password_the_next_line_is_none_that_is_said(
+    face: Face,
+) -> None:
+    face.log_in()
+    face.types("/password")
+    for _ in range(2):
+        face.room.answer("a password")
+    face.hear(events.PasswordRefused(Code.WRONG_PASSWORD, "wrong password: try again"))
+    assert face.rows()[-1] == "-ERR 512 wrong password: try again"
+    assert face.room.prompt.startswith("your new password ")
+    assert face.room.cancelled()
+    face.types("a password")
+    assert face.rows()[-1].startswith("-ERR 508 that line is what you typed as a password")
+    for code in (0, Code.TLS_ONLY):  # not to be tried again
+        face.hear(events.PasswordRefused(code, "why"))
+        assert face.room.prompt == "alice> "
 
 
 def test_operators_do_what_they_do_and_no_password_is_written_down(face: Face) -> None:
