@@ -6,7 +6,7 @@ stands where its id belongs. One's own lines show this machine's time: confirmat
 
 import datetime
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from enum import Enum, auto
 
 from chainchat.chat.requests import EVERYBODY
@@ -367,22 +367,26 @@ class Room:
             below=self.view.below(),
         )
         told = [self.near_limit(typed), *standing.counted(counts)]
-        bad = True
+        bad, places, more = True, [], []
         if not self._engine.online and self.conversation.asking.question:
-            parts = ["the server waits for your password", *told]
+            matters = ["the server waits for your password", *told]
         elif not self._engine.online:
             state = self.conversation.trouble if stand.node else ""
-            parts = ["offline", state, *stand.offline(self._clock()), *told]
+            matters = ["offline", state, *stand.offline(self._clock()), *told]
         else:
             bad = bool(stand.trouble_of_chain())
             here = len(self.conversation.here)
             lag = f"answers take {stand.lag:.1f} s" if stand.lag > WELL and not self.panel else ""
             reading = "reading what you missed" if self._missed is not None else ""
-            searching = self.searching.progress()
-            parts = [stand.place(), stand.trouble_of_chain(), searching, reading, *told, lag]
-            parts += [f"{here} here" if here else "", "F2 draws the chain" if stand.members else ""]
-        line = standing.fitted([harmless(self._glyphs.fit(p)) for p in parts], dot, columns)
+            places = [stand.place(), f"on {stand.node}"]
+            matters = [stand.trouble_of_chain(), self.searching.progress(), reading, *told, lag]
+            more = [f"{here} here" if here else "", "F2 draws the chain" if stand.members else ""]
+        fit = self._fit
+        line = standing.fitted(fit(places), fit(matters), fit(more), dot, columns)
         return [("class:status.warning" if bad else "class:status", line)]
+
+    def _fit(self, parts: Sequence[str]) -> list[str]:
+        return [harmless(self._glyphs.fit(part)) for part in parts]
 
     def panel_rows(self, columns: int) -> list[Pieces]:
         if not self.panel:

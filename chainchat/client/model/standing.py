@@ -192,12 +192,20 @@ def counted(counts: Counts) -> list[str]:
     return told
 
 
-def fitted(parts: Sequence[str], dot: str, columns: int) -> str:
-    """As many parts as fit into a line, at least one."""
-    line = ""
-    for part in filter(None, parts):
+def fitted(
+    places: Sequence[str], matters: Sequence[str], more: Sequence[str], dot: str, columns: int
+) -> str:
+    """As many parts as fit into a line, at least one.
+
+    Args:
+        places: names of the place, ever shorter; none, if there is no room beside what ``matters``.
+        more: the less important the later.
+    """
+    wanted = [*filter(None, matters)]
+    lines = (dot.join(filter(None, [place, *wanted])) for place in (*places, ""))
+    line = next((line for line in lines if len(line) <= columns), "")
+    for part in filter(None, more if line else wanted):
         longer = f"{line}{dot}{part}" if line else part
-        if len(longer) > columns and line:
-            continue
-        line = longer
+        if len(longer) <= columns or not line:
+            line = longer
     return line[:columns]

@@ -233,6 +233,20 @@ def test_nothing_is_cut_in_the_middle_of_the_status_line(face: Face, columns: in
     assert set(parts[1:]) <= whole
 
 
+def test_on_a_narrow_screen_the_place_gives_way_to_what_matters(face: Face) -> None:
+    face.log_in()
+    assert face.status(40) == "on head, first of 3 servers"
+    face.room.saw()
+    face.hear(said(11, "hello alice"), said(12, "alice?"))
+    assert face.status(40) == "on head · 2 unread, 2 for you"
+    assert face.status(25) == "2 unread, 2 for you"
+    face.hear(events.Notice("waiting", {"for": "tail"}, "the chain cannot confirm"))
+    trouble = "nothing is confirmed: waiting for tail"
+    assert face.status(80) == f"on head · {trouble} · 2 unread, 2 for you"
+    assert face.status(50) == trouble
+    assert face.status(20) == trouble[:20]
+
+
 def test_the_chain_is_drawn_with_what_each_member_does(face: Face) -> None:
     assert face.room.panel_rows(80) == []
     face.log_in()
