@@ -130,13 +130,22 @@ def described(command: AnyCommand) -> list[str]:
     return ["done"]
 
 
-def unanswered(unconfirmed: list[str], unheard: list[str], more: int) -> list[tuple[str, str]]:
-    """(code, text) of the notices about unanswered requests; ``more``: unheard ones to count."""
+def unanswered(
+    unconfirmed: list[str], unheard: list[str], more: int, *, unread: bool
+) -> list[tuple[str, str]]:
+    """(code, text) of the notices about unanswered requests.
+
+    Args:
+        more: unheard ones to count.
+        unread: something stands in the socket.
+    """
     notices = [("waiting", f"not confirmed, it may or may not have been {a}") for a in unconfirmed]
     notices += [("undone", f"not done: {line}") for line in unheard]
     more += len(notices[LISTED:])
     if more:
         notices[LISTED:] = [("undone", f"and {more} more, not confirmed or not done")]
+    if unread:
+        notices.append(("undone", "not done: what you sent last, which was not read"))
     return notices
 
 

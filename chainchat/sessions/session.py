@@ -404,7 +404,9 @@ class Session:
 
     def _tell_unanswered(self) -> None:
         unconfirmed = self._hearing.handler.unconfirmed()
-        for code, text in unanswered(unconfirmed, *self._hearing.unheard(LISTED)):
+        lines, more = self._hearing.unheard(LISTED)
+        unread = self._connection.unread() > 0
+        for code, text in unanswered(unconfirmed, lines, more, unread=unread):
             self.tell(code, text)
 
     def _others(self) -> list[str]:

@@ -210,6 +210,8 @@ def test_who_stands_still_is_left_behind_and_comes_back(new_cluster: NewCluster)
                 lines = person.end()
                 assert not [line for line in lines if line.startswith("+OK ")], lines
                 assert "the chain goes on without this node; go on at" in lines[-1], lines
+                told = "is anybody there|not done: what you sent last, which was not read"
+                assert re.search(told, " ".join(lines)), lines
             assert cluster.members() == [*others, sleeper.position]
             said = sleeper.log_text()[paused_at:]
             assert "the chain goes on without this node" in said

@@ -144,6 +144,18 @@ def test_who_is_at_a_node_that_drops_out_is_told_what_was_not_confirmed_and_what
     assert alice.connection.closed
 
 
+def test_who_sent_what_the_node_has_not_read_is_told_so(house, pair):
+    alice, _ = pair
+    alice.sends("hello")
+    alice.connection.in_the_socket = 42
+    alice.session.sent_elsewhere("the chain goes on without this node")
+    assert alice.reads_at_once() == [
+        "* not done: hello",
+        "* not done: what you sent last, which was not read",
+        ELSEWHERE,
+    ]
+
+
 def test_a_login_that_was_not_confirmed_is_named(house):
     alice = house.client()
     alice.reads()
