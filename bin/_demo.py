@@ -107,11 +107,14 @@ def refuse_taken_ports(settings: Settings, nodes: list[Node]) -> None:
     problems = []
     for node in nodes:
         at = node.settings
-        for key, port in (("client-port", at.client_port), ("chain-port", at.chain_port)):
-            problem = port_problem(at.host, port)
+        for key, host, port in (
+            ("client-port", at.client_host, at.client_port),
+            ("chain-port", at.host, at.chain_port),
+        ):
+            problem = port_problem(host, port)
             if problem:
                 whose = f"change {key} in [{at.position}] of {settings.path}"
-                problems.append(f"port {port} on {at.host} {problem}, or {whose}")
+                problems.append(f"port {port} on {host} {problem}, or {whose}")
     if problems and any(data_in_use(node.settings.data) for node in nodes):
         problems.append(running_chain(nodes))
     if problems:
@@ -148,7 +151,7 @@ def data_in_use(data: Path) -> bool:
 def running_chain(nodes: list[Node]) -> str:
     """What to do about a chain that runs already, be it without its first node."""
     at = next((node for node in nodes if data_in_use(node.settings.data)), nodes[0]).settings
-    return f"The ports are taken by a running chain; join it: nc {at.host} {at.client_port}"
+    return f"The ports are taken by a running chain; join it: nc {at.client_host} {at.client_port}"
 
 
 def delete_data(settings: Settings, nodes: list[Node]) -> None:
@@ -206,7 +209,7 @@ async def obstacle(node: Node, nodes: list[Node]) -> str | None:
     at = node.settings
     try:
         async with asyncio.timeout(PATIENCE):
-            answer = await ask(at.host, at.client_port)
+            answer = await ask(at.client_host, at.client_port)
     except TimeoutError:
         return "listening, not answering"
     except OSError:
@@ -240,9 +243,9 @@ def announce(settings: Settings, nodes: list[Node]) -> None:
     print(f"\nThe chain {settings.name} serves. Join it from any terminal, at any node:\n")
     for node in nodes:
         at = node.settings
-        print(f"  nc {at.host} {at.client_port:<10}# {at.position}")
+        print(f"  nc {at.client_host} {at.client_port:<10}# {at.position}")
     first = nodes[0].settings
-    print(f"  telnet {first.host} {first.client_port}")
+    print(f"  telnet {first.client_host} {first.client_port}")
     usual = settings.path == Path.cwd() / "chain.ini"
     print(f"  {shown(CLIENT)}{'' if usual else f' --config {shown(settings.path)}'} --name YOU\n")
     print(f"Data: {', '.join(shown(node.settings.data) for node in nodes)}")

@@ -344,6 +344,10 @@ needs_server = pytest.mark.skipif(
 )
 
 
+CLIENT_HOST = "127.0.0.2"
+"""Another address than the servers have between them."""
+
+
 class Demo:
     """A checkout with the environment that runs the tests, and a chain on ports of its own."""
 
@@ -357,7 +361,8 @@ class Demo:
         self.config.write_text(
             "[chain]\nname = test\nfounding = head middle tail\n"
             + "".join(
-                f"[{position}]\nclient-port = {client}\nchain-port = {chain}\n"
+                f"[{position}]\nclient-host = {CLIENT_HOST}\nclient-port = {client}\n"
+                f"chain-port = {chain}\n"
                 for position, client, chain in zip(
                     ("head", "middle", "tail"), self.ports[:3], self.ports[3:], strict=True
                 )
@@ -400,13 +405,13 @@ def demo(checkout):
 def test_the_demo_serves_until_a_signal_and_leaves_no_process(demo, number, status):
     with running(demo.command(), demo.log, **demo.options()) as process:
         until(lambda: "Ctrl-C stops it." in demo.log.read_text() or process.poll() is not None)
-        assert f"nc 127.0.0.1 {demo.ports[0]} " in demo.log.read_text()
+        assert f"nc {CLIENT_HOST} {demo.ports[0]} " in demo.log.read_text()
         started = children(process.pid)
         assert len(started) == 3
         assert "taken by a running chain" in demo.refusal()
         assert "taken by a running chain" in demo.refusal("--fresh")
         os.kill(min(started), signal.SIGKILL)  # the head, which is started first
-        until(lambda: f"join it: nc 127.0.0.1 {demo.ports[1]}" in demo.refusal())
+        until(lambda: f"join it: nc {CLIENT_HOST} {demo.ports[1]}" in demo.refusal())
         process.send_signal(number)
         assert process.wait(DEADLINE) == status
     assert [pid for pid in started if alive(pid)] == []
@@ -438,10 +443,11 @@ def test_a_node_that_cannot_start_ends_the_demo_with_the_end_of_its_log(demo):
     ("index", "position", "key"), [(1, "middle", "client-port"), (5, "tail", "chain-port")]
 )
 def test_a_taken_port_is_told_with_the_key_to_change(demo, index, position, key):
-    with socket.create_server(("127.0.0.1", demo.ports[index])):
+    host = CLIENT_HOST if key == "client-port" else "127.0.0.1"
+    with socket.create_server((host, demo.ports[index])):
         said = demo.refusal("--fresh")
     assert said == (
-        f"port {demo.ports[index]} on 127.0.0.1 is taken: stop what uses it,"
+        f"port {demo.ports[index]} on {host} is taken: stop what uses it,"
         f" or change {key} in [{position}] of {demo.config}\n"
     )
 

@@ -4,7 +4,7 @@ Every mistake becomes one `ConfigError`, which names file, section, key, the bad
 allowed. Read ``settings`` first, then ``reading``.
 """
 
-from chainchat.config.changes import ChangedKey, changes, reloaded
+from chainchat.config.changes import RELOADED, ChangedKey, changes, reloaded
 from chainchat.config.keys import (
     ACCOUNTS_KEYS,
     CHAIN_KEYS,
@@ -39,6 +39,7 @@ __all__ = [
     "LOG_KEYS",
     "NODE_KEYS",
     "RELOADABLE",
+    "RELOADED",
     "STORAGE_KEYS",
     "TLS_KEYS",
     "AccountRules",

@@ -2,9 +2,15 @@
 
 from dataclasses import dataclass, replace
 
-from chainchat.config.keys import RELOADABLE
+from chainchat.config.keys import ALIKE, RELOADABLE
 from chainchat.config.sections import shown
 from chainchat.config.settings import Settings
+
+RELOADED, NEEDS_RESTART = "reloaded", "needs a restart"
+NEEDS_STOP, NEVER = "needs a stop of all servers, then a start", "never changes, put it back"
+
+FOUNDING = "chain", "founding"
+"""A node refuses another order than its chain began with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,17 +23,14 @@ class ChangedKey:
     after: str | None
 
     @property
-    def is_reloaded(self) -> bool:
-        return (self.section, self.key) in RELOADABLE
-
-    @property
-    def needs_restart(self) -> bool:
-        return not self.is_reloaded and not self.must_not_be
-
-    @property
-    def must_not_be(self) -> bool:
-        """True of the founding order: a node refuses another than its chain began with."""
-        return (self.section, self.key) == ("chain", "founding")
+    def verdict(self) -> str:
+        """What is to be done: ``RELOADED`` (nothing), ``NEEDS_RESTART``, and so on."""
+        place = self.section, self.key
+        if place in RELOADABLE:
+            return RELOADED
+        if place in ALIKE:
+            return NEEDS_STOP
+        return NEVER if place == FOUNDING else NEEDS_RESTART
 
     def __str__(self) -> str:
         before, after = (

@@ -43,6 +43,14 @@ RELOADABLE = {
 }
 """The keys whose new values a running node takes, with their attributes of ``Settings``."""
 
+ALIKE = {
+    ("chain", "name"),
+    ("chain", "suspect-after"),
+    ("chain", "refusal-is-death"),
+    ("tls", "chain"),
+}
+"""The keys that have to be the same at all nodes: those with different ones refuse each other."""
+
 
 def guess(key: str, known: tuple[str, ...]) -> str:
     sections = (

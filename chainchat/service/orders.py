@@ -81,11 +81,11 @@ class Orders:
         self.settings = new
         self._limits.current = limits
         self._guard.rules = new.accounts
-        lines = [f"reloaded: {each}" for each in changes if each.is_reloaded]
+        told = [(each.verdict, f"{each.verdict}: {each}") for each in changes]
+        lines = [line for verdict, line in told if verdict == config.RELOADED]
         lines += self._tls.renew(credentials, check_dates=new.check_dates)
         self._links().dial_again()
-        lines += [f"needs a restart: {each}" for each in changes if each.needs_restart]
-        lines += [f"never changes, put it back: {each}" for each in changes if each.must_not_be]
+        lines += [line for verdict, line in told if verdict != config.RELOADED]
         lines += self._tls.expiry.warnings
         return self._logged(lines or ["reloaded: nothing has changed"])
 

@@ -25,7 +25,7 @@ class DataLock:
             make_folder(data)
             self._file = open_private(self._path, os.O_RDWR | os.O_CREAT)
         except OSError as error:
-            raise StorageError(f"{data}: {error.strerror}") from error
+            raise StorageError(f"{error.filename or data}: {error.strerror}") from error
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:

@@ -17,6 +17,7 @@ from chainchat.config import (
     load,
     reloaded,
 )
+from chainchat.config.changes import NEEDS_RESTART, NEEDS_STOP, NEVER, RELOADED
 
 SHIPPED = Path(__file__).parents[2] / "chain.ini"
 
@@ -148,10 +149,10 @@ def test_changes_name_keys_with_both_values_and_say_what_needs_a_restart(tmp_pat
     text = LEAST.replace("name = lab", "name = lab\nsuspect-after = 2")
     text = text.replace("[head]", "[limits]\nper-address = 5\n[head]\nhost = 127.0.0.2")
     found = changes(old, load(write(tmp_path, text)))
-    assert [(str(change), change.needs_restart) for change in found] == [
-        ("[chain] suspect-after: (default) -> 2", True),
-        ("[limits] per-address: (default) -> 5", False),
-        ("[head] host: (default) -> 127.0.0.2", True),
+    assert [(str(change), change.verdict) for change in found] == [
+        ("[chain] suspect-after: (default) -> 2", NEEDS_STOP),
+        ("[limits] per-address: (default) -> 5", RELOADED),
+        ("[head] host: (default) -> 127.0.0.2", NEEDS_RESTART),
     ]
 
 
@@ -159,7 +160,7 @@ def test_no_restart_makes_another_founding_order_of_a_chain(tmp_path):
     old = load(write(tmp_path, LEAST))
     swapped = LEAST.replace("head middle", "middle head")
     [found] = changes(old, load(write(tmp_path, swapped)))
-    assert (found.must_not_be, found.needs_restart, found.is_reloaded) == (True, False, False)
+    assert found.verdict == NEVER
 
 
 def test_a_running_node_takes_what_needs_no_restart_and_is_asked_for_the_rest_again(tmp_path):

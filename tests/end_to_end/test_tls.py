@@ -408,7 +408,9 @@ def test_a_hangup_reloads_and_never_kills(new_cluster: NewCluster) -> None:
             assert second.end()[0].startswith("-ERR 422 ")
     tail.config.write_text(text.replace("suspect-after = 1.0", "suspect-after = 3"))
     tail.signal(signal.SIGHUP)
-    wait_for_log(tail, "tail: needs a restart: [chain] suspect-after: 1.0 -> 3")
+    wait_for_log(
+        tail, "tail: needs a stop of all servers, then a start: [chain] suspect-after: 1.0 -> 3"
+    )
     tail.config.write_text(text.replace("founding = head middle", "founding = middle head"))
     tail.signal(signal.SIGHUP)
     wait_for_log(tail, "tail: never changes, put it back: [chain] founding: head middle tail -> ")

@@ -6,9 +6,11 @@ import sys
 from tests.stories.scripts import NAMES, difference, renew, retold
 
 parser = argparse.ArgumentParser(prog="python -m tests.stories", description=__doc__)
-parser.add_argument("name", nargs="*", help="of a story; without one: all")
+parser.add_argument("name", nargs="*", help=f"of a story: {', '.join(NAMES)}; without one: all")
 parser.add_argument("--renew", action="store_true", help="write the traces into the files")
 arguments = parser.parse_args()
+if unknown := [name for name in arguments.name if name not in NAMES]:
+    parser.error(f"there is no story {', '.join(unknown)}; --help names all")
 changed = 0
 for name in arguments.name or NAMES:
     diff = difference(name)

@@ -129,7 +129,7 @@ class Conversation:
         except RefusedError as error:
             return [harmless(self._human.refused("", error.code, error.text))]
         except UnsendableError as error:
-            return [f"-ERR {error.code} {error}"]
+            return [f"-ERR {error.code} {error} (not said: {harmless(_beginning(line))})"]
 
     def _do(self, request: Request) -> list[str]:
         match request:

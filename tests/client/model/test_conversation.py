@@ -38,6 +38,12 @@ def shown(conversation: Conversation, *heard: events.Event) -> list[str]:
     return [line for event in heard for line in conversation.heard(event)]
 
 
+def test_of_what_cannot_be_sent_one_reads_which_line_it_was(conversation: Conversation) -> None:
+    assert conversation.typed("ring\x07 the bell") == [
+        "-ERR 504 U+0007 is a control character (not said: ring\N{REPLACEMENT CHARACTER} the bell)"
+    ]
+
+
 def test_the_first_login_is_one_line_whatever_came_before(conversation: Conversation) -> None:
     lines = shown(conversation, LOST, on("tail"), LOGGED_IN)
     assert lines == ["+OK you are alice, on tail: /help tells what to type"]
