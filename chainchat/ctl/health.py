@@ -67,7 +67,9 @@ class Seen:
             return "drained"
         if not self.report["serving"]:
             return "not serving"
-        return "serving" if self.confirms else "not confirming"
+        if not self.confirms:
+            return "not confirming"
+        return "taking nothing new" if self.report.get("low") else "serving"
 
     def troubles(self, founding: int) -> Iterator[str]:
         """Yield what is not well at this node; ``founding``: members of a whole chain."""
@@ -82,8 +84,8 @@ class Seen:
         members = report["members"]
         if len(members) < founding:
             yield f"the chain has {len(members)} of {founding} members: {', '.join(members)}"
-        for position in report.get("low", ()):
-            yield f"the disk of {position} is nearly full"
+        if "nearly full" not in report["reason"]:
+            yield from (f"the disk of {position} is nearly full" for position in report["low"])
         yield from report.get("warnings", ())
 
 

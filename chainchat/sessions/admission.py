@@ -8,7 +8,7 @@ from twisted.logger import Logger
 
 from chainchat.chat.refusals import Code, RefusedError
 from chainchat.logs.complaints import Complaints
-from chainchat.network.addresses import owners_of
+from chainchat.network.farewell import Farewells
 from chainchat.network.ports import ACCEPTS_PER_TURN
 from chainchat.sessions.buckets import WIDER, Buckets, rates_of
 from chainchat.sessions.limits import Limits
@@ -67,6 +67,8 @@ class Admission:
         self.admitted = 0
         self.refused: dict[Code, int] = {}
         self.newcomers = Newcomers(clock)
+        self.farewells = Farewells(MOST_FAREWELLS)
+        """At all ports together."""
         self._limits = limits
         self._clock = clock
         self._epoch = epoch
@@ -86,10 +88,10 @@ class Admission:
             RefusedError: there are too many.
         """
         self.notice_epoch()
-        widest = owners_of(host)[-1]
+        owners = self._limits.owners(host)
+        widest = owners[-1] if owners else ""
         if self._full and self.newcomers.who_gives_way(widest) is None:
             self._refuse_for_full()
-        owners = self._limits.owners(host)
         forgiving = self._clock() < self._forgiving_until and not self._was_refused_often(owners)
         self._refuse_if_many(owners, forgiving=forgiving)
         if not forgiving:

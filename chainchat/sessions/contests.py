@@ -4,9 +4,11 @@ The holder's node sees the refused login in the log, tells how long the connecti
 (``commands.Held``), and probes it.
 """
 
+from collections import deque
 from collections.abc import Callable
 from typing import NamedTuple
 
+from chainchat.node.budget import Slice
 from chainchat.node.interfaces import Clock, Timer
 from chainchat.sessions.interfaces import Connection
 
@@ -42,6 +44,7 @@ class Contests:
         self._clock = clock
         self._waiting: dict[str, list[Waiting]] = {}
         self._timers: dict[str, Timer] = {}
+        self._freed: deque[list[Waiting]] = deque()
 
     def ask(self, session: str, login: Waiting) -> None:
         """Let a login wait for news of ``session``, which holds its name."""
@@ -58,14 +61,26 @@ class Contests:
         for login in self._end(session):
             login.heard(None if silent is None or silent < 0 else silent)
 
-    def left(self, session: str) -> None:
-        """Give the name to who has waited longest; the others are refused."""
-        waiting = [login for login in self._end(session) if login.is_open()]
-        if waiting:
-            first, *others = waiting
-            first.freed()
-            for login in others:
+    def left(self, session: str) -> bool:
+        """Note that a name is free; True if ``let_in`` has something to do."""
+        if session in self._waiting:
+            self._freed.append(self._end(session))
+        return self.somebody_comes
+
+    @property
+    def somebody_comes(self) -> bool:
+        return bool(self._freed)
+
+    def let_in(self, share: Slice) -> None:
+        """Give free names to who has waited longest for each; the others are refused."""
+        while self._freed:
+            waiting = [login for login in self._freed.popleft() if login.is_open()]
+            for login in waiting[:1]:
+                login.freed()
+            for login in waiting[1:]:
                 login.heard(None)
+            if not share.left():
+                break
 
     def _end(self, session: str) -> list[Waiting]:
         timer = self._timers.pop(session, None)
@@ -77,7 +92,7 @@ class Contests:
         for timer in self._timers.values():
             if timer.active():
                 timer.cancel()
-        self._timers, self._waiting = {}, {}
+        self._timers, self._waiting, self._freed = {}, {}, deque()
 
 
 class Probe:

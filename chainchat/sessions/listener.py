@@ -19,12 +19,11 @@ from zope.interface import implementer
 from chainchat.chat.lines import IAC, TelnetFilter
 from chainchat.chat.modes import FIRST
 from chainchat.chat.refusals import Code, RefusedError
-from chainchat.network.addresses import owners_of
-from chainchat.network.farewell import DRAIN_SECONDS, Farewell, Farewells
+from chainchat.network.farewell import DRAIN_SECONDS, Farewell
 from chainchat.network.ports import Shedding, SheddingPort
 from chainchat.network.sockets import keep_alive
 from chainchat.node.interfaces import Clock, Timer
-from chainchat.sessions.admission import MOST_AGREEING, MOST_FAREWELLS, Admission
+from chainchat.sessions.admission import MOST_AGREEING, Admission
 from chainchat.sessions.session import Session
 from chainchat.tls.layers import Encrypted, Textless, tcp, writer
 
@@ -93,7 +92,7 @@ class ClientProtocol(Protocol):
         self._held = False
         self._owners = owners
         self._gave_way = False
-        self.owner = owners_of(address)[-1]
+        self.owner = owners[-1] if owners else f"{id(self)}"  # an exempt one is nobody's
         self._input_ended = False
         self._waits_for_reader = False
         self._farewell: Farewell | None = None
@@ -171,7 +170,7 @@ class ClientProtocol(Protocol):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         if self._gave_way:
-            self.factory.farewells.over(self)
+            self.factory.admission.farewells.over(self)
         else:
             self.factory.admission.newcomers.settled(self)
             self.factory.admission.leave(self._owners)
@@ -200,7 +199,7 @@ class ClientProtocol(Protocol):
             return False
         self._gave_way = True
         self.factory.admission.leave(self._owners)
-        self.factory.farewells.begins(self, self.abort)
+        self.factory.admission.farewells.begins(self, self.abort)
         if self._session is None:
             self.abort()
         else:
@@ -362,7 +361,7 @@ class RefusedProtocol(Protocol):
     def _refuse(self) -> None:
         outlet = writer(self.transport, lambda _: None)
         outlet.write(_line(self._refusal.code, self._refusal.text))
-        self.factory.farewells.begins(self, outlet.close)
+        self.factory.admission.farewells.begins(self, outlet.close)
         patience = self.factory.patience
         self._farewell = Farewell(self.transport, outlet, self.factory.clock, patience.drain)
         self._farewell.begin()
@@ -387,7 +386,7 @@ class RefusedProtocol(Protocol):
         return _line(Code.NOTHING_READ, NO_TLS)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        self.factory.farewells.over(self)
+        self.factory.admission.farewells.over(self)
         if self._farewell is not None:
             self._farewell.over()
         if self._deadline is not None:
@@ -413,7 +412,6 @@ class ClientFactory(Factory):
         self.clock = clock
         self.patience = patience
         self.refused = 0
-        self.farewells = Farewells(MOST_FAREWELLS)
         self._new_session = new_session
 
     def listens_to_refused(self) -> bool:

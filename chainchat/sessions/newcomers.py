@@ -6,8 +6,11 @@ So no stranger, nor a crowd of them, keeps out those who log in.
 from collections.abc import Callable
 from typing import Protocol
 
-LEAST_SECONDS = 5.0
-"""Among equals nobody gives way sooner, since a name takes time to type."""
+LEAST_SECONDS = 10.0
+"""Nobody gives way sooner, since a name and a password take time to type …"""
+
+FEW = 4
+"""… but who has more newcomers than these, and than the one that comes: an office has few."""
 
 MOST_ASKED = 16
 """Newcomers that are asked in one turn."""
@@ -59,13 +62,14 @@ class Newcomers:
             owners.pop()
 
     def who_gives_way(self, owner: str) -> Newcomer | None:
-        """The oldest of the greediest, for one more of ``owner`` who has less; or else of all."""
-        most = len(self._with) - 1
-        if most > len(self._of.get(owner, ())) + 1:
-            greediest = next(iter(self._with[most]))
-            return next(iter(self._of[greediest]))
-        for oldest, came in self._came.items():
-            return oldest if self._clock() >= came + LEAST_SECONDS else None
+        """The oldest of the greediest, in its time, or of ``owner`` if nobody has more."""
+        has, most = len(self._of.get(owner, ())), len(self._with) - 1
+        if not most:
+            return None
+        greediest = owner if has == most else next(iter(self._with[most]))
+        oldest = next(iter(self._of[greediest]))
+        if most > max(has + 1, FEW) or self._clock() >= self._came[oldest] + LEAST_SECONDS:
+            return oldest
         return None
 
     def give_way(self, owner: str) -> bool:

@@ -394,6 +394,7 @@ class Session:
     @isolated
     def sent_elsewhere(self, why: str) -> None:
         if self._closing:
+            self.flush()  # there may be no other turn
             return
         self._tell_unanswered()
         nodes = self._others()
@@ -502,6 +503,8 @@ class Session:
 
     @isolated
     def contested(self) -> None:
+        if self._finished():
+            return  # its end is on its way, and answers better
         if self._probe is None:
             self._probe = Probe(self._connection, self._clock)
         self._node.submit(commands.Held(self.id, self._probe.begin()))

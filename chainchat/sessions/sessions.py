@@ -145,7 +145,12 @@ class Sessions:
         waits = self.rounds.somebody_waits
         if waits:
             self.rounds.serve_patient(self.node.slice(PATIENT_SECONDS))
-        return speaks or waits
+        comes = self.contests.somebody_comes
+        if comes:
+            self.contests.let_in(self.node.slice(HEAR_SECONDS))
+            if self.contests.somebody_comes:
+                self.node.wake()
+        return speaks or waits or comes
 
     def happened(self, outcome: Outcome) -> None:
         if outcome.said:
@@ -164,7 +169,8 @@ class Sessions:
                 session = self._sessions.pop(event.session, None)
                 if session is not None:
                     session.ended(event.reason, event.by)
-                self.contests.left(event.session)
+                if self.contests.left(event.session):
+                    self.node.wake()
             case Held(silent=None):
                 session = self._sessions.get(event.session)
                 if session is not None:

@@ -26,6 +26,7 @@ from acts import (
     storm,
     visits,
 )
+from cluster import LIMITLESS
 from floods import make_accounts
 
 NOT_TEXT = b"\xfe\n"
@@ -216,6 +217,9 @@ RETURNING = [
     ),
 ]
 
+UNCOUNTED = f"{LIMITLESS}\nexempt = 127.0.0.1\nper-address = 1000000\nconnects-per-minute = 0"
+"""Another address may connect as often as it likes, and is not trusted."""
+
 CONNECTIONS = [
     Abuse(
         name="connections",
@@ -226,6 +230,7 @@ CONNECTIONS = [
         size=3_000,
         small=300,
         settings="max-connections = 500",
+        limits=UNCOUNTED,
     ),
     Abuse(
         name="per-address",
@@ -240,8 +245,8 @@ CONNECTIONS = [
     ),
     Abuse(
         name="places",
-        what="2,400 connections from 200 addresses, where 500 may be, never log in",
-        act=visits(b"", sources=[f"127.0.1.{number}" for number in range(1, 201)]),
+        what="2,400 connections from fifty addresses, where 500 may be, never log in",
+        act=visits(b"", sources=[f"127.0.1.{number}" for number in range(1, 51)]),
         host="127.0.0.1",
         many=True,
         size=2_400,
@@ -258,6 +263,7 @@ CONNECTIONS = [
         size=1_500,
         small=900,
         files=256,
+        limits=UNCOUNTED,
     ),
     Abuse(
         name="guesses",

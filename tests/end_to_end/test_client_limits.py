@@ -15,8 +15,8 @@ HERE, ELSEWHERE = "127.0.0.1", "127.0.0.2"
 """Addresses of this machine that count as two, as none of IPv6 do; the second is not exempt."""
 
 
-PLACES = 30
-"""Of a small node."""
+PLACES, EACH = 30, 6
+"""Of a small node, and of each stranger: more than somebody honest needs to log in."""
 
 
 def said(nc: str, node: Node, *lines: str, source: str = "") -> list[str]:
@@ -77,7 +77,7 @@ def test_strangers_who_hold_all_places_keep_nobody_out_who_logs_in(
     with ExitStack() as stack:
 
         def stranger_is_refused() -> bool:
-            source = f"127.0.1.{1 + len(strangers) % (PLACES // 3)}"
+            source = f"127.0.1.{1 + len(strangers) % (PLACES // EACH)}"
             called = socket.create_connection(node.address, DEADLINE, (source, 0))
             strangers.append(stack.enter_context(called))
             return full in node.log_text()

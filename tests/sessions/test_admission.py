@@ -19,7 +19,7 @@ from chainchat.sessions.admission import (
 )
 from chainchat.sessions.buckets import WIDER
 from chainchat.sessions.limits import ClientLimits, Limits
-from chainchat.sessions.newcomers import LEAST_SECONDS, MOST_ASKED, Newcomers
+from chainchat.sessions.newcomers import FEW, LEAST_SECONDS, MOST_ASKED, Newcomers
 from chainchat.sessions.pace import Rate
 
 EXEMPT = (ip_network("127.0.0.0/8"), ip_network("2001:db8:1::/48"))
@@ -104,30 +104,38 @@ def there(waiting):
 
 
 def test_when_all_places_are_taken_the_oldest_of_the_greediest_gives_way(logged):
-    door = Door(connections=6, per_address=10)
-    waiting = [door.waits(host) for host in (THERE, HERE, HERE, HERE, HERE, ELSEWHERE)]
+    door = Door(connections=FEW + 4, per_address=10)
+    hosts = [THERE, *[HERE] * (FEW + 2), ELSEWHERE]
+    waiting = [door.waits(host) for host in hosts]
     door.admission.newcomers.settled(waiting[1])
     assert door.knock(THERE) == [None]
-    assert there(waiting) == [True, True, False, True, True, True]
-    assert door.admission.admitted == 6
+    assert there(waiting) == [True, True, False] + [True] * (len(hosts) - 3)
+    assert door.admission.admitted == len(hosts)
     assert logged == [
-        "solo: refusing clients: 6 connections are open: one that did not log in is ended"
+        f"solo: refusing clients: {FEW + 4} connections are open: one that did not log in is ended"
     ]
-    assert door.knock(HERE) == [Code.TOO_MANY_CONNECTIONS]
-    assert door.admission.refused[Code.TOO_MANY_CONNECTIONS] == 2
+    assert door.admission.refused[Code.TOO_MANY_CONNECTIONS] == 1
+    assert door.knock(THERE, HERE) == [Code.TOO_MANY_CONNECTIONS] * 2  # it has few now
+    assert door.admission.refused[Code.TOO_MANY_CONNECTIONS] == 3
 
 
-def test_among_equals_the_oldest_gives_way_once_it_had_time_to_log_in():
+def test_who_has_few_gives_way_once_there_was_time_to_log_in():
     door = Door(connections=3, per_address=10)
-    waiting = [door.waits(host) for host in (HERE, THERE, ELSEWHERE)]
-    door.admission.newcomers.settled(waiting[0])
-    assert door.knock(HERE, THERE) == [Code.TOO_MANY_CONNECTIONS] * 2
+    office = [door.waits(HERE) for _ in range(2)]
+    other = door.waits(THERE)
+    assert door.knock(ELSEWHERE, HERE) == [Code.TOO_MANY_CONNECTIONS] * 2
     door.clock.advance(LEAST_SECONDS)
-    waiting.append(door.waits(THERE))
-    assert there(waiting) == [True, False, True, True]
-    waiting.append(door.waits(THERE))
-    assert there(waiting) == [True, False, False, True, True]
-    assert door.knock(THERE) == [Code.TOO_MANY_CONNECTIONS]
+    assert door.knock(ELSEWHERE) == [None]
+    assert there([*office, other]) == [False, True, True]
+
+
+def test_nobody_gives_way_to_the_greediest_but_itself():
+    door = Door(connections=4, per_address=10)
+    honest = door.waits(THERE)
+    greedy = [door.waits(HERE) for _ in range(3)]
+    door.clock.advance(LEAST_SECONDS)
+    greedy.append(door.waits(HERE))
+    assert there([honest, *greedy]) == [True, False, True, True, True]
 
 
 def test_whose_login_the_chain_is_about_to_answer_does_not_give_way():
@@ -166,14 +174,14 @@ def test_of_newcomers_nothing_is_kept_and_the_greediest_is_always_known():
     door = Door()
     for _ in range(2_000):
         if dice.random() < 0.5 or not waiting:
-            waiting.append(Newcomer(door, f"10.0.0.{dice.randrange(9)}", logging_in=False))
+            waiting.append(Newcomer(door, f"10.0.0.{dice.randrange(5)}", logging_in=False))
             newcomers.came(waiting[-1])
         else:
             newcomers.settled(waiting.pop(dice.randrange(len(waiting))))
         many = Counter(one.owner for one in waiting)
         most = max(many.values(), default=0)
         found = newcomers.who_gives_way("10.0.1.1")
-        assert found is None if most < 2 else many[found.owner] == most
+        assert found is None if most <= FEW else many[found.owner] == most
     for one in waiting:
         newcomers.settled(one)
         newcomers.settled(one)

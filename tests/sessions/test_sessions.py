@@ -1,10 +1,14 @@
 """Sessions: who comes and goes, and a name that somebody else wants."""
 
+from functools import partial
+
 import pytest
 from sessions_house import HELLO, one
+from twisted.internet.task import Clock
 
+from chainchat.node.budget import Slice
 from chainchat.sessions.announcements import NAMED_AT_ONCE, NOTICE_PAUSE
-from chainchat.sessions.contests import MOST_WAITING, PROBE_SECONDS
+from chainchat.sessions.contests import MOST_WAITING, PROBE_SECONDS, Contests, Waiting
 from chainchat.sessions.session import Session
 
 
@@ -124,6 +128,29 @@ def test_whose_holder_leaves_while_they_wait_gets_the_name_after_all(house):
     alice, again = house.client("alice"), house.client("/help")
     lost_when_probed(alice)
     assert one(again.says("alice")).startswith("+OK you are alice")
+
+
+def test_whose_holder_has_hung_up_gets_the_name_though_its_end_is_still_to_come(house):
+    alice, again = house.client("alice"), house.client("/help")
+    alice.connection.silence = 0.0
+    alice.connection.close = lambda: house.clock.callLater(0, alice.session.lost)
+    alice.session.input_ended()
+    again.sends("alice")
+    house.clock.pump([0.001] * 10)
+    assert one(again.reads()).startswith("+OK you are alice")
+
+
+def test_of_many_names_that_are_free_at_once_a_turn_gives_as_many_as_there_is_time_for():
+    contests, got = Contests(Clock()), []
+    for session in ("a", "b", "c"):
+        free = partial(got.append, session)
+        contests.ask(session, Waiting(lambda: True, lambda silent: None, free))
+        assert contests.left(session)
+    worked = iter(range(100))
+    contests.let_in(Slice(lambda: next(worked), seconds=1.5))
+    assert (got, contests.somebody_comes) == (["a", "b"], True)
+    contests.let_in(Slice(lambda: next(worked), seconds=1.5))
+    assert (got, contests.somebody_comes) == (["a", "b", "c"], False)
 
 
 def test_of_those_who_wait_for_a_name_the_first_who_is_still_there_gets_it(house):
