@@ -85,7 +85,8 @@ class Seen:
         if len(members) < founding:
             yield f"the chain has {len(members)} of {founding} members: {', '.join(members)}"
         if "nearly full" not in report["reason"]:
-            yield from (f"the disk of {position} is nearly full" for position in report["low"])
+            for position in report.get("low", ()):
+                yield f"the disk of {position} is nearly full"
         yield from report.get("warnings", ())
 
 

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from cluster import Cluster, wait_for_log
+from commands import ctl
 from talking import Person, Program, until
 
 MB = 1_000_000
@@ -47,6 +48,9 @@ def test_nobody_fills_the_disks(
         assert flooder.ask("PING") == "+OK"
         alice.say("/chain")
         assert any(REASON in line for line in alice.lines_to(r"^\. "))
+        status = ctl(cluster, "status", "--all").stdout
+        assert status.count("taking nothing new") == len(cluster.nodes)
+        assert status.count("the disk of tail is nearly full") == len(cluster.nodes), status
         wait_for_log(
             cluster["tail"], " MB: no chain with this node takes anything new until it is 8.8"
         )
