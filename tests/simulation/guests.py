@@ -111,6 +111,9 @@ class Wire:
     def work(self, seconds: float) -> None:
         self._house.world.work(self.host, seconds)
 
+    def logged_in(self) -> None:
+        pass
+
     def write(self, data: bytes) -> int:
         self.work(work.WRITTEN)
         self._written += len(data)
