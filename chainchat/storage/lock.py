@@ -1,5 +1,6 @@
 """The lock of a data folder: one process at a time."""
 
+import errno
 import fcntl
 import os
 from contextlib import suppress
@@ -25,7 +26,9 @@ class DataLock:
             make_folder(data)
             self._file = open_private(self._path, os.O_RDWR | os.O_CREAT)
         except OSError as error:
-            raise StorageError(f"{error.filename or data}: {error.strerror}") from error
+            theirs = error.errno == errno.EACCES and os.path.exists(self._path)
+            where = self._path if theirs else data
+            raise StorageError(f"{where}: {error.strerror}") from error
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:

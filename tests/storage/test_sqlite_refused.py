@@ -234,6 +234,12 @@ def test_a_read_only_folder_is_refused(unprivileged):
     assert one_line(unprivileged) == f"{unprivileged}: Permission denied"
 
 
+def test_a_lock_of_somebody_else_is_named(unprivileged):
+    lock = unprivileged / "lock"
+    lock.touch(0o400)
+    assert one_line(unprivileged) == f"{lock}: Permission denied"
+
+
 def test_a_read_only_file_is_refused(unprivileged):
     SQLiteStorage(unprivileged).close()
     (unprivileged / "chainchat.sqlite").chmod(0o400)
