@@ -8,7 +8,7 @@ from sessions_house import HELLO
 from chainchat import __version__
 from chainchat.chat.lines import TOO_LONG
 from chainchat.node.budget import PATIENT_SECONDS
-from chainchat.sessions.explanations import LISTED
+from chainchat.sessions.explanations import GIVES_WAY, LISTED
 from chainchat.sessions.hearing import HEARD_AT_ONCE, HEARD_OF_PERSON, WAITING_OCTETS
 from chainchat.sessions.sessions import WOKEN_AT_ONCE
 
@@ -154,6 +154,14 @@ def test_who_sent_what_the_node_has_not_read_is_told_so(house, pair):
         "* not done: what you sent last, which was not read",
         ELSEWHERE,
     ]
+
+
+def test_who_is_about_to_be_closed_is_closed_by_a_node_that_drops_out(house):
+    alice = house.client("/help")
+    alice.session.gives_way()
+    alice.session.sent_elsewhere("the chain goes on without this node")
+    assert alice.connection.closed
+    assert alice.connection.read() == [f"-ERR 422 {GIVES_WAY}"]
 
 
 def test_a_login_that_was_not_confirmed_is_named(house):
