@@ -8,7 +8,8 @@ from chainchat.chat.scram import prepared
 SHORTEST, LONGEST = 8, 128
 """Characters of a password."""
 
-MOST_TYPED = 64
+KEY_OCTETS, MOST_TYPED = 32, 64
+"""Of ``TypedPasswords``."""
 
 TYPED_BEFORE = "that line is what you typed as a password: nobody is shown it"
 
@@ -49,7 +50,7 @@ class TypedPasswords:
     """The newest lines of one person that may be passwords, hashed: none of them is ever said."""
 
     def __init__(self, key: bytes) -> None:
-        """``key``: random octets, kept nowhere else."""
+        """``key``: ``KEY_OCTETS`` random octets, kept nowhere else."""
         self._key = key
         self._hashes: dict[bytes, None] = {}
 

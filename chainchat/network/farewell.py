@@ -69,7 +69,10 @@ class Farewell:
 
 
 class Farewells:
-    """The farewells of refused connections; of too many, the oldest ends."""
+    """The farewells beside the places: of those refused, and of who gave way.
+
+    Of too many, the oldest ends.
+    """
 
     def __init__(self, most: int) -> None:
         self._most = most

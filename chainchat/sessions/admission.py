@@ -89,14 +89,13 @@ class Admission:
         """
         self.notice_epoch()
         owners = self._limits.owners(host)
-        widest = owners[-1] if owners else ""
-        if self._full and self.newcomers.who_gives_way(widest) is None:
+        if self._full and self.newcomers.who_gives_way(owners) is None:
             self._refuse_for_full()
         forgiving = self._clock() < self._forgiving_until and not self._was_refused_often(owners)
         self._refuse_if_many(owners, forgiving=forgiving)
         if not forgiving:
             self._refuse_if_often(owners)
-        if self._full and not self._make_room(widest):
+        if self._full and not self._make_room(owners):
             self._refuse_for_full()
         for owner in owners:
             self._of[owner] = self._of.get(owner, 0) + 1
@@ -119,8 +118,8 @@ class Admission:
             f"this node has {self._most} connections already; try another node",
         )
 
-    def _make_room(self, owner: str) -> bool:
-        made = self.newcomers.give_way(owner)
+    def _make_room(self, owners: Sequence[str]) -> bool:
+        made = self.newcomers.give_way(owners)
         if made:
             self._complain_of_full("{most} connections are open: one that did not log in is ended")
         return made

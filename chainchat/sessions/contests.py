@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from chainchat.node.budget import Slice
 from chainchat.node.interfaces import Clock, Timer
-from chainchat.sessions.interfaces import Connection
+from chainchat.sessions.interfaces import Client, Connection
 
 PROBE_SECONDS = 9.0
 
@@ -24,12 +24,11 @@ class Waiting(NamedTuple):
     """A refused login.
 
     Attributes:
-        is_open: False when its client is gone.
         heard: called with the holder's silence in seconds, if known.
         freed: called when the name is free.
     """
 
-    is_open: Callable[[], bool]
+    client: Client
     heard: Callable[[int | None], None]
     freed: Callable[[], None]
 
@@ -40,8 +39,10 @@ class Contests:
     Who hangs up at one node and logs in at another may be there before the end of the first.
     """
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, wake: Callable[[], None]) -> None:
+        """``wake`` wakes the node for ``let_in``."""
         self._clock = clock
+        self._wake = wake
         self._waiting: dict[str, list[Waiting]] = {}
         self._timers: dict[str, Timer] = {}
         self._freed: deque[list[Waiting]] = deque()
@@ -61,11 +62,11 @@ class Contests:
         for login in self._end(session):
             login.heard(None if silent is None or silent < 0 else silent)
 
-    def left(self, session: str) -> bool:
-        """Note that a name is free; True if ``let_in`` has something to do."""
+    def left(self, session: str) -> None:
+        """Note that a name is free."""
         if session in self._waiting:
             self._freed.append(self._end(session))
-        return self.somebody_comes
+            self._wake()
 
     @property
     def somebody_comes(self) -> bool:
@@ -74,13 +75,15 @@ class Contests:
     def let_in(self, share: Slice) -> None:
         """Give free names to who has waited longest for each; the others are refused."""
         while self._freed:
-            waiting = [login for login in self._freed.popleft() if login.is_open()]
+            waiting = [login for login in self._freed.popleft() if login.client.is_open]
             for login in waiting[:1]:
                 login.freed()
             for login in waiting[1:]:
                 login.heard(None)
             if not share.left():
                 break
+        if self._freed:
+            self._wake()
 
     def _end(self, session: str) -> list[Waiting]:
         timer = self._timers.pop(session, None)

@@ -319,7 +319,7 @@ class Entrance:
                 result = Refused(Code.BAD_TOKEN, name)  # nobody learns who exists
             if result.code is Code.NAME_IN_USE and holder is not None and holder.session:
                 waiting = Waiting(
-                    lambda: client.is_open,
+                    client,
                     isolated_for(client, lambda silent: refuse(self._held(tag, result, silent))),
                     isolated_for(client, lambda: self.enter(reply, tag, request, checked)),
                 )

@@ -92,7 +92,6 @@ class ClientProtocol(Protocol):
         self._held = False
         self._owners = owners
         self._gave_way = False
-        self.owner = owners[-1] if owners else f"{id(self)}"  # an exempt one is nobody's
         self._input_ended = False
         self._waits_for_reader = False
         self._farewell: Farewell | None = None
@@ -101,7 +100,7 @@ class ClientProtocol(Protocol):
     # --- from the socket
 
     def connectionMade(self) -> None:
-        self.factory.admission.newcomers.came(self)
+        self.factory.admission.newcomers.came(self, self._owners)
         self._tcp = tcp(self.transport)
         _keep_alive(self._tcp.getHandle(), PATIENT)
         self.transport.setTcpNoDelay(True)

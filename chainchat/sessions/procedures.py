@@ -13,7 +13,7 @@ from msgspec import Struct
 from chainchat.chat.commands import AnyCommand
 from chainchat.chat.lines import TOO_LONG, Line, typed
 from chainchat.chat.outcomes import Refused, Result
-from chainchat.chat.passwords import TypedPasswords
+from chainchat.chat.passwords import KEY_OCTETS, TypedPasswords
 from chainchat.chat.refusals import RefusedError
 from chainchat.chat.requests import Login
 from chainchat.node.interfaces import Clock, Timer
@@ -21,8 +21,6 @@ from chainchat.sessions.hashing import Hashing
 from chainchat.sessions.interfaces import Client
 from chainchat.sessions.isolation import isolated_for
 from chainchat.sessions.replies import Replies, Reply
-
-KEY_OCTETS = 32
 
 
 class Ask(Struct, frozen=True):

@@ -55,7 +55,7 @@ class Sessions:
         self._waking: dict[Attendee, None] = {}
         """For whom there is room again."""
         self._announcements = Announcements(clock, node.wake)
-        self.contests = Contests(clock)
+        self.contests = Contests(clock, node.wake)
         self.marks = ReadMarks(node, clock)
         node.audience = self
 
@@ -148,8 +148,6 @@ class Sessions:
         comes = self.contests.somebody_comes
         if comes:
             self.contests.let_in(self.node.slice(HEAR_SECONDS))
-            if self.contests.somebody_comes:
-                self.node.wake()
         return speaks or waits or comes
 
     def happened(self, outcome: Outcome) -> None:
@@ -169,8 +167,7 @@ class Sessions:
                 session = self._sessions.pop(event.session, None)
                 if session is not None:
                     session.ended(event.reason, event.by)
-                if self.contests.left(event.session):
-                    self.node.wake()
+                self.contests.left(event.session)
             case Held(silent=None):
                 session = self._sessions.get(event.session)
                 if session is not None:

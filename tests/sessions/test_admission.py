@@ -45,7 +45,8 @@ class Door:
         """Somebody who has connected, and not logged in."""
         newcomer = Newcomer(self, host, logging_in)
         assert self.knock(host) == [None]
-        self.admission.newcomers.came(newcomer)
+        _, owners = self.inside[-1]
+        self.admission.newcomers.came(newcomer, owners)
         return newcomer
 
     def knock(self, *hosts):
@@ -138,6 +139,15 @@ def test_nobody_gives_way_to_the_greediest_but_itself():
     assert there([honest, *greedy]) == [True, False, True, True, True]
 
 
+def test_of_those_who_are_exempt_each_counts_for_itself():
+    door = Door(connections=FEW + 2, per_address=10)
+    waiting = [door.waits("127.0.0.1") for _ in range(FEW + 2)]
+    assert door.knock(HERE, "127.0.0.1") == [Code.TOO_MANY_CONNECTIONS] * 2
+    door.clock.advance(LEAST_SECONDS)
+    assert door.knock(HERE, "127.0.0.1") == [None] * 2
+    assert there(waiting) == [False, False, True, True, True, True]
+
+
 def test_whose_login_the_chain_is_about_to_answer_does_not_give_way():
     door = Door(connections=2, per_address=10)
     first, second = door.waits(HERE, logging_in=True), door.waits(HERE)
@@ -175,18 +185,18 @@ def test_of_newcomers_nothing_is_kept_and_the_greediest_is_always_known():
     for _ in range(2_000):
         if dice.random() < 0.5 or not waiting:
             waiting.append(Newcomer(door, f"10.0.0.{dice.randrange(5)}", logging_in=False))
-            newcomers.came(waiting[-1])
+            newcomers.came(waiting[-1], (waiting[-1].owner,))
         else:
             newcomers.settled(waiting.pop(dice.randrange(len(waiting))))
         many = Counter(one.owner for one in waiting)
         most = max(many.values(), default=0)
-        found = newcomers.who_gives_way("10.0.1.1")
+        found = newcomers.who_gives_way(("10.0.1.1",))
         assert found is None if most <= FEW else many[found.owner] == most
     for one in waiting:
         newcomers.settled(one)
         newcomers.settled(one)
     clock.advance(LEAST_SECONDS)
-    assert newcomers.who_gives_way(HERE) is None
+    assert newcomers.who_gives_way((HERE,)) is None
     assert vars(newcomers) == vars(Newcomers(clock.seconds)) | {"_clock": newcomers._clock}
 
 

@@ -21,7 +21,6 @@ from chainchat.sessions.listener import (
     SEND_OCTETS,
     ClientFactory,
     ClientPort,
-    ClientProtocol,
     Patience,
 )
 from chainchat.sessions.newcomers import LEAST_SECONDS
@@ -204,14 +203,7 @@ async def test_who_has_not_logged_in_gives_up_the_place_at_once_and_is_told(new_
     await until(lambda: len(house.lost) == 3)
     assert house.admission.admitted == 0
     house.clock.advance(LEAST_SECONDS)
-    assert house.admission.newcomers.who_gives_way(HERE) is None
-
-
-def test_of_those_who_are_exempt_each_counts_for_itself():
-    one, other = (ClientProtocol(FakeSession, HERE, ()) for _ in range(2))
-    assert one.owner != other.owner
-    one, other = (ClientProtocol(FakeSession, HERE, (HERE,)) for _ in range(2))
-    assert one.owner == other.owner == HERE
+    assert house.admission.newcomers.who_gives_way((HERE,)) is None
 
 
 @pytest_twisted.ensureDeferred

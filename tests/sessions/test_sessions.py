@@ -1,6 +1,7 @@
 """Sessions: who comes and goes, and a name that somebody else wants."""
 
 from functools import partial
+from types import SimpleNamespace
 
 import pytest
 from sessions_house import HELLO, one
@@ -141,16 +142,18 @@ def test_whose_holder_has_hung_up_gets_the_name_though_its_end_is_still_to_come(
 
 
 def test_of_many_names_that_are_free_at_once_a_turn_gives_as_many_as_there_is_time_for():
-    contests, got = Contests(Clock()), []
+    woken, got = [], []
+    contests = Contests(Clock(), lambda: woken.append(len(got)))
     for session in ("a", "b", "c"):
         free = partial(got.append, session)
-        contests.ask(session, Waiting(lambda: True, lambda silent: None, free))
-        assert contests.left(session)
+        contests.ask(session, Waiting(SimpleNamespace(is_open=True), lambda silent: None, free))
+        contests.left(session)
     worked = iter(range(100))
     contests.let_in(Slice(lambda: next(worked), seconds=1.5))
     assert (got, contests.somebody_comes) == (["a", "b"], True)
     contests.let_in(Slice(lambda: next(worked), seconds=1.5))
     assert (got, contests.somebody_comes) == (["a", "b", "c"], False)
+    assert woken == [0, 0, 0, 2]
 
 
 def test_of_those_who_wait_for_a_name_the_first_who_is_still_there_gets_it(house):

@@ -4,7 +4,13 @@ import secrets
 from collections.abc import Generator
 from typing import NamedTuple
 
-from chainchat.chat.passwords import LONGEST, SHORTEST, TypedPasswords, checked_password
+from chainchat.chat.passwords import (
+    KEY_OCTETS,
+    LONGEST,
+    SHORTEST,
+    TypedPasswords,
+    checked_password,
+)
 from chainchat.chat.refusals import Code, RefusedError
 from chainchat.client.engine.engine import Engine
 
@@ -22,8 +28,6 @@ Questions = Generator[Question, str, list[str]]
 UNCHANGED = "+OK nothing is changed"
 
 BACK = "an empty line goes back"
-
-KEY_OCTETS = 32
 
 
 class Asking:
